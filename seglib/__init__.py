@@ -1,0 +1,1 @@
+"""Reproducible experiments in image segmentation: raw public data to a report you can defend."""

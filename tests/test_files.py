@@ -1,0 +1,66 @@
+"""Writing whole: a failure leaves what was there, a success leaves nothing else."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from seglib import files
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path):
+    path = tmp_path / "a.json"
+    files.write_json(path, {"old": 1})
+    with pytest.raises(RuntimeError), files.atomic_file(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_folder_leaves_the_old_folder(tmp_path: Path):
+    path = tmp_path / "out"
+    with files.atomic_folder(path) as folder:
+        (folder / "old").touch()
+    with pytest.raises(RuntimeError), files.atomic_folder(path) as folder:
+        (folder / "new").touch()
+        raise RuntimeError
+    assert [p.name for p in path.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_replaces_the_old_one_and_clears_what_a_killed_run_left(tmp_path: Path):
+    path = tmp_path / "out"
+    (tmp_path / ".out.partial").mkdir()
+    (tmp_path / ".out.partial/leftover").touch()
+    for name in ("first", "second"):
+        with files.atomic_folder(path) as folder:
+            (folder / name).touch()
+    assert [p.name for p in path.iterdir()] == ["second"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_written_files_follow_the_umask(tmp_path: Path):
+    plain, ours = tmp_path / "plain", tmp_path / "ours"
+    plain.touch()
+    files.write_json(ours, {})
+    assert ours.stat().st_mode == plain.stat().st_mode
+
+
+def test_json_is_canonical_and_refuses_nan():
+    assert files.canonical_json({"b": 1, "a": "é"}) == '{\n  "a": "é",\n  "b": 1\n}\n'
+    with pytest.raises(ValueError, match="nan"):
+        files.canonical_json(float("nan"))
+
+
+def test_links_fall_back_to_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = tmp_path / "source"
+    source.write_text("x")
+
+    def refuse(*_: object) -> None:
+        raise OSError
+    files.link_or_copy(source, tmp_path / "sub/linked")
+    assert (tmp_path / "sub/linked").samefile(source)
+    monkeypatch.setattr(files.os, "link", refuse)
+    files.link_or_copy(source, tmp_path / "copied")
+    assert (tmp_path / "copied").read_text() == "x" and not (tmp_path / "copied").samefile(source)
