@@ -1,0 +1,1 @@
+"""Datasets: raw data fetched, checked and packed into one prepared format (see `store`)."""

@@ -1,0 +1,192 @@
+"""COCO 2017, the sources' subset: pictures of a few classes whose instances are large.
+
+The rule: of a picture's non-crowd instances of the chosen classes, those pass whose box is at least `min_box` pixels
+on both sides. `instances: single` takes a picture that has exactly one such instance at all, and it passes; `any`
+takes every picture where one passes, and a class's mask is the union of those that do.
+
+Format: https://cocodataset.org/#format-data. Licences: annotations CC BY 4.0; pictures each carry their own.
+"""
+
+import collections
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+from tqdm import tqdm
+
+from seglib.datasets.download import Checksum, Downloader
+from seglib.datasets.images import ImageError, read_rgb
+from seglib.datasets.samples import Description, Rejection, Sample
+from seglib.files import link_or_copy, read_json, write_json
+from seglib.names import nearest
+
+HOST = "http://images.cocodataset.org"
+ANNOTATIONS = f"{HOST}/annotations/annotations_trainval2017.zip"
+# The host's ETag, which for a file uploaded in one part is its MD5; the same value stands in several public loaders.
+ANNOTATIONS_MD5 = Checksum("md5", "f4bbac642086de4f52a3fdda2de5fa2c", "the host's ETag")
+OFFICIAL = {"train": "train2017", "test": "val2017"}  # our split: theirs. val is carved from train.
+LARGEST_LABEL = 250.0  # label values are spaced evenly up to the one the sources' Shapes end at
+
+
+def describe(config: dict[str, Any]) -> Description:
+    classes, side = config["classes"], config["image_size"]
+    values = [LARGEST_LABEL * (k + 1) / len(classes) for k in range(len(classes))]
+    return Description(task="multilabel", classes=classes, label_values=values, image_size=(side, side))
+
+
+def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Fill `out` with the pictures that pass the rule and, in COCO's own format, their annotations.
+
+    Gives, for each official split, how many pictures were considered and taken. Raises DownloadError for a file that
+    cannot be had, ValueError for a class COCO does not have and for a rule that no picture passes.
+    """
+    downloader = Downloader(**config["fetch"])
+    archive = downloader.fetch(ANNOTATIONS, published=ANNOTATIONS_MD5)
+    selection = {}
+    for official in OFFICIAL.values():
+        with zipfile.ZipFile(archive) as bundle:
+            content = json.loads(bundle.read(f"annotations/instances_{official}.json"))
+        chosen = select(content, config)
+        selection[official] = {"pictures": len(content["images"]), "selected": len(chosen)}
+        if not chosen:
+            raise ValueError(f"no picture of {official} passes (of {len(content['images'])}): classes "
+                             f"{', '.join(config['classes'])}, min_box {config['min_box']:g}, instances "
+                             f"{config['instances']}. Lower min_box, add classes, or take instances: any")
+        images = [image for image in content["images"] if image["id"] in chosen]
+        write_json(out / "annotations" / f"instances_{official}.json", {
+            "info": content.get("info", {}), "licenses": content.get("licenses", []),
+            "categories": content["categories"], "images": images,
+            "annotations": [annotation for annotation in content["annotations"] if annotation["image_id"] in chosen],
+        })
+        _fetch_pictures(downloader, official, [image["file_name"] for image in images], out / official)
+    return selection
+
+
+def _fetch_pictures(downloader: Downloader, official: str, names: list[str], out: Path) -> None:
+    def fetch_one(name: str) -> None:
+        # No checksum is published for single pictures: one counts as whole when it decodes.
+        link_or_copy(downloader.fetch(f"{HOST}/{official}/{name}", check=_decodes), out / name)
+
+    with ThreadPoolExecutor(downloader.workers) as pool:
+        futures = pool.map(fetch_one, names)
+        try:
+            for _ in tqdm(futures, total=len(names), desc=f"fetching {official}", unit="picture", disable=None):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _decodes(path: Path) -> None:
+    with path.open("rb") as file:
+        read_rgb(file, upright=False)
+
+
+def category_ids(content: dict[str, Any], classes: list[str]) -> dict[int, int]:
+    """COCO's category id to our class index. Raises ValueError for a name COCO does not have."""
+    ids = {category["name"]: category["id"] for category in content["categories"]}
+    for name in classes:
+        if name not in ids:
+            raise ValueError(f"COCO has no class {name!r}: {nearest(name, list(ids))}")
+    return {ids[name]: k for k, name in enumerate(classes)}
+
+
+def select(content: dict[str, Any], config: dict[str, Any]) -> dict[int, list[dict[str, Any]]]:
+    """The pictures that pass the rule: image id to the annotations that make its masks."""
+    class_of = category_ids(content, config["classes"])
+    known = {image["id"] for image in content["images"]}
+    instances: dict[int, list[dict[str, Any]]] = collections.defaultdict(list)
+    for annotation in content["annotations"]:
+        if annotation["category_id"] in class_of and not annotation["iscrowd"] and annotation["image_id"] in known:
+            instances[annotation["image_id"]].append(annotation)
+    chosen = {}
+    for image_id, candidates in instances.items():
+        passing = [a for a in candidates if min(a["bbox"][2:]) >= config["min_box"]]
+        if passing and (config["instances"] == "any" or len(candidates) == 1):
+            chosen[image_id] = passing
+    return chosen
+
+
+def decode(annotation: dict[str, Any], height: int, width: int) -> np.ndarray:
+    """An annotation's mask, bool (H, W): polygons, compressed and uncompressed run lengths.
+
+    Raises ValueError for a segmentation that is none of them or does not fit the picture.
+    """
+    segmentation = annotation["segmentation"]
+    try:
+        if isinstance(segmentation, dict) and isinstance(segmentation["counts"], str | bytes):
+            encoded = segmentation
+        else:
+            encoded = coco_mask.frPyObjects(segmentation, height, width)
+        if isinstance(encoded, list):
+            encoded = coco_mask.merge(encoded)
+    except Exception as error:  # pycocotools raises a bare Exception for most of what it does not like
+        raise ValueError(f"its segmentation cannot be decoded: {error}") from None
+    if list(encoded["size"]) != [height, width]:
+        raise ValueError(f"its mask is of size {list(encoded['size'])}, the picture of {[height, width]}")
+    return coco_mask.decode(encoded).astype(bool)
+
+
+def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rejection]:
+    """The fetched pictures of a split, by id, and every annotation that was left out of one."""
+    official = OFFICIAL[split]
+    content = read_json(raw / "annotations" / f"instances_{official}.json")
+    class_of = category_ids(content, config["classes"])
+    chosen = select(content, config)
+    licences = {entry["id"]: entry["name"] for entry in content["licenses"]}
+    crowds = collections.Counter(a["image_id"] for a in content["annotations"]
+                                 if a["category_id"] in class_of and a["iscrowd"])
+    for image in sorted(content["images"], key=lambda image: image["id"]):
+        source = f"{official}/{image['file_name']}"
+        names = {"id": str(image["id"]), "source": source}
+        for _ in range(crowds[image["id"]]):
+            yield Rejection(**names, what="annotation", reason="a crowd of a chosen class, excluded by the rule")
+        try:
+            pixels = _pixels(raw / source, image)
+        except ImageError as error:
+            yield Rejection(**names, what="picture", reason=str(error))
+            continue
+        licence = licences.get(image.get("license"), "not recorded")
+        yield from _sample(names, pixels, chosen[image["id"]], class_of, config, licence)
+
+
+def _pixels(path: Path, image: dict[str, Any]) -> Image.Image:
+    pixels = read_rgb(io.BytesIO(path.read_bytes()), upright=False)
+    if pixels.size != (image["width"], image["height"]):
+        raise ImageError(f"{path.name} is {pixels.width}×{pixels.height}, its annotation says "
+                         f"{image['width']}×{image['height']}")
+    return pixels
+
+
+def _sample(names: dict[str, str], pixels: Image.Image, annotations: list[dict[str, Any]], class_of: dict[int, int],
+            config: dict[str, Any], licence: str) -> Iterator[Sample | Rejection]:
+    side = config["image_size"]
+    scale = np.array([side / pixels.width, side / pixels.height] * 2)
+    planes_KHW = np.zeros((len(config["classes"]), side, side), bool)
+    objects = []
+    for annotation in annotations:
+        try:
+            mask = decode(annotation, pixels.height, pixels.width)
+            resized = np.asarray(Image.fromarray(mask).resize((side, side), Image.Resampling.NEAREST))
+            if not resized.any():
+                raise ValueError("its mask is empty")
+        except ValueError as error:
+            yield Rejection(**names, what="annotation", reason=f"annotation {annotation['id']}: {error}")
+            continue
+        k = class_of[annotation["category_id"]]
+        planes_KHW[k] |= resized
+        x, y, width, height = annotation["bbox"]
+        objects.append((k, tuple((np.array([x, y, x + width, y + height]) * scale).tolist())))
+    if not objects:
+        yield Rejection(**names, what="picture", reason="none of its annotations gave a mask")
+        return
+    resized_image = pixels.resize((side, side), Image.Resampling.BILINEAR)  # Pillow's bilinear is antialiased
+    yield Sample(**names, image_HWC=np.asarray(resized_image), planes_KHW=planes_KHW,
+                 original_size=(pixels.height, pixels.width), objects=objects, licence=licence)

@@ -1,0 +1,41 @@
+"""Reading pictures of any kind as 8-bit RGB, or saying why not."""
+
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+
+
+class ImageError(ValueError):
+    """A picture that cannot be used, and why."""
+
+
+def read_rgb(source: Path | BinaryIO, *, upright: bool) -> Image.Image:
+    """The picture in mode RGB: grey, palette, CMYK and 16-bit converted, transparency laid over white.
+
+    upright: turn as its EXIF orientation says, as viewers do; False where annotations refer to the stored pixels.
+    Raises ImageError for anything Pillow cannot decode whole, and for pictures beyond its size limit.
+    """
+    name = getattr(source, "name", "picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(source) as opened:
+                opened.load()
+                image = ImageOps.exif_transpose(opened) if upright else opened.copy()
+    except FileNotFoundError:
+        raise ImageError(f"{name}: no such file") from None
+    # Pillow's decoders raise these for damaged data; a bomb's warning and error are RuntimeWarning and Exception.
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError,
+            Image.DecompressionBombWarning) as error:
+        raise ImageError(f"{name} cannot be read as a picture: {error}") from None
+    if image.mode in SIXTEEN_BIT_MODES:
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")

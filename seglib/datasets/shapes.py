@@ -1,0 +1,125 @@
+"""PurdueShapes5MultiObject: generated in the course's file format, or the course's own files.
+
+The format (A. Kak's DLStudio): gzip of a pickle of (dataset, label_map); `dataset[i]` is [R, G, B, mask_array,
+boxes]: three flat lists of 4096 values 0..255, label-valued planes (5, 64, 64), and boxes by class.
+"""
+
+import gzip
+import shutil
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seglib.datasets import shapes_generator
+from seglib.datasets.download import Downloader
+from seglib.datasets.samples import Description, Rejection, Sample
+from seglib.datasets.shapes_generator import LABELS, SIDE
+from seglib.datasets.unpickle import load_numbers
+from seglib.files import link_or_copy, repository_root
+
+TARBALL = "https://engineering.purdue.edu/kak/distDLS/datasets_for_DLStudio.tar.gz"
+SPLITS = ("train", "test")
+
+
+def file_name(config: dict[str, Any], split: str) -> str:
+    return f"PurdueShapes5MultiObject-{config[f'{split}_images']}-{split}.gz"
+
+
+def describe(config: dict[str, Any]) -> Description:
+    return Description(task="multilabel", classes=list(LABELS), label_values=[float(v) for v in LABELS.values()],
+                       image_size=(SIDE, SIDE))
+
+
+def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Put the train and the test file into `out`. Raises ValueError where the source does not hold them."""
+    source = config["source"]
+    if source == "generated":
+        for stream, split in enumerate(SPLITS):
+            shapes_generator.generate(out / file_name(config, split), images=config[f"{split}_images"],
+                                      seed=config["seed"], stream=stream, background=config["background"])
+        return {}
+    if source == "purdue":
+        # Its host publishes no checksum; the tarball's own gzip CRC and the reader below are what checks it.
+        path = Downloader(**config["fetch"]).fetch(TARBALL, check=_is_tarball)
+    else:
+        path = repository_root() / source
+    for split in SPLITS:
+        name = file_name(config, split)
+        if path.is_dir():
+            _take(path, name, out)
+        elif path.is_file() and tarfile.is_tarfile(path):
+            _extract(path, name, out)
+        else:
+            raise ValueError(f"datasets.shapes.source is {source!r}: expected generated, purdue, or the path of the "
+                             "course's tarball or of a folder with its files")
+    return {}
+
+
+def _is_tarball(path: Path) -> None:
+    """Read through the whole archive: a truncated one fails at its end."""
+    try:
+        with tarfile.open(path) as archive:
+            archive.getmembers()
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"what came is not a whole tar archive: {error}") from None
+
+
+def _take(folder: Path, name: str, out: Path) -> None:
+    if not (folder / name).is_file():
+        there = sorted(path.name for path in folder.glob("PurdueShapes5MultiObject-*.gz"))
+        raise ValueError(f"{folder} has no {name}; there: {', '.join(there) or 'none'} "
+                         "(set train_images and test_images to the numbers in the names)")
+    link_or_copy(folder / name, out / name)
+
+
+def _extract(tarball: Path, name: str, out: Path) -> None:
+    """One member of the tarball by its base name: its content is copied out, its path is not used."""
+    _is_tarball(tarball)
+    with tarfile.open(tarball) as archive:
+        members = {Path(member.name).name: member for member in archive if member.isfile()}
+        if name not in members:
+            there = sorted(member for member in members if member.startswith("PurdueShapes5MultiObject-"))
+            raise ValueError(f"{tarball.name} has no {name}; there: {', '.join(there) or 'none'} "
+                             "(set train_images and test_images to the numbers in the names)")
+        with archive.extractfile(members[name]) as content, (out / name).open("wb") as file:
+            shutil.copyfileobj(content, file)
+
+
+def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rejection]:
+    """The pictures of one file, in its order. Raises ValueError for a file that is not in the course's format."""
+    name = file_name(config, split)
+    try:
+        with gzip.open(raw / name) as file:
+            content = load_numbers(file)
+    except (OSError, EOFError) as error:
+        raise ValueError(f"{raw / name} cannot be unpacked: {error}") from None
+    if not (isinstance(content, tuple | list) and len(content) == 2 and isinstance(content[0], dict | list)):
+        raise ValueError(f"{raw / name} does not hold (dataset, label map)")
+    dataset, label_map = content
+    if label_map != LABELS:
+        raise ValueError(f"{raw / name} has labels {label_map}, expected {LABELS}")
+    for i in range(len(dataset)):
+        identifier = f"{split}-{i:05d}"
+        try:
+            yield _sample(identifier, f"{name}#{i}", dataset[i])
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            yield Rejection(id=identifier, source=f"{name}#{i}", what="picture", reason=f"not in the format: {error}")
+
+
+def _sample(identifier: str, source: str, entry: list) -> Sample:
+    red, green, blue, planes, boxes = entry
+    # bytes() takes a list of 0..255 at once and refuses anything else.
+    channels = [np.frombuffer(bytes(channel), np.uint8).reshape(SIDE, SIDE) for channel in (red, green, blue)]
+    planes_KHW = np.asarray(planes)
+    if planes_KHW.shape != (len(LABELS), SIDE, SIDE):
+        raise ValueError(f"masks of shape {planes_KHW.shape}")
+    # The course's documentation keys boxes by label value, its loader by class index: both are read.
+    index_of = {value: k for k, value in enumerate(LABELS.values())} | {k: k for k in range(len(LABELS))}
+    objects = [(index_of[key], (float(x0), float(y0), float(x1) + 1, float(y1) + 1))
+               for key, found in boxes.items() for x0, y0, x1, y1 in found]
+    return Sample(id=identifier, source=source, image_HWC=np.stack(channels, -1), planes_KHW=planes_KHW > 0,
+                  original_size=(SIDE, SIDE), objects=objects, licence="")

@@ -1,0 +1,75 @@
+"""Reading pictures: every mode to RGB, damage to an error; on real odd and hostile files where they are at hand."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seglib.datasets.images import ImageError, read_rgb
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> io.BytesIO:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    file.seek(0)
+    return file
+
+
+def test_sixteen_bits_become_eight():
+    image = Image.fromarray(np.array([[0, 257, 65535]], np.uint16))
+    assert np.asarray(read_rgb(encoded(image), upright=False))[0, :, 0].tolist() == [0, 1, 255]
+
+
+def test_transparency_is_laid_over_white():
+    image = Image.new("RGBA", (2, 1), (255, 0, 0, 255))
+    image.putpixel((1, 0), (10, 20, 30, 0))
+    assert np.asarray(read_rgb(encoded(image), upright=False))[0].tolist() == [[255, 0, 0], [255, 255, 255]]
+
+
+def test_orientation_is_followed_when_asked():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn a quarter
+    file = encoded(Image.new("RGB", (4, 2)), "JPEG", exif=exif).getvalue()
+    assert read_rgb(io.BytesIO(file), upright=True).size == (2, 4)
+    assert read_rgb(io.BytesIO(file), upright=False).size == (4, 2)
+
+
+@pytest.mark.parametrize("data", [b"", b"text", encoded(Image.new("RGB", (99, 99)), "JPEG").getvalue()[:300],
+                                  encoded(Image.new("RGB", (99, 99))).getvalue()[:80]])
+def test_damage_is_an_image_error(data: bytes):
+    with pytest.raises(ImageError, match="cannot be read as a picture"):
+        read_rgb(io.BytesIO(data), upright=True)
+
+
+def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ImageError, match="decompression bomb"):
+        read_rgb(encoded(Image.new("RGB", (15, 10))), upright=False)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path):
+    with pytest.raises(ImageError, match=r"a\.png cannot be read|a\.png: no such file"):
+        read_rgb(tmp_path / "a.png", upright=False)
+
+
+def test_real_odd_pictures_are_rgb(hostile_images: Path):
+    files = sorted((hostile_images / "fakedata/logos").iterdir())
+    assert len(files) == 10
+    for path in files:
+        image = read_rgb(path, upright=True)
+        assert image.mode == "RGB"
+        assert np.asarray(image).std() > 10, path.name  # the logo is there, not one flat colour
+
+
+def test_real_damaged_pictures_are_an_error_or_whole(hostile_images: Path):
+    outcomes = {}
+    for path in sorted((hostile_images / "damaged_jpeg").glob("*.jpg")) + [hostile_images / "damaged_png/sigsegv.png"]:
+        try:
+            outcomes[path.name] = read_rgb(path, upright=True).size
+        except ImageError:
+            outcomes[path.name] = None
+    assert outcomes["sigsegv.png"] is None
+    assert outcomes["corrupt.jpg"] is None
+    assert len(outcomes) == 6

@@ -1,0 +1,193 @@
+"""Shapes: generated in the course's format, read back by the course's own way of reading, packed without loss."""
+
+import gzip
+import hashlib
+import io
+import math
+import pickle
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seglib.datasets import prepare, shapes, shapes_generator, store
+from seglib.datasets.samples import Rejection, Sample
+from seglib.files import write_json
+
+CONFIG = {"kind": "shapes", "source": "generated", "train_images": 6, "test_images": 3, "seed": 11,
+          "background": "varied"}
+TRAIN, TEST = "PurdueShapes5MultiObject-6-train.gz", "PurdueShapes5MultiObject-3-test.gz"
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    shapes.fetch(CONFIG, folder)
+    return folder
+
+
+def course_dataset(path: Path) -> dict[int, list]:
+    """As the course's loader reads it: gzip, then pickle with latin-1."""
+    with gzip.open(path) as file:
+        dataset, label_map = pickle.loads(file.read(), encoding="latin1")
+    assert label_map == {"rectangle": 50, "triangle": 100, "disk": 150, "oval": 200, "star": 250}
+    return dataset
+
+
+def test_the_courses_loader_reads_our_files(raw: Path):
+    dataset = course_dataset(raw / TRAIN)
+    assert len(dataset) == 6
+    for i in range(6):
+        red, green, blue, masks, boxes = dataset[i]
+        assert all(len(channel) == 4096 and {type(value) for value in channel} == {int}
+                   and min(channel) >= 0 and max(channel) <= 255 for channel in (red, green, blue))
+        assert isinstance(masks, np.ndarray) and masks.dtype == np.uint8 and masks.shape == (5, 64, 64)
+        assert sorted(boxes) == [0, 1, 2, 3, 4]
+        assert 1 <= sum(map(len, boxes.values())) <= 5
+        for k in range(5):
+            assert set(np.unique(masks[k])) <= {0, 50 * (k + 1)}
+            assert bool(masks[k].any()) == bool(boxes[k])
+            rows, columns = masks[k].nonzero()
+            if len(boxes[k]):
+                around = np.array(boxes[k])
+                assert [columns.min(), rows.min()] == around[:, :2].min(0).tolist()
+                assert [columns.max(), rows.max()] == around[:, 2:].max(0).tolist()
+
+
+def test_the_same_bytes_everywhere(raw: Path):
+    # Computed once and written down: another machine, Python or zlib must come to the same.
+    found = {name: hashlib.sha256((raw / name).read_bytes()).hexdigest() for name in (TRAIN, TEST)}
+    assert found == {TRAIN: "b5ad696a82cdf588ac0d3f331eb845c5ae1504ee0a19fc2fbb551420139a1ce3",
+                     TEST: "87b1b3541b83cd13bb9d1ce13f526fe5addb6f3603b7f2d7319d13fd34d12d4d"}
+
+
+def test_the_cosine_table_has_no_value_near_a_rounding_edge():
+    # So that no processor's cosine, right to the last place or not, rounds to another integer.
+    for degree in range(360):
+        assert abs((math.cos(math.radians(degree)) * 2**14) % 1 - 0.5) > 1e-4
+
+
+def test_train_and_test_share_no_picture(raw: Path):
+    pictures = [tuple(entry[0]) for path in (raw / TRAIN, raw / TEST) for entry in course_dataset(path).values()]
+    assert len(set(pictures)) == 9
+
+
+def test_reading_gives_the_pictures_and_planes_of_the_file(raw: Path):
+    dataset = course_dataset(raw / TRAIN)
+    samples = list(shapes.read(raw, CONFIG, "train"))
+    assert [sample.id for sample in samples] == [f"train-{i:05d}" for i in range(6)]
+    for i, sample in enumerate(samples):
+        np.testing.assert_array_equal(sample.image_HWC[..., 1].ravel(), dataset[i][1])
+        np.testing.assert_array_equal(sample.planes_KHW, dataset[i][3] > 0)
+        assert all(0 <= x0 < x1 <= 64 and 0 <= y0 < y1 <= 64 for _, (x0, y0, x1, y1) in sample.objects)
+
+
+def rewrite(path: Path, change: Any) -> None:
+    with gzip.open(path) as file:
+        content = pickle.load(file)
+    change(content[0])
+    with gzip.open(path, "wb") as file:
+        pickle.dump(content, file, protocol=2)
+
+
+def test_boxes_by_label_value_are_read_too(raw: Path):
+    expected = next(shapes.read(raw, CONFIG, "train")).objects
+
+    def by_label(dataset: dict) -> None:
+        dataset[0][4] = {50 * (k + 1): boxes for k, boxes in dataset[0][4].items()}
+    rewrite(raw / TRAIN, by_label)
+    assert next(shapes.read(raw, CONFIG, "train")).objects == expected
+
+
+@pytest.mark.parametrize("damage", [
+    lambda entry: entry[0].pop(), lambda entry: entry[1].__setitem__(0, 256), lambda entry: entry.pop(),
+    lambda entry: entry.__setitem__(3, entry[3][:4]), lambda entry: entry.__setitem__(4, {7: [[0, 0, 1, 1]]}),
+    lambda entry: entry.__setitem__(2, "text"),
+])
+def test_a_damaged_entry_is_left_out_and_counted(raw: Path, damage: Any):
+    rewrite(raw / TRAIN, lambda dataset: damage(dataset[2]))
+    found = list(shapes.read(raw, CONFIG, "train"))
+    assert [type(entry) for entry in found] == [Sample, Sample, Rejection, Sample, Sample, Sample]
+    assert found[2].reason.startswith("not in the format")
+
+
+@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"no pickle"), gzip.compress(pickle.dumps(1)),
+                                     gzip.compress(pickle.dumps(([], {"disk": 1})))])
+def test_a_file_in_another_format_is_a_clear_error(raw: Path, content: bytes):
+    (raw / TRAIN).write_bytes(content)
+    with pytest.raises(ValueError, match=TRAIN + "|plain numbers"):
+        list(shapes.read(raw, CONFIG, "train"))
+
+
+def tarball(folder: Path, raw: Path) -> Path:
+    path = folder / "datasets.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name in (TRAIN, TEST):
+            archive.add(raw / name, f"data/{name}")
+        evil = tarfile.TarInfo("../../evil")
+        evil.size = 4
+        archive.addfile(evil, io.BytesIO(b"evil"))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["tarball", "folder"])
+def test_the_courses_own_files_are_taken_from_where_they_are(tmp_path: Path, raw: Path, kind: str):
+    source = tarball(tmp_path, raw) if kind == "tarball" else raw
+    out = tmp_path / "out"
+    out.mkdir()
+    shapes.fetch(CONFIG | {"source": str(source)}, out)
+    assert {path.name for path in out.iterdir()} == {TRAIN, TEST}
+    assert (out / TRAIN).read_bytes() == (raw / TRAIN).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["tarball", "folder"])
+def test_counts_that_are_not_there_name_those_that_are(tmp_path: Path, raw: Path, kind: str):
+    source = tarball(tmp_path, raw) if kind == "tarball" else raw
+    with pytest.raises(ValueError, match=f"has no PurdueShapes5MultiObject-10000-train.gz; there: .*{TRAIN}"):
+        shapes.fetch(CONFIG | {"source": str(source), "train_images": 10000}, tmp_path)
+
+
+def test_a_source_that_is_nothing_is_a_clear_error(tmp_path: Path):
+    with pytest.raises(ValueError, match="expected generated, purdue, or the path"):
+        shapes.fetch(CONFIG | {"source": "nowhere"}, tmp_path)
+
+
+def prepared(raw: Path, out: Path, **overrides: Any) -> store.DatasetInfo:
+    write_json(raw / prepare.SELECTION, {})
+    out.mkdir()
+    return prepare.prepare(raw, CONFIG | {"val_fraction": 0.3, "max_rejected": 0.0} | overrides, out)
+
+
+def test_val_is_the_lowest_hashes_of_train(raw: Path, tmp_path: Path):
+    info = prepared(raw, tmp_path / "out")
+    assert info.counts == {"train": 4, "val": 2, "test": 3}  # ceil(0.3 · 6) = 2
+    ids = [f"train-{i:05d}" for i in range(6)]
+    lowest = sorted(ids, key=lambda i: hashlib.sha256(i.encode()).hexdigest())[:2]
+    assert store.Split.open(tmp_path / "out", "val").index()["id"].to_list() == sorted(lowest)
+    train = store.Split.open(tmp_path / "out", "train")
+    assert train.index()["id"].to_list() == sorted(set(ids) - set(lowest))
+    row = train.index().iloc[0]
+    entry = course_dataset(raw / TRAIN)[int(row["id"].split("-")[1])]
+    np.testing.assert_array_equal(store.unpack(train.masks[0], 5), entry[3] > 0)
+    assert row["areas"].tolist() == (entry[3] > 0).sum((1, 2)).tolist()
+
+
+def test_too_many_rejections_stop_the_stage(raw: Path, tmp_path: Path):
+    rewrite(raw / TRAIN, lambda dataset: dataset[0].pop())
+    with pytest.raises(ValueError, match=r"1 of 9 pictures cannot be used, more than prepare.max_rejected \(0\)"):
+        prepared(raw, tmp_path / "out")
+    info = prepared(raw, tmp_path / "out2", max_rejected=0.2)
+    assert sum(info.counts.values()) == 8
+    assert "train,picture,train-00000" in (tmp_path / "out2" / "rejected.csv").read_text()
+
+
+def test_objects_keep_enough_of_themselves_in_sight():
+    for i in range(50):
+        random = np.random.Generator(np.random.PCG64(i))
+        above = np.zeros((64, 64), bool)
+        for _, plane in reversed(shapes_generator._objects(random)):
+            assert (plane & ~above).sum() >= shapes_generator.MIN_VISIBLE * plane.sum()
+            above |= plane
