@@ -1,0 +1,28 @@
+"""Any input size: pad to what a network divides by, crop back."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Padded(nn.Module):
+    """Wraps a network whose input sides must be multiples of its `divisor`, and which names its `output_layer`."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    @property
+    def output_layer(self) -> nn.Module:
+        """The layer that writes the logits: where the losses' gradients are compared."""
+        return self.network.output_layer
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Pictures of any size to logits of the same height and width.
+
+        Edges are repeated rather than filled with black, which a network could take for an object's border.
+        """
+        height, width = x_BCHW.shape[-2:]
+        down, right = -height % self.network.divisor, -width % self.network.divisor
+        if down or right:
+            x_BCHW = functional.pad(x_BCHW, (0, right, 0, down), mode="replicate")
+        return self.network(x_BCHW)[..., :height, :width]
