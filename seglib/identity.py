@@ -1,0 +1,33 @@
+"""What makes two trainings the same: one hash for MLflow's runs, checkpoints and locks.
+
+Two variants of one identity would end in the same bytes. Names are not part of it: a loss called `mse_dice` with
+`dice_scale` 20 is `mse_dice20`.
+"""
+
+import hashlib
+from pathlib import Path
+
+import torch
+
+from seglib.files import file_sha256
+
+PACKAGE = Path(__file__).parent
+
+# The rooms a training runs, as dvc.yaml lists them for the train stage (a test holds the two together).
+TRAINING_ROOMS = ("datasets/store.py", "files.py", "losses.py", "metrics/counts.py", "models", "training")
+
+
+def source_files() -> list[Path]:
+    """The source files of the rooms a training runs, sorted."""
+    return sorted(path for room in TRAINING_ROOMS
+                  for path in ([PACKAGE / room] if room.endswith(".py") else (PACKAGE / room).rglob("*.py")))
+
+
+def identity(conf: bytes, dataset_json: bytes, device_type: str) -> str:
+    """sha256, as 64 hex digits, of configuration, data (by dataset.json's file hashes), code, torch and device type."""
+    digest = hashlib.sha256()
+    for part in (conf, dataset_json, torch.__version__.encode(), device_type.encode()):
+        digest.update(len(part).to_bytes(8) + part)
+    for path in source_files():
+        digest.update(f"{path.relative_to(PACKAGE).as_posix()} {file_sha256(path)}\n".encode())
+    return digest.hexdigest()

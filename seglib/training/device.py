@@ -1,0 +1,102 @@
+"""Where and how exactly a training computes: device, precision, threads, determinism."""
+
+import contextlib
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device of `auto` (CUDA, else the CPU) or of a name. Raises ValueError where it is not there."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError("train.device is cuda, but PyTorch finds no CUDA device here; choose cpu, or auto")
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """The precision of `auto`: bf16 where the hardware multiplies in it, fp32 elsewhere."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        capabilities = torch.cpu.get_capabilities()
+        has_bf16 = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16"))
+    return "bf16" if has_bf16 else "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+
+
+def prepare_process(threads: int | None) -> None:
+    """Deterministic algorithms everywhere, and a thread count that is set once: sums split by it."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid; nothing here reads such memory
+    torch.set_num_threads(threads or physical_cores())
+
+
+def physical_cores() -> int:
+    """Physical cores this process may use: a second thread on a core adds nothing to matrix products."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(usable, torch.cpu.get_capabilities().get("num_physical_cores") or usable))
+
+
+@contextlib.contextmanager
+def turn(device: torch.device) -> Iterator[None]:
+    """Wait until this machine's cores are free, where the CPU computes; other devices arbitrate themselves.
+
+    Two processes whose threads together outnumber the cores wait for each other at every step: measured on two cores,
+    two trainings at once ran at a tenth of their speed. So they take turns: as many at once as their threads fit.
+    """
+    if device.type != "cpu":
+        yield
+        return
+    folder = Path(tempfile.gettempdir(), f"seglib-{os.getuid()}")
+    folder.mkdir(exist_ok=True)
+    cores = [FileLock(folder / f"core-{core}.lock") for core in range(physical_cores())]
+    needed, is_told = min(torch.get_num_threads(), len(cores)), False
+    with contextlib.ExitStack() as held:
+        while len(taken := _take(cores, needed)) < needed:
+            for core in taken:  # never wait with some in hand: two that do would wait for ever
+                core.release()
+            if not is_told:
+                print("waiting for this machine's cores: another training or evaluation has them", flush=True)
+                is_told = True
+            time.sleep(0.5)
+        for core in taken:
+            held.callback(core.release)
+        yield
+
+
+def _take(cores: list[FileLock], needed: int) -> list[FileLock]:
+    """The first `needed` locks that are free, taken; fewer when fewer are."""
+    taken: list[FileLock] = []
+    for core in cores:
+        if len(taken) < needed:
+            with contextlib.suppress(Timeout):
+                core.acquire(timeout=0)
+                taken.append(core)
+    return taken
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What a timing depends on: for the record, never for the result."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "processor": torch.cpu.get_capabilities().get("cpu_name") or platform.processor(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }

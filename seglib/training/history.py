@@ -1,0 +1,68 @@
+"""history.csv: what a training said while it ran, one row a span of iterations.
+
+    iteration, epoch   where the span ends (counted from 1)
+    split, span        train: "window" (a running mean of `log_every` iterations) and "epoch"; val: "epoch"
+    lr                 the learning rate of the span's last iteration
+    loss               the weighted sum; then, for each term: `<term>` unweighted, `<term>_weighted`, and, for windows,
+                       `<term>_grad_norm`, the norm of the unweighted term's gradient in the output layer's weights at
+                       the span's last iteration
+    iou, dice          the mean over classes of the split's dataset scores, for epochs
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from seglib.files import atomic_file
+from seglib.losses import WeightedLoss
+from seglib.metrics.counts import class_scores, mean_score
+
+
+class RunningMean:
+    """The mean of each loss term over some iterations, summed where the values are: no wait for a GPU."""
+
+    def __init__(self, terms: int, device: torch.device):
+        self.sums = torch.zeros(terms, dtype=torch.float64, device=device)
+        self.count = 0
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        self.sums += torch.stack([value.detach().double() for value in values.values()])
+        self.count += 1
+
+    def take(self) -> list[float]:
+        """The means so far; starts over."""
+        means = (self.sums / max(self.count, 1)).tolist()
+        self.sums.zero_()
+        self.count = 0
+        return means
+
+
+def row(loss: WeightedLoss, means: list[float], *, iteration: int, epoch: int, split: str, span: str, lr: float,
+        grad_norms: list[float] | None = None, counts_K4: Tensor | None = None) -> dict[str, Any]:
+    """A row of history.csv. Raises ValueError when the loss is not a number any more."""
+    terms = dict(zip(loss.weights, means, strict=True))
+    total = sum(loss.weights[name] * value for name, value in terms.items())
+    if not np.isfinite(total):
+        values = ", ".join(f"{name} {value}" for name, value in terms.items())
+        raise ValueError(f"the {split} loss is {total} at iteration {iteration} "
+                         f"(epoch {epoch}, lr {lr:.3g}; {values}): lower train.lr, or try train.precision=fp32")
+    content = {"iteration": iteration, "epoch": epoch, "split": split, "span": span, "lr": lr, "loss": total}
+    for position, (name, value) in enumerate(terms.items()):
+        content |= {name: value, f"{name}_weighted": loss.weights[name] * value}
+        content[f"{name}_grad_norm"] = grad_norms[position] if grad_norms else None
+    scores = class_scores(counts_K4.cpu().numpy()[None]) if counts_K4 is not None else {}
+    for score in ("iou", "dice"):
+        content[score] = mean_score(scores[f"{score}_dataset"]) if scores else None
+    return content
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    pd.DataFrame(rows).to_csv(text, index=False, float_format="%.9g", lineterminator="\n")
+    with atomic_file(path) as temporary:
+        temporary.write_text(text.getvalue())

@@ -1,0 +1,52 @@
+"""Prediction with finished weights. Shapes: N images, B batch, K classes, H, W."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from seglib.datasets.store import Split
+from seglib.training import weights
+from seglib.training.batches import batches
+from seglib.training.device import autocast, choose_device, prepare_process
+
+
+class Predictor:
+    """A finished training's network, with the encoding, precision, threads and device it was trained with.
+
+    Weights that were trained on a GPU predict on the CPU of a machine that has none.
+    """
+
+    def __init__(self, weights_path: Path):
+        header = weights.read_header(weights_path)
+        prepare_process(header.threads)
+        self.device = choose_device("auto" if header.device == "cuda" else header.device)
+        self.network, self.header = weights.load(weights_path, self.device)
+        self.encoding = self.header.encoding
+
+    @torch.no_grad()
+    def logits(self, images_BHWC: Tensor) -> Tensor:
+        """uint8 pictures (B, H, W, 3) of any size to logits (B, K, H, W)."""
+        with autocast(self.device, self.header.precision):
+            return self.network(self.encoding.pictures(images_BHWC.to(self.device)))
+
+    def split(self, split: Split, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """For each batch of a split: predicted planes, true planes (B, K, H, W), and which pixels count."""
+        for batch in batches(split, batch_size, self.device):
+            planes, valid = self.encoding.planes(batch.masks_BHW)
+            yield self.encoding.present(self.logits(batch.images_BHWC)), planes, valid
+
+    def shares_at_own_size(self, image: Image.Image) -> np.ndarray:
+        """An RGB picture to float32 (K, H, W) at its own size: outputs as shares of their targets, present above 0.5.
+
+        As in training, the network sees the picture stretched to the training size.
+        """
+        height, width = self.header.image_size
+        pixels = np.array(image.resize((width, height), Image.Resampling.BILINEAR))
+        share = self.encoding.share_of_target(self.logits(torch.from_numpy(pixels)[None]))
+        resized = functional.interpolate(share, (image.height, image.width), mode="bilinear")
+        return resized[0].cpu().numpy()

@@ -1,0 +1,69 @@
+"""weights.safetensors: a network's weights with the JSON header that rebuilds it. No pickle."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from seglib import models
+from seglib.files import atomic_file
+from seglib.training.encoding import Encoding
+
+HEADER_KEY = "seglib"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Header:
+    """All that prediction needs beside the weights.
+
+    `device` and `precision` are what `auto` came to; `threads` stands as configured.
+    """
+
+    model: dict[str, Any]
+    classes: list[str]
+    label_values: list[float]
+    image_size: list[int]  # [H, W] of the training pictures
+    pixels: str
+    targets: str
+    output: str
+    device: str
+    precision: str
+    threads: int | None
+
+    @property
+    def encoding(self) -> Encoding:
+        return Encoding(pixels=self.pixels, targets=self.targets, output=self.output,
+                        label_values=tuple(self.label_values))
+
+
+def save(path: Path, state: dict[str, torch.Tensor], header: Header) -> None:
+    """Write the file whole. Equal weights and headers give equal bytes."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    metadata = {HEADER_KEY: json.dumps(dataclasses.asdict(header), sort_keys=True)}
+    with atomic_file(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def read_header(path: Path) -> Header:
+    """Raises ValueError for a file that is not seglib's."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return Header(**json.loads((file.metadata() or {})[HEADER_KEY]))
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist; `dvc repro` or `dvc checkout` brings it") from None
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a weights file of seglib: {error}") from None
+
+
+def load(path: Path, device: torch.device) -> tuple[nn.Module, Header]:
+    """The network, in evaluation mode on `device`, and its header."""
+    header = read_header(path)
+    network = models.build(header.model, classes=len(header.classes))
+    with safe_open(path, framework="pt") as file:
+        network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    return network.to(device, memory_format=torch.channels_last).eval(), header
