@@ -1,0 +1,1 @@
+"""Every plot (`plots`) and picture grid (`pictures`): for people, from files."""

@@ -1,0 +1,78 @@
+"""Records: what a finished training and evaluation leave in `$DVC_ROOT/.work/tracking/<identity>/` for MLflow to show.
+
+A record is a folder of plain files. It outlives the temporary folder of a queued experiment, and it is all that is
+needed to rebuild a lost MLflow store.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seglib.datasets.store import DatasetInfo, Split, unpack
+from seglib.figures import pictures
+from seglib.files import atomic_file, file_sha256, read_json, work_dir, write_json
+from seglib.workspace import VariantFiles, live_datasets, live_variants, revision
+
+
+def folder() -> Path:
+    return work_dir() / "tracking"
+
+
+def names_of(files: VariantFiles) -> dict[str, Any]:
+    return {"dataset": files.dataset, "model": files.model, "loss": files.loss, "seed": files.seed}
+
+
+def leave_training(files: VariantFiles) -> Path:
+    """Record a finished training, by the identity in its timing file. Gives the record's folder."""
+    record = folder() / read_json(files.timing)["identity"]
+    for name, source in (("conf.json", files.conf), ("history.csv", files.history), ("timing.json", files.timing),
+                         ("weights.safetensors", files.weights)):
+        _copy(source, record / name)
+    if not (record / "variant.json").exists():
+        write_json(record / "variant.json", names_of(files) | _revision())
+    return record
+
+
+def leave_result(files: VariantFiles) -> Path:
+    """Record a training and its evaluation, with a grid of predictions. Gives the record's folder."""
+    record = leave_training(files)
+    _copy(files.scores, record / "scores.json")
+    draw_predictions(files, record / "predictions.png")
+    return record
+
+
+def leave_workspace() -> None:
+    """Record every complete result of the workspace that has no record yet, such as one restored from DVC's cache."""
+    for dataset in live_datasets():
+        for files in live_variants(dataset):
+            if not (files.timing.exists() and files.scores.exists() and files.weights.exists()):
+                continue
+            record = folder() / read_json(files.timing)["identity"]
+            fits = read_json(files.scores)["weights_sha256"] == file_sha256(files.weights)
+            if fits and not (record / "predictions.png").exists():
+                leave_result(files)
+
+
+def draw_predictions(files: VariantFiles, path: Path, *, count: int = 8) -> None:
+    """Test pictures, evenly spaced, each beside its truth and its prediction."""
+    info, test = DatasetInfo.read(files.prepared), Split.open(files.prepared, "test")
+    predictions, ids, classes = np.load(files.predictions, mmap_mode="r"), test.index()["id"], len(info.classes)
+    chosen = np.linspace(0, len(test) - 1, min(count, len(test))).round().astype(int)
+    rows = [[test.images[i], *(pictures.overlay(test.images[i], unpack(masks[i], classes))
+                               for masks in (test.masks, predictions))] for i in chosen]
+    pictures.comparison_grid(rows, titles=["picture", "truth", files.name], legend=info.classes, path=path,
+                             captions=[[ids.iat[i], "", ""] for i in chosen])
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic_file(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _revision() -> dict[str, str]:
+    """Where a result came from, for people: git's commit and the experiment's name, where there are any."""
+    found = {"git": revision(), "dvc_experiment": os.environ.get("DVC_EXP_NAME", "")}
+    return {name: value for name, value in found.items() if value}

@@ -1,0 +1,203 @@
+"""MLflow as a view of the files: one run a result, keyed by its identity. Nothing else in seglib knows MLflow.
+
+`LiveRun` shows a training while it runs. `sync` makes MLflow hold what a record holds (see `records`), once, however
+often it runs: so a lost store is rebuilt, and nothing is doubled.
+"""
+
+import functools
+import hashlib
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+
+from seglib.files import file_sha256, read_json, work_dir
+from seglib.records import names_of
+from seglib.workspace import VariantFiles
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+IDENTITY_TAG, SYNCED_TAG = "seglib.identity", "seglib.synced"
+LEGAL = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. :/")  # in MLflow's metric names
+
+
+def store_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, or a SQLite store below the repository's `.work/`; absolute, since stages move about."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{work_dir() / 'mlflow' / 'mlflow.db'}"
+
+
+def _lock() -> FileLock:
+    (work_dir() / "mlflow").mkdir(parents=True, exist_ok=True)
+    return FileLock(work_dir() / "mlflow" / "lock")
+
+
+def _client() -> Any:
+    """A client of the store. Creating the SQLite store is not safe among processes, so it is done under the lock."""
+    from mlflow import MlflowClient  # takes two seconds: paid by those who track
+
+    for chatty in ("alembic", "mlflow"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    uri = store_uri()
+    with _lock():
+        client = MlflowClient(uri)
+        if uri.startswith("sqlite:///") and not (path := Path(uri.removeprefix("sqlite:///"))).exists():
+            client.search_experiments(max_results=1)
+            connection = sqlite3.connect(path)
+            connection.execute("PRAGMA journal_mode=WAL")  # four times faster writes, and readers do not wait
+            connection.close()
+    return client
+
+
+def _find_or_create(client: Any, identity: str, names: dict[str, Any], conf: dict[str, Any]) -> Any:
+    """The run of an identity. Called under the lock."""
+    experiment = client.get_experiment_by_name(names["dataset"])
+    if experiment is None:
+        local = store_uri().startswith("sqlite:///")
+        location = (work_dir() / "mlflow" / "artifacts" / names["dataset"]).as_uri() if local else None
+        experiment_id = client.create_experiment(names["dataset"], artifact_location=location)
+    else:
+        experiment_id = experiment.experiment_id
+    found = client.search_runs([experiment_id], f"tags.`{IDENTITY_TAG}` = '{identity}'", max_results=1)
+    if found:
+        return found[0]
+    tags = {IDENTITY_TAG: identity, **{key: str(value) for key, value in names.items()}}
+    run_name = f"{names['model']}-{names['loss']}-{names['seed']}"
+    run = client.create_run(experiment_id, run_name=run_name, tags=tags)
+    _log_missing_params(client, run, conf)
+    return run
+
+
+def _log_missing_params(client: Any, run: Any, conf: dict[str, Any]) -> None:
+    from mlflow.entities import Param
+
+    missing = [Param(name, str(value)) for name, value in _flatten(conf) if name not in run.data.params]
+    if missing:
+        client.log_batch(run.info.run_id, params=missing)
+
+
+def _flatten(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _epoch_metrics(rows: list[dict[str, Any]]) -> dict[int, dict[str, float]]:
+    """Epoch: metric name: value, from rows of history.csv; empty cells are left out."""
+    metrics: dict[int, dict[str, float]] = {}
+    for row in rows:
+        if row["span"] != "epoch":
+            continue
+        of_epoch = metrics.setdefault(int(row["epoch"]), {"lr": row["lr"]})
+        of_epoch |= {f"{row['split']}/{name}": value for name, value in row.items()
+                     if name not in ("iteration", "epoch", "split", "span", "lr") and pd.notna(value)}
+    return metrics
+
+
+def _log_missing_epochs(client: Any, run_id: str, metrics: dict[int, dict[str, float]]) -> None:
+    """Log each epoch's metrics once: a resumed or repeated training, or a second sync, doubles nothing."""
+    from mlflow.entities import Metric
+
+    logged = {metric.step for metric in client.get_metric_history(run_id, "val/loss")}
+    now = int(time.time() * 1000)
+    for epoch, values in sorted(metrics.items()):
+        if epoch not in logged:
+            client.log_batch(run_id, [Metric(name, float(value), now, epoch) for name, value in values.items()])
+
+
+class LiveRun:
+    """Reports each epoch to MLflow as it ends. A store that cannot be reached never stops a training: `sync` mends."""
+
+    def __init__(self, identity: str, files: VariantFiles):
+        self._identity, self._files = identity, files
+        self._client: Any = None
+        self._run_id = ""
+        self._is_lost = False
+
+    def __call__(self, rows: list[dict[str, Any]]) -> None:
+        if self._is_lost:
+            return
+        try:
+            if self._client is None:
+                self._client = _client()
+                with _lock():
+                    run = _find_or_create(self._client, self._identity, names_of(self._files),
+                                          read_json(self._files.conf))
+                self._run_id = run.info.run_id
+            _log_missing_epochs(self._client, self._run_id, _epoch_metrics(rows))
+        except Exception as error:  # MLflow's many kinds, its database's and its network's: none is worth a training
+            self._is_lost = True
+            _say_lost(str(error))
+
+
+def try_sync(record: Path) -> None:
+    """`sync`, for stages: a store that cannot be reached is said, and stops nothing."""
+    try:
+        sync(record)
+    except Exception as error:  # as in LiveRun
+        _say_lost(str(error))
+
+
+def unreachable() -> tuple[type[Exception], ...]:
+    """What `sync` raises for a store that cannot be reached or written."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return MlflowException, SQLAlchemyError, sqlite3.Error, OSError
+
+
+@functools.cache  # once for each thing to say
+def _say_lost(error: str) -> None:
+    print(f"MLflow ({store_uri()}) cannot be written: {error}. Nothing else is lost; `seglib mlsync` mends it.")
+
+
+def sync(record: Path) -> bool:
+    """Make MLflow hold a record: parameters, curves, scores, files. True where something was missing.
+
+    Raises MlflowException where the store cannot be reached.
+    """
+    client = _client()
+    files = sorted(path for path in record.iterdir() if path.is_file() and not path.name.startswith("."))
+    digest = hashlib.sha256("".join(file_sha256(path) for path in files).encode()).hexdigest()
+    with _lock():
+        run = _find_or_create(client, record.name, read_json(record / "variant.json"), read_json(record / "conf.json"))
+        if run.data.tags.get(SYNCED_TAG) == digest:
+            return False
+        run_id = run.info.run_id
+        _log_missing_params(client, run, read_json(record / "conf.json"))
+        history = pd.read_csv(record / "history.csv").to_dict("records")
+        _log_missing_epochs(client, run_id, _epoch_metrics(history))
+        for name, value in _final_metrics(record):
+            if run.data.metrics.get(name) != value:  # new, or mended since
+                client.log_metric(run_id, name, value)
+        for path in files:
+            client.log_artifact(run_id, str(path))
+        client.set_tag(run_id, SYNCED_TAG, digest)
+        if run.info.status != "FINISHED":
+            client.set_terminated(run_id)
+    return True
+
+
+def _final_metrics(record: Path) -> Iterator[tuple[str, float]]:
+    """Speed, and the scores of val and test, mean and by class, where the record holds them."""
+    yield "images_per_second", read_json(record / "timing.json")["images_per_second"]
+    if not (record / "scores.json").exists():
+        return
+    scores = read_json(record / "scores.json")
+    for split in ("val", "test"):
+        by_class = {"": scores[split]["mean"]} | {f"/{name}": of for name, of in scores[split]["classes"].items()}
+        for suffix, values in by_class.items():
+            for score, value in values.items():
+                if value is not None:
+                    yield _legal(f"{split}/{score}{suffix}"), value
+
+
+def _legal(name: str) -> str:
+    return "".join(character if character in LEGAL else "_" for character in name)

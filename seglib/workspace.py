@@ -1,0 +1,80 @@
+"""Where a variant's files are. `conf/` is the live list of variants: folders of removed ones stay behind in `runs/`."""
+
+import dataclasses
+import subprocess
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class VariantFiles:
+    """The files of one variant, relative to the repository's root: `name` is <model>-<loss>-<seed>."""
+
+    dataset: str
+    name: str
+
+    @property
+    def model(self) -> str:
+        return self.name.split("-")[0]
+
+    @property
+    def loss(self) -> str:
+        return self.name.split("-")[1]
+
+    @property
+    def seed(self) -> int:
+        return int(self.name.split("-")[2])
+
+    @property
+    def conf(self) -> Path:
+        return Path("conf", self.dataset, f"{self.name}.json")
+
+    @property
+    def prepared(self) -> Path:
+        return prepared_folder(self.dataset)
+
+    @property
+    def weights(self) -> Path:
+        return Path("runs", self.dataset, self.name, "weights.safetensors")
+
+    @property
+    def history(self) -> Path:
+        return Path("runs", self.dataset, self.name, "history.csv")
+
+    @property
+    def timing(self) -> Path:
+        return Path("timings", self.dataset, f"{self.name}.json")
+
+    @property
+    def counts(self) -> Path:
+        return Path("results", self.dataset, self.name, "counts.parquet")
+
+    @property
+    def scores(self) -> Path:
+        return Path("results", self.dataset, self.name, "scores.json")
+
+    @property
+    def predictions(self) -> Path:
+        return Path("results", self.dataset, self.name, "predictions.npy")
+
+
+def prepared_folder(dataset: str) -> Path:
+    return Path("data/prepared", dataset)
+
+
+def revision() -> str:
+    """Git's name for the commit in the current folder, "-dirty" where files differ; "" outside a repository."""
+    git = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True,
+                         check=False)
+    return git.stdout.strip()
+
+
+def live_datasets() -> list[str]:
+    """The datasets that params.yaml's `run` picks now; none before the first resolve."""
+    if not Path("conf").exists():
+        return []
+    return sorted(path.name for path in Path("conf").iterdir() if path.is_dir())
+
+
+def live_variants(dataset: str) -> list[VariantFiles]:
+    """The variants of a dataset that params.yaml's `run` picks now, by name."""
+    return sorted(VariantFiles(dataset, path.stem) for path in Path("conf", dataset).glob("*.json"))
