@@ -1,0 +1,23 @@
+"""A dataset's raw data, from the network, a mirror or a generator. `python -m stages.fetch shapes`"""
+
+from pathlib import Path
+
+import stages
+from seglib.datasets.prepare import KINDS, SELECTION
+from seglib.files import atomic_folder, read_json, write_json
+
+
+def main(dataset: str) -> None:
+    """Fill data/raw/DATASET as conf/DATASET.fetch.json says."""
+    config = read_json(Path(f"conf/{dataset}.fetch.json"))
+    with atomic_folder(Path("data/raw") / dataset) as out:
+        selection = KINDS[config["kind"]].fetch(config, out)
+        write_json(out / SELECTION, selection)
+        size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    for name, numbers in selection.items():
+        print(f"{dataset}: {numbers['selected']} of {numbers['pictures']} pictures of {name} pass")
+    print(f"{dataset}: {size / 1e6:.1f} MB in data/raw/{dataset}")
+
+
+if __name__ == "__main__":
+    stages.run(main)

@@ -1,0 +1,20 @@
+"""The page, from comparisons/ alone. `python -m stages.report`"""
+
+from pathlib import Path
+
+import stages
+from seglib.files import atomic_folder, write_json
+from seglib.report.builder import build
+from seglib.workspace import live_datasets
+
+
+def main() -> None:
+    """Write reports/index.html and metrics.json."""
+    with atomic_folder(Path("reports")) as out:
+        headline = build(live_datasets(), Path("comparisons"), out)
+    write_json(Path("metrics.json"), headline)
+    print("reports/index.html")
+
+
+if __name__ == "__main__":
+    stages.run(main)

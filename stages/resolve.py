@@ -1,0 +1,28 @@
+"""params.yaml -> conf/: one file a variant, three a dataset. `python -m stages.resolve`
+
+First on the road: a mistake in params.yaml is said before anything is fetched or trained.
+"""
+
+from pathlib import Path
+
+import stages
+from seglib import params, resolve
+from seglib.files import atomic_folder, write_json
+
+
+def main() -> None:
+    """Validate params.yaml and write the configuration of every dataset and variant that `run` picks."""
+    settings = params.load(Path("params.yaml"))
+    variants = resolve.resolve(settings)
+    with atomic_folder(Path("conf")) as conf:
+        for name in settings.run.datasets:
+            write_json(conf / f"{name}.fetch.json", resolve.fetch_config(settings, name))
+            write_json(conf / f"{name}.prepare.json", resolve.prepare_config(settings, name))
+            write_json(conf / f"{name}.compare.json", settings.compare.model_dump())
+        for variant in variants:
+            write_json(conf / variant.dataset / f"{variant.name}.json", variant.config)
+    print(f"{len(variants)} variants of {', '.join(settings.run.datasets)}")
+
+
+if __name__ == "__main__":
+    stages.run(main)
