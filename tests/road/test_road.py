@@ -1,0 +1,176 @@
+"""The whole road by DVC's own commands, on generated Shapes and real COCO pictures, in fresh clones. `make road`
+
+Small networks and few epochs: what is tested is the road, not the scores.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from seglib.files import file_sha256, read_json
+from tests.conftest import ROOT, SHARED
+
+pytestmark = [pytest.mark.road, pytest.mark.timeout(3000)]
+
+SMALL = ["-S", "run.losses=[mse,mse_dice]", "-S", "run.seeds=[1234]", "-S", "train.epochs=2",
+         "-S", "datasets.coco.train.epochs=2", "-S", "datasets.shapes.train_images=200",
+         "-S", "datasets.shapes.test_images=40", "-S", "models.munet.width=16"]
+COCO = ["-S", "run.datasets=[shapes,coco]", "-S", "fetch.mirror=../shared/mirror", "-S", "datasets.coco.instances=any"]
+
+
+def clone(folder: Path) -> Path:
+    """A fresh clone, with the real pictures beside it as they stand beside the original."""
+    folder.mkdir()
+    target = folder / "seglib"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(target)], check=True)
+    if SHARED.exists():
+        (folder / "shared").symlink_to(SHARED)
+    return target
+
+
+def run(repository: Path, *command: str) -> str:
+    """A command's output, as a user sees it; fails with it."""
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        **{f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
+           for what, value in (("NAME", "road"), ("EMAIL", "road@example.org"))}}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    done = subprocess.run(command, cwd=repository, env=environment, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    print(f"$ {' '.join(command)}\n{done.stdout}")
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
+
+
+def executed(output: str, stage: str) -> set[str]:
+    return set(re.findall(rf"Running stage '{stage}@([^']+)'", output))
+
+
+def mlflow_runs(repository: Path) -> list[Any]:
+    from mlflow import MlflowClient
+    client = MlflowClient(f"sqlite:///{repository}/.work/mlflow/mlflow.db")
+    return client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+
+
+def lock(text: str) -> dict[str, Any]:
+    return YAML(typ="safe", pure=True).load(text)["stages"]
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A clone in which Shapes and COCO went to the report, and what that printed."""
+    if not (SHARED / "mirror").exists():
+        pytest.skip(f"no real pictures: {SHARED / 'mirror'} is not there")
+    repository = clone(tmp_path_factory.mktemp("road") / "workshop")
+    return repository, run(repository, "dvc", "exp", "run", *SMALL, *COCO)
+
+
+def test_both_datasets_reach_the_report(workshop: tuple[Path, str]):
+    repository, output = workshop
+    assert len(executed(output, "train")) == 4
+    page = (repository / "reports/index.html").read_text()
+    assert "<h2>shapes</h2>" in page and "<h2>coco</h2>" in page
+    assert "51 of 74" in page and "a crowd of a chosen class" in page  # what COCO's rule passed over, and what it cut
+    info = read_json(repository / "data/prepared/coco/dataset.json")
+    assert info["counts"] == {"train": 20, "val": 3, "test": 9}
+    assert set(read_json(repository / "metrics.json")) == {"shapes", "coco"}
+
+
+def test_a_second_repro_runs_nothing(workshop: tuple[Path, str]):
+    output = run(workshop[0], "dvc", "repro")
+    assert "Running stage" not in output
+
+
+def test_git_sees_no_result_but_the_lock_and_the_metrics(workshop: tuple[Path, str]):
+    changed = {line.split()[-1] for line in run(workshop[0], "git", "status", "--porcelain").splitlines()}
+    assert changed <= {"dvc.lock", "metrics.json", "params.yaml"}
+
+
+def test_mlflow_holds_exactly_one_run_a_variant(workshop: tuple[Path, str]):
+    names = [(run.data.tags["dataset"], run.info.run_name) for run in mlflow_runs(workshop[0])]
+    assert sorted(names) == [(dataset, f"munet-{loss}-1234") for dataset in ("coco", "shapes")
+                             for loss in ("mse", "mse_dice")]
+    run(workshop[0], "seglib", "mlsync")
+    assert len(mlflow_runs(workshop[0])) == 4
+
+
+def test_the_commands_people_look_with(workshop: tuple[Path, str]):
+    repository = workshop[0]
+    assert "train@coco-munet-mse-1234" in run(repository, "dvc", "dag", "train@coco-munet-mse-1234")
+    assert "evaluate" in run(repository, "dvc", "dag", "--collapse-foreach-matrix")
+    assert "shapes.munet-mse_dice.iou" in run(repository, "dvc", "metrics", "diff", "--all")
+    table = run(repository, "dvc", "exp", "show", "--md", "--drop", ".*", "--keep", r"Experiment|Created|.*\.iou")
+    assert "coco.munet-mse_dice.iou" in table and "coco.munet-mse_dice.dice" not in table
+    run(repository, "dvc", "plots", "show")
+    page = (repository / "dvc_plots/index.html").read_text()
+    assert "coco: loss against iterations" in page and "shapes munet" not in page
+    shown = run(repository, "seglib", "show", "data/prepared/coco", "-o", "sheet.png")
+    assert shown.strip() == "sheet.png" and (repository / "sheet.png").stat().st_size > 100_000
+    (repository / "sheet.png").unlink()
+    picture = next((repository / "data/raw/coco/val2017").iterdir())
+    assert picture.name in run(repository, "seglib", "predict", "runs/coco/munet-mse-1234", str(picture), "-o",
+                               str(repository.parent / "out"))
+
+
+def test_a_scaled_dice_trains_only_what_uses_it(workshop: tuple[Path, str]):
+    output = run(workshop[0], "dvc", "exp", "run", "-S", "loss.dice_scale=20")
+    for stage in ("train", "evaluate"):
+        assert executed(output, stage) == {"coco-munet-mse_dice-1234", "shapes-munet-mse_dice-1234"}
+    for stage in ("fetch", "prepare"):
+        assert executed(output, stage) == set()
+    assert len(mlflow_runs(workshop[0])) == 6
+
+
+def test_queued_experiments_leave_everything_in_mlflow(workshop: tuple[Path, str]):
+    repository = workshop[0]
+    before = {run.info.run_id for run in mlflow_runs(repository)}
+    run(repository, "dvc", "exp", "run", "--queue", "-S", "loss.dice_scale=3,4")
+    run(repository, "dvc", "queue", "start", "--jobs", "2")
+    run(repository, "dvc", "queue", "logs", "--follow", queued(repository)[0])
+    while any(state in run(repository, "dvc", "queue", "status") for state in ("Running", "Queued")):
+        subprocess.run(["sleep", "3"], check=True)
+    status = run(repository, "dvc", "queue", "status")
+    assert status.count("Success") == 2, status
+    new = [run for run in mlflow_runs(repository) if run.info.run_id not in before]
+    assert sorted((run.data.tags["dataset"], run.data.params["loss.terms.dice"]) for run in new) == [
+        ("coco", "3.0"), ("coco", "4.0"), ("shapes", "3.0"), ("shapes", "4.0")]
+    from mlflow import MlflowClient
+    client = MlflowClient(f"sqlite:///{repository}/.work/mlflow/mlflow.db")
+    for found in new:
+        assert found.info.status == "FINISHED" and "test/iou_dataset" in found.data.metrics
+        assert {a.path for a in client.list_artifacts(found.info.run_id)} >= {"weights.safetensors", "predictions.png"}
+    shutil.rmtree(repository / ".work/mlflow")
+    run(repository, "seglib", "mlsync")
+    assert len(mlflow_runs(repository)) == len(before) + 4
+
+
+def queued(repository: Path) -> list[str]:
+    return re.findall(r"^([0-9a-f]{7,})", run(repository, "dvc", "queue", "status"), re.MULTILINE)
+
+
+def test_two_clones_train_to_the_same_bytes(workshop: tuple[Path, str], tmp_path: Path):
+    """And `instances: single` leaves no cake to test on, which the page says."""
+    second = clone(tmp_path / "second")
+    run(second, "dvc", "exp", "run", *SMALL, *COCO, "-S", "run.losses=[mse]")
+    for dataset in ("shapes", "coco"):
+        weights = Path("runs", dataset, "munet-mse-1234/weights.safetensors")
+        assert file_sha256(second / weights) == file_sha256(workshop[0] / weights)
+    run(second, "dvc", "exp", "run", "-S", "run.datasets=[coco]", "-S", "datasets.coco.instances=single")
+    assert "class absent" in (second / "reports/index.html").read_text()
+    assert read_json(second / "data/prepared/coco/dataset.json")["counts"] == {"train": 14, "val": 2, "test": 4}
+
+
+def test_the_committed_lock_holds_for_fetch_and_prepare(tmp_path: Path):
+    repository = clone(tmp_path / "locked")
+    committed = lock((repository / "dvc.lock").read_text())
+    run(repository, "dvc", "repro", "prepare@shapes")
+    made = lock((repository / "dvc.lock").read_text())
+    for stage in ("fetch@shapes", "prepare@shapes"):
+        assert made[stage] == committed[stage]
