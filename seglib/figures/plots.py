@@ -7,6 +7,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from seglib.figures.pictures import PALETTE
 from seglib.files import atomic_file
@@ -47,13 +48,20 @@ def loss_curves(curves: pd.DataFrame, path: Path, *, value: str, label: str) -> 
         for axes in (left, right):
             if value == "loss":
                 axes.set_yscale("log")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins="auto"))
             axes.legend(frameon=False, fontsize=8)
         _save(figure, path)
+
+
+def _marker(points: pd.Series | pd.DataFrame) -> str:
+    """A short training's curve may be one point, which a line alone does not show."""
+    return "o" if len(points) == 1 else ""
 
 
 def _band(axes: Axes, points: pd.DataFrame, value: str, color: str, line: str, label: str, marker: str = "") -> None:
     by_iteration = points.groupby("iteration")[value]
     mean = by_iteration.mean()
+    marker = marker or _marker(mean)
     axes.plot(mean.index, mean, color=color, linestyle=line, marker=marker, markersize=3, linewidth=1.6, label=label)
     axes.fill_between(mean.index, by_iteration.min(), by_iteration.max(), color=color, alpha=0.18, linewidth=0)
 
@@ -72,8 +80,10 @@ def best_and_worst(curves: pd.DataFrame, cases: Mapping[str, tuple[int, int]], p
         for axes, (variant, (best, worst)) in zip(grid, cases.items(), strict=False):
             for seed, name, color in ((best, "best", COLORS[2]), (worst, "worst", COLORS[1])):
                 points = windows[(windows["variant"] == variant) & (windows["seed"] == seed)]
-                axes.plot(points["iteration"], points["loss"], color=color, linewidth=1.4, label=f"{name}: seed {seed}")
+                axes.plot(points["iteration"], points["loss"], color=color, linewidth=1.4, label=f"{name}: seed {seed}",
+                          marker=_marker(points))
             axes.set(title=variant, xlabel="iteration", ylabel="loss", yscale="log")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins="auto"))
             axes.legend(frameon=False, fontsize=8)
         for axes in grid[len(cases):]:
             axes.set_axis_off()
