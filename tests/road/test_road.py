@@ -127,6 +127,11 @@ def test_a_scaled_dice_trains_only_what_uses_it(workshop: tuple[Path, str]):
         assert executed(output, stage) == set()
     assert len(mlflow_runs(workshop[0])) == 6
 
+    # And back: what was trained before comes from DVC's cache.
+    output = run(workshop[0], "dvc", "exp", "run", "-S", "loss.dice_scale=1")
+    assert executed(output, "train") == executed(output, "evaluate") == set()
+    assert len(mlflow_runs(workshop[0])) == 6
+
 
 def test_queued_experiments_leave_everything_in_mlflow(workshop: tuple[Path, str]):
     repository = workshop[0]
