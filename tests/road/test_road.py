@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +139,8 @@ def test_queued_experiments_leave_everything_in_mlflow(workshop: tuple[Path, str
     before = {run.info.run_id for run in mlflow_runs(repository)}
     run(repository, "dvc", "exp", "run", "--queue", "-S", "loss.dice_scale=3,4")
     run(repository, "dvc", "queue", "start", "--jobs", "2")
-    run(repository, "dvc", "queue", "logs", "--follow", queued(repository)[0])
     while any(state in run(repository, "dvc", "queue", "status") for state in ("Running", "Queued")):
-        subprocess.run(["sleep", "3"], check=True)
+        time.sleep(3)
     status = run(repository, "dvc", "queue", "status")
     assert status.count("Success") == 2, status
     new = [run for run in mlflow_runs(repository) if run.info.run_id not in before]
@@ -154,10 +154,6 @@ def test_queued_experiments_leave_everything_in_mlflow(workshop: tuple[Path, str
     shutil.rmtree(repository / ".work/mlflow")
     run(repository, "seglib", "mlsync")
     assert len(mlflow_runs(repository)) == len(before) + 4
-
-
-def queued(repository: Path) -> list[str]:
-    return re.findall(r"^([0-9a-f]{7,})", run(repository, "dvc", "queue", "status"), re.MULTILINE)
 
 
 def test_two_clones_train_to_the_same_bytes(workshop: tuple[Path, str], tmp_path: Path):
