@@ -65,3 +65,13 @@ class Encoding:
     def present(self, logits_BKHW: Tensor) -> Tensor:
         """Where each class is said to be: its output passes half of its target value. Boolean."""
         return self.share_of_target(logits_BKHW) > 0.5
+
+    def ranking_scores(self, logits_BKHW: Tensor) -> Tensor:
+        """How sure a class is of a pixel, comparable between pixels and 0 where `present` changes; float32.
+
+        The logit itself; of a raw output 8 · (share of its target - 0.5), so that 0 and the target value stand at -4
+        and 4, where a sigmoid reaches 0.02 and 0.98.
+        """
+        if self.output == "sigmoid":
+            return logits_BKHW.float()
+        return 8 * (self.share_of_target(logits_BKHW) - 0.5)

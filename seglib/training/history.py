@@ -6,7 +6,7 @@
     loss               the weighted sum; then, for each term: `<term>` unweighted, `<term>_weighted`, and, for windows,
                        `<term>_grad_norm`, the norm of the unweighted term's gradient in the output layer's weights at
                        the span's last iteration
-    iou, dice          the mean over classes of the split's dataset scores, for epochs
+    iou_score, dice_score  the mean over classes of the split's dataset scores, for epochs
 """
 
 import io
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from seglib.files import atomic_file
 from seglib.losses import WeightedLoss
-from seglib.metrics.counts import class_scores, mean_score
+from seglib.metrics.counts import pooled_scores
 
 
 class RunningMean:
@@ -55,10 +55,8 @@ def row(loss: WeightedLoss, means: list[float], *, iteration: int, epoch: int, s
     for position, (name, value) in enumerate(terms.items()):
         content |= {name: value, f"{name}_weighted": loss.weights[name] * value}
         content[f"{name}_grad_norm"] = grad_norms[position] if grad_norms else None
-    scores = class_scores(counts_K4.cpu().numpy()[None]) if counts_K4 is not None else {}
-    for score in ("iou", "dice"):
-        content[score] = mean_score(scores[f"{score}_dataset"]) if scores else None
-    return content
+    scores = pooled_scores(counts_K4.cpu().numpy()) if counts_K4 is not None else {}
+    return content | {f"{name}_score": scores.get(name) for name in ("iou", "dice")}
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:

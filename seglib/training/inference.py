@@ -35,10 +35,10 @@ class Predictor:
             return self.network(self.encoding.pictures(images_BHWC.to(self.device)))
 
     def split(self, split: Split, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        """For each batch of a split: predicted planes, true planes (B, K, H, W), and which pixels count."""
+        """For each batch of a split: logits, true planes (B, K, H, W), and which pixels count (None: all)."""
         for batch in batches(split, batch_size, self.device):
             planes, valid = self.encoding.planes(batch.masks_BHW)
-            yield self.encoding.present(self.logits(batch.images_BHWC)), planes, valid
+            yield self.logits(batch.images_BHWC), planes, valid
 
     def shares_at_own_size(self, image: Image.Image) -> np.ndarray:
         """An RGB picture to float32 (K, H, W) at its own size: outputs as shares of their targets, present above 0.5.

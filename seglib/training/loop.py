@@ -143,7 +143,7 @@ class Training:
             counts_K4 += count_BK4(self.encoding.present(logits), planes, valid).sum(0)
         self._log("val", "epoch", mean.take(), self.epoch * self.steps_an_epoch, self.history[-1]["lr"],
                   counts_K4=counts_K4)
-        score = self.history[-1]["iou"]
+        score = self.history[-1]["iou_score"]
         score = -1.0 if math.isnan(score) else score  # a val split may hold none of the classes
         if self.settings["keep"] == "best" and score >= self.best_score:
             self.best_score, self.best_state = score, copy.deepcopy(self.network.state_dict())
@@ -204,4 +204,4 @@ def _optimization(network: nn.Module, train: dict[str, Any], iterations: int
 def _summary(rows: list[Row]) -> str:
     train, val = (next(row for row in rows if (row["split"], row["span"]) == (split, "epoch"))
                   for split in ("train", "val"))
-    return f"loss {train['loss']:.4g}, val loss {val['loss']:.4g}, val IoU {val['iou']:.3f}"
+    return f"loss {train['loss']:.4g}, val loss {val['loss']:.4g}, val IoU {val['iou_score']:.3f}"

@@ -103,6 +103,8 @@ def test_it_learns(variant_config: Make, prepared_shapes: Path, loss: str):
     terms = list(config["loss"]["terms"])
     for row in rows:
         assert row["loss"] == pytest.approx(sum(row[f"{term}_weighted"] for term in terms))
+        for term, weight in config["loss"]["terms"].items():
+            assert row[f"{term}_weighted"] == pytest.approx(weight * row[term])
         assert (row[f"{terms[0]}_grad_norm"] is not None) == (row["span"] == "window")
     assert len([row for row in rows if row["span"] == "window"]) == rows[-1]["iteration"]
 
@@ -130,7 +132,7 @@ def test_best_keeps_the_best_epoch_and_last_the_last(variant_config: Make, prepa
     for keep in ("best", "last"):
         training = Training(variant_config(epochs=4, keep=keep, lr=0.05), prepared_shapes)
         states[keep] = training.run(title="test").state
-        scores = [row["iou"] for row in training.history if row["split"] == "val"]
+        scores = [row["iou_score"] for row in training.history if row["split"] == "val"]
     same = all(torch.equal(states["best"][name], states["last"][name]) for name in states["best"])
     assert same == (scores[-1] == max(scores))
 
