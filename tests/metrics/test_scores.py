@@ -1,0 +1,243 @@
+"""Scores against scikit-learn, rules and groups of objects by hand."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from seglib.metrics.counts import COUNTS, count_BK4, pooled_scores
+from seglib.metrics.scores import (
+    BY_NAME,
+    COLUMNS,
+    GROUPS,
+    cases_of,
+    class_scores,
+    image_scores,
+    mean_score,
+    size_edges,
+    summarize,
+)
+
+SKLEARN = {"iou": sk.jaccard_score, "dice": sk.f1_score, "precision": sk.precision_score, "recall": sk.recall_score,
+           "specificity": lambda truth, predicted: sk.recall_score(~truth, ~predicted),
+           "pixel_accuracy": sk.accuracy_score}
+
+
+def cases(**columns: Any) -> dict[str, np.ndarray]:
+    """Cases (N, K) of the columns that a test is about; nothing in the others."""
+    shape = np.shape(next(iter(columns.values())))
+    empty = dict.fromkeys(COLUMNS, np.zeros(shape)) | {name: np.full(shape, np.nan) for name in ("hd95", "displayed")}
+    empty |= {name + suffix: np.zeros(shape) for name in ("objects", "found", "missed", "wrong")
+              for suffix in ("", *(f" {kind} {which}" for kind, which in GROUPS))}
+    return empty | {name: np.asarray(values, np.float64) for name, values in columns.items()}
+
+
+def of_counts(counts_NK4: Any) -> dict[str, np.ndarray]:
+    return cases(**{name: np.asarray(counts_NK4)[..., i] for i, name in enumerate(COUNTS)})
+
+
+@pytest.mark.parametrize("name", SKLEARN)
+def test_pixel_scores_equal_scikit_learns(name: str):
+    random = np.random.default_rng(1)
+    predicted, truth = random.random((2, 4, 3, 6, 6)) < 0.4
+    counts = count_BK4(torch.from_numpy(predicted), torch.from_numpy(truth)).numpy()
+    found, by_picture = class_scores(of_counts(counts)), image_scores(of_counts(counts), name)
+    for k in range(3):
+        an_image = [SKLEARN[name](truth[n, k].ravel(), predicted[n, k].ravel()) for n in range(4)]
+        np.testing.assert_allclose(by_picture[:, k], an_image)
+        assert found[f"{name}_image_mean"][k] == pytest.approx(np.mean(an_image))
+        pooled = SKLEARN[name](truth[:, k].ravel(), predicted[:, k].ravel())
+        assert found[f"{name}_dataset"][k] == pytest.approx(pooled)
+
+
+def test_the_loops_own_scores_are_the_dataset_scores():
+    counts = np.random.default_rng(2).integers(0, 50, (5, 3, 4))
+    counts[:, 1, [0, 2]] = 0  # absent
+    found = class_scores(of_counts(counts))
+    pooled = pooled_scores(counts.sum(0))
+    assert {name: pytest.approx(mean_score(found[f"{name}_dataset"])) for name in ("iou", "dice")} == pooled
+
+
+def test_the_empty_mask_rule():
+    # Four images of one class: nothing there and nothing found; a false alarm; found; missed.
+    found = of_counts([[[0, 0, 0, 9]], [[0, 2, 0, 7]], [[4, 0, 0, 5]], [[0, 0, 3, 6]]])
+    np.testing.assert_equal(image_scores(found, "iou")[:, 0], [np.nan, 0, 1, 0])
+    np.testing.assert_equal(image_scores(found, "dice")[:, 0], [np.nan, 0, 1, 0])
+    assert class_scores(found)["iou_image_mean"][0] == pytest.approx(1 / 3)
+    assert class_scores(found)["iou_dataset"][0] == pytest.approx(4 / 9)
+
+
+def test_a_class_that_is_never_predicted_has_precision_0():
+    found = class_scores(of_counts([[[0, 0, 3, 6], [4, 0, 0, 5]], [[0, 0, 0, 9], [4, 4, 0, 1]]]))
+    np.testing.assert_allclose(found["precision_dataset"], [0, 8 / 12])
+    np.testing.assert_allclose(found["precision_image_mean"], [0, 3 / 4])
+
+
+def test_an_absent_class_has_no_score_and_no_part_in_the_mean():
+    found = class_scores(of_counts([[[4, 0, 0, 5], [0, 2, 0, 7]]]))
+    for name in ("iou_dataset", "iou_image_mean", "specificity_dataset", "pixel_accuracy_dataset", "specks"):
+        assert not math.isnan(found[name][0]) and math.isnan(found[name][1]), name
+    assert mean_score(found["iou_dataset"]) == 1
+    assert math.isnan(mean_score(np.array([np.nan])))
+
+
+COUNTS_NK4 = st.lists(st.tuples(*[st.integers(0, 1000)] * 4), min_size=1, max_size=5).map(
+    lambda rows: np.array(rows)[:, None])
+
+
+@given(COUNTS_NK4)
+def test_dice_follows_from_iou_on_the_same_counts(counts_NK4: np.ndarray):
+    found = of_counts(counts_NK4)
+    iou, dice = image_scores(found, "iou"), image_scores(found, "dice")
+    np.testing.assert_allclose(dice, 2 * iou / (1 + iou))
+    scored = ~np.isnan(iou)
+    assert ((iou[scored] >= 0) & (iou[scored] <= dice[scored]) & (dice[scored] <= 1)).all()
+    by_class = class_scores(found)
+    np.testing.assert_allclose(by_class["dice_dataset"], 2 * by_class["iou_dataset"] / (1 + by_class["iou_dataset"]))
+
+
+@given(COUNTS_NK4)
+def test_when_truth_and_prediction_change_places_precision_and_recall_do(counts_NK4: np.ndarray):
+    found, swapped = (class_scores(of_counts(counts)) for counts in (counts_NK4, counts_NK4[..., [0, 2, 1, 3]]))
+    tp, fp, fn, _ = counts_NK4.sum((0, 1))
+    if tp + fp and tp + fn:  # there in both
+        for aggregation in ("dataset", "image_mean"):
+            np.testing.assert_array_equal(swapped[f"precision_{aggregation}"], found[f"recall_{aggregation}"])
+            np.testing.assert_array_equal(swapped[f"iou_{aggregation}"], found[f"iou_{aggregation}"])
+
+
+@given(COUNTS_NK4, st.randoms(use_true_random=False))
+def test_the_order_of_pictures_does_not_matter(counts_NK4: np.ndarray, random: Any):
+    order = random.sample(range(len(counts_NK4)), len(counts_NK4))
+    found, shuffled = (class_scores(of_counts(counts)) for counts in (counts_NK4, counts_NK4[order]))
+    for name in found:
+        np.testing.assert_allclose(shuffled[name], found[name], rtol=1e-12)
+
+
+def test_boundary_scores_are_ratios_of_sums_or_means_of_ratios():
+    found = class_scores(cases(
+        tp=[[5], [5], [5]], boundary_tp=[[6], [1], [0]], boundary_fp=[[2], [0], [0]], boundary_fn=[[0], [3], [0]],
+        surface_hits=[[10], [5], [0]], surface_total=[[20], [5], [0]]))
+    assert found["boundary_iou_dataset"] == pytest.approx(7 / 12)
+    assert found["boundary_iou_image_mean"] == pytest.approx((6 / 8 + 1 / 4) / 2)  # the last picture has no boundary
+    assert found["nsd_dataset"] == pytest.approx(15 / 25)
+    assert found["nsd_image_mean"] == pytest.approx((1 / 2 + 1) / 2)
+
+
+def test_hd95_is_the_mean_over_pictures_that_have_one():
+    hd95 = [[1.5, np.nan], [np.nan, np.nan], [4.5, 3.0]]
+    found = class_scores(cases(tp=[[5, 0], [0, 0], [5, 0]], hd95=hd95))
+    np.testing.assert_equal(found["hd95_image_mean"], [3.0, np.nan])  # the second class is in no truth
+    np.testing.assert_equal(image_scores(cases(hd95=hd95), "hd95_image_mean"), hd95)
+
+
+def test_what_people_see_by_hand():
+    found = class_scores(cases(tp=[[9], [9]], hole_pixels=[[3], [1]], extent_pixels=[[30], [10]], specks=[[0], [5]]))
+    assert found["hole_share"] == pytest.approx(4 / 40)
+    assert found["specks"] == pytest.approx(5 / 2)
+    nothing = class_scores(cases(fn=[[9]]))
+    assert math.isnan(nothing["hole_share"][0]) and nothing["specks"][0] == 0  # nothing predicted, nothing to be holed
+
+
+def test_displayed_counts_true_pixels_alone_and_is_missing_without_label_values():
+    found = cases(tp=[[4, 4], [2, 2]], fn=[[6, 6], [8, 8]], displayed=[[5, np.nan], [0, np.nan]])
+    np.testing.assert_equal(class_scores(found)["displayed"], [5 / 20, np.nan])
+
+
+# image, class, area, covered, found, wrong, taken_for. Small: below 4 pixels; large: from 9.
+OBJECTS = pd.DataFrame([
+    ("a", 0, 3, 0, 3, 0, 0), ("a", 1, 10, 2, 5, 0, 1),
+    ("b", 0, 6, 0, 0, 6, 1),
+    ("c", 0, 9, 1, 0, 0, -1), ("c", 0, 4, 0, 1, 0, 0), ("c", 1, 2, 0, 2, 0, 1), ("c", 1, 20, 0, 1, 0, -1),
+    ("c", 1, 8, 0, 8, 0, 1), ("c", 1, 3, 0, 0, 3, 0),
+], columns=["image", "class", "area", "covered", "found", "wrong", "taken_for"])
+SHARES = [[1, 0, 0, 1 / 4], [1 / 2, 1, 1 / 20, 1, 0]]  # by class, the share of each object that is found
+
+
+def tables(objects: pd.DataFrame = OBJECTS) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """counts.parquet and objects.parquet of pictures a to d with two classes, both there."""
+    counts = pd.DataFrame([{"split": "test", "image": image, "class": name, **dict.fromkeys(COLUMNS, 1)}
+                           for image in "abcd" for name in ("cat", "dog")])
+    return counts, objects.assign(split="test")
+
+
+def object_scores(*names: str) -> list[list[float]]:
+    found = class_scores(cases_of(*tables(), "test", ["cat", "dog"], [4, 9]))
+    return [found[name].tolist() for name in names]
+
+
+def test_objects_by_hand():
+    completeness, missed, wrong = object_scores("completeness", "missed", "wrong_class")
+    assert completeness == pytest.approx([np.mean(SHARES[0]), np.mean(SHARES[1])])
+    assert missed == pytest.approx([2 / 4, 2 / 5])  # less than a tenth is found: b and c's first; c's 20 and 3
+    assert wrong == pytest.approx([1 / 4, 1 / 5])  # taken for nothing is not wrong
+
+
+@pytest.mark.parametrize(("group", "completeness", "missed"), [
+    ("small", [1, (1 + 0) / 2], [0, 1 / 2]),
+    ("medium", [(0 + 1 / 4) / 2, 1], [1 / 2, 0]),
+    ("large", [0, (1 / 2 + 1 / 20) / 2], [1, 1 / 2]),
+    ("1_objects", [0, math.nan], [1, math.nan]),
+    ("2_objects", [1, 1 / 2], [0, 0]),
+    ("3_objects", [math.nan] * 2, [math.nan] * 2),
+    ("5_objects", [(0 + 1 / 4) / 2, (1 + 1 / 20 + 1 + 0) / 4], [1 / 2, 2 / 4]),
+    ("free", [(1 + 0 + 1 / 4) / 3, (1 + 1 / 20 + 1 + 0) / 4], [1 / 3, 2 / 4]),
+    ("covered", [0, 1 / 2], [1, 0]),
+])
+def test_groups_of_objects_by_hand(group: str, completeness: list[float], missed: list[float]):
+    np.testing.assert_allclose(object_scores(f"completeness_{group}", f"missed_{group}"), [completeness, missed])
+
+
+@pytest.mark.parametrize("kind", ["size", "objects", "overlap"])
+def test_the_groups_of_a_kind_hold_every_object_once(kind: str):
+    found = cases_of(*tables(), "test", ["cat", "dog"], [4, 9])
+    for column in ("objects", "found", "missed"):
+        parts = [found[f"{column} {kind} {which}"] for this, which in GROUPS if this == kind]
+        np.testing.assert_allclose(sum(parts), found[column])
+
+
+def test_cases_stand_at_their_picture_and_class():
+    counts, objects = tables()
+    counts["tp"] = np.arange(8)
+    found = cases_of(counts.assign(split=["val"] * 2 + ["test"] * 6), objects[objects["image"] != "a"], "test",
+                     ["cat", "dog"], [4, 9])
+    np.testing.assert_array_equal(found["tp"], [[2, 3], [4, 5], [6, 7]])
+    np.testing.assert_array_equal(found["objects"], [[1, 0], [2, 4], [0, 0]])
+
+
+def test_no_objects_no_score():
+    found = cases_of(*tables(OBJECTS[:0]), "test", ["cat", "dog"], size_edges(OBJECTS[:0].assign(split="test")))
+    assert np.isnan(class_scores(found)["completeness"]).all()
+
+
+def test_size_edges_are_thirds_of_the_test_objects():
+    objects = pd.DataFrame({"split": ["test"] * 6 + ["val"] * 3, "area": [60, 10, 20, 50, 30, 40, 1000, 2000, 3000]})
+    edges = size_edges(objects)
+    assert edges == pytest.approx([10 + 50 / 3, 10 + 100 / 3])
+    areas = objects["area"][:6]
+    assert [(areas < edges[0]).sum(), (areas >= edges[1]).sum()] == [2, 2]
+    assert size_edges(objects[:0]) == [0, 0]
+
+
+def test_summary_reads_the_tables_and_writes_none_for_what_is_not_there():
+    counts = pd.DataFrame([
+        {"split": split, "image": image, "class": name, **dict.fromkeys(COLUMNS, 0), "hd95": np.nan,
+         "displayed": np.nan, **dict(zip(COUNTS, values, strict=True))}
+        for split in ("val", "test") for image in ("a", "b")
+        for name, values in (("cat", (4, 0, 0, 5)), ("dog", (0, 1, 0, 8)))])
+    objects = pd.DataFrame([("test", "b", 0, 4, 0, 4, 0, 0)], columns=["split", *OBJECTS.columns])
+    found = summarize(counts, objects, ["cat", "dog"])
+    test = found["test"]
+    assert test["images"] == 2
+    assert test["images_with_class"] == {"cat": 2, "dog": 0}
+    assert set(test["mean"]) == set(test["classes"]["cat"]) == set(BY_NAME)
+    assert set(test["classes"]["dog"].values()) == {None}
+    assert test["mean"]["iou_dataset"] == test["mean"]["completeness"] == 1
+    assert test["mean"]["hd95_image_mean"] is test["mean"]["displayed"] is None
+    assert found["val"]["mean"]["completeness"] is None  # no object there
