@@ -1,6 +1,7 @@
-"""The `seglib` command: look at data, predict with a finished run, keep MLflow in step."""
+"""The `seglib` command: run a study, look at data, predict with a finished run, keep MLflow in step."""
 
 import os
+import shlex
 import sys
 from collections import Counter
 from pathlib import Path
@@ -90,6 +91,26 @@ def predict(
 
 
 @app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="one of `studies` in params.yaml")],
+    dry: Annotated[bool, typer.Option("--dry", help="print the command and leave it at that")] = False,
+) -> None:
+    """Run a named study of params.yaml, as an experiment: its selection in place of `run`, its changes to `train`."""
+    from seglib import params
+    from seglib.files import repository_root
+    from seglib.names import nearest
+
+    os.chdir(repository_root())
+    studies = params.load(Path("params.yaml")).studies
+    if name not in studies:
+        raise ValueError(f"params.yaml has no study '{name}': {nearest(name, list(studies))}")
+    command = ["dvc", "exp", "run", *params.as_overrides(studies[name])]
+    print(shlex.join(command), flush=True)
+    if not dry:
+        os.execvp(command[0], command)
+
+
+@app.command()
 def mlsync() -> None:
     """Make MLflow hold every result, once each: of this workspace, of queued experiments, of a store that was lost."""
     from seglib import records, tracking
@@ -97,7 +118,8 @@ def mlsync() -> None:
 
     os.chdir(repository_root())
     records.leave_workspace()
-    found = sorted(path for path in records.folder().glob("*") if (path / "variant.json").exists())
+    found = sorted(path for path in records.folder().glob("*")
+                   if (path / "variant.json").exists() or (path / "comparison.json").exists())
     try:
         changed = sum(tracking.sync(record) for record in found)
     except tracking.unreachable() as error:

@@ -69,8 +69,14 @@ class Prepare(Strict):
     max_rejected: float = Field(ge=0, le=1)
 
 
+class Evaluate(Strict):
+    tolerance: int = Field(ge=1)
+
+
 class Compare(Strict):
     pictures: int = Field(ge=3)
+    gallery: int = Field(ge=3)
+    resamples: int = Field(ge=1000, le=100_000)
 
 
 class LossConstants(Strict):
@@ -198,12 +204,20 @@ class Coco(Dataset):
         return True
 
 
+class Study(Run):
+    """A named selection, for `seglib study NAME`: what `run` would hold, and changes to `train`."""
+
+    train: TrainOverride = TrainOverride()
+
+
 class Params(Strict):
     """The whole of params.yaml."""
 
     run: Run
+    studies: dict[str, Study]
     fetch: Fetch
     prepare: Prepare
+    evaluate: Evaluate
     compare: Compare
     loss: LossConstants
     losses: dict[str, Loss]
@@ -211,7 +225,7 @@ class Params(Strict):
     datasets: dict[str, Annotated[Shapes | Coco, Field(discriminator="kind")]]
     train: Train
 
-    @field_validator("losses", "models", "datasets")
+    @field_validator("losses", "models", "datasets", "studies")
     @classmethod
     def _plain_names(cls, entries: dict[str, Any]) -> dict[str, Any]:
         for name in entries:
@@ -222,12 +236,15 @@ class Params(Strict):
 
     @model_validator(mode="after")
     def _run_picks_what_is_defined(self) -> "Params":
-        for section in ("datasets", "models", "losses"):
-            known = list(getattr(self, section))
-            for name in getattr(self.run, section):
-                if name not in known:
-                    raise PydanticCustomError("undefined", "run.{section}: '{name}' is not defined, {hint}",
-                                              {"section": section, "name": name, "hint": nearest(name, known)})
+        selections = {"run": self.run} | {f"studies.{name}": study for name, study in self.studies.items()}
+        for where, picked in selections.items():
+            for section in ("datasets", "models", "losses"):
+                known = list(getattr(self, section))
+                for name in getattr(picked, section):
+                    if name not in known:
+                        raise PydanticCustomError("undefined", "{where}.{section}: '{name}' is not defined, {hint}",
+                                                  {"where": where, "section": section, "name": name,
+                                                   "hint": nearest(name, known)})
         return self
 
 
@@ -251,6 +268,14 @@ def parse(raw: dict[str, Any]) -> Params:
         return Params.model_validate(raw)
     except ValidationError as error:
         raise ParamsError(explain(error)) from None
+
+
+def as_overrides(study: Study) -> list[str]:
+    """A study as the options of `dvc exp run`: `-S key=value` for each thing it changes."""
+    picked = {f"run.{key}": f"[{','.join(map(str, getattr(study, key)))}]" for key in Run.model_fields}
+    changed = {f"train.{key}": "null" if value is None else value
+               for key, value in study.train.model_dump(exclude_unset=True).items()}
+    return [part for key, value in (picked | changed).items() for part in ("-S", f"{key}={value}")]
 
 
 def explain(error: ValidationError, where: str = "") -> str:

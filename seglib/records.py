@@ -4,6 +4,7 @@ A record is a folder of plain files. It outlives the temporary folder of a queue
 needed to rebuild a lost MLflow store.
 """
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -44,9 +45,25 @@ def leave_result(files: VariantFiles) -> Path:
     return record
 
 
+def leave_comparison(dataset: str) -> Path:
+    """Record the figures and tables of a comparison, by what they say. Gives the record's folder."""
+    source = Path("comparisons", dataset)
+    files = [*sorted((source / "figures").glob("*.png")), source / "ranking.csv", source / "tables" / "pairs.csv",
+             source / "tables" / "claims.json"]
+    digest = hashlib.sha256("".join(file_sha256(path) for path in files).encode()).hexdigest()
+    record = folder() / f"comparison-{digest}"
+    for path in files:
+        _copy(path, record / path.name)
+    if not (record / "comparison.json").exists():
+        write_json(record / "comparison.json", {"dataset": dataset} | _revision())
+    return record
+
+
 def leave_workspace() -> None:
     """Record every complete result of the workspace that has no record yet, such as one restored from DVC's cache."""
     for dataset in live_datasets():
+        if Path("comparisons", dataset, "ranking.csv").exists():
+            leave_comparison(dataset)
         for files in live_variants(dataset):
             if not (files.timing.exists() and files.scores.exists() and files.weights.exists()):
                 continue

@@ -1,4 +1,4 @@
-"""From params.yaml to one canonical configuration a variant, and three a dataset: all that later stages read of it."""
+"""From params.yaml to one canonical configuration a variant, and four a dataset: all that later stages read of it."""
 
 import dataclasses
 from typing import Any

@@ -49,6 +49,14 @@ class VariantFiles:
         return Path("results", self.dataset, self.name, "counts.parquet")
 
     @property
+    def objects(self) -> Path:
+        return Path("results", self.dataset, self.name, "objects.parquet")
+
+    @property
+    def ranking(self) -> Path:
+        return Path("results", self.dataset, self.name, "ranking.npz")
+
+    @property
     def scores(self) -> Path:
         return Path("results", self.dataset, self.name, "scores.json")
 
@@ -59,6 +67,10 @@ class VariantFiles:
 
 def prepared_folder(dataset: str) -> Path:
     return Path("data/prepared", dataset)
+
+
+def evaluate_config(dataset: str) -> Path:
+    return Path("conf", f"{dataset}.evaluate.json")
 
 
 def revision() -> str:

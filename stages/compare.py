@@ -6,66 +6,73 @@ import numpy as np
 import pandas as pd
 
 import stages
-from seglib import comparison
+from seglib import records, tracking
+from seglib.comparison import claims, gallery, tables
+from seglib.comparison.evidence import CONFIDENCE, Evidence
+from seglib.comparison.summary import summary
+from seglib.comparison.variants import HEADLINE, Variant, load
 from seglib.datasets.store import DatasetInfo, Split, unpack
 from seglib.figures import pictures, plots
 from seglib.files import atomic_folder, read_json, write_json
-from seglib.metrics.counts import AGGREGATIONS, SCORES
+from seglib.metrics.scores import size_edges
 from seglib.workspace import prepared_folder
 
 
 def main(dataset: str) -> None:
     """Fill comparisons/DATASET: all that the page shows of it."""
     prepared = prepared_folder(dataset)
-    info = DatasetInfo.read(prepared)
-    variants = comparison.load(dataset, info)
+    info, test = DatasetInfo.read(prepared), Split.open(prepared, "test")
     config = read_json(Path(f"conf/{dataset}.compare.json"))
+    tried = claims.load(Path("claims.yaml"))
+    variants = load(dataset, info)
+    evidence = Evidence(variants, config["resamples"])
+    sizes = size_edges(variants[0].runs[0].objects)
 
-    scores, classes = comparison.score_table(variants), comparison.class_table(variants, info.classes)
-    curves = comparison.curve_table(variants)
-    cases = {v.label: (v.best_case().files.seed, v.worst_case().files.seed) for v in variants}
-    chosen = comparison.pick_pictures(variants, config["pictures"])
-    rejected = pd.read_csv(prepared / "rejected.csv").groupby(["split", "what", "reason"]).size()
-    ids = Split.open(prepared, "test").index()["id"]
+    scores, pairs = evidence.score_table(), evidence.pair_table()
+    ranking, curves = evidence.ranking(scores, pairs), tables.curve_table(variants)
+    by_class = tables.class_table(variants, info.classes, evidence.class_intervals(HEADLINE, info.classes))
+    written = {
+        "scores": scores, "pairs": pairs, "ranking": ranking, "classes": by_class, "curves": curves,
+        "groups": tables.group_table(evidence, sizes), "confusion": tables.confusion_table(variants, info.classes),
+        "gradients": tables.gradient_table(variants),
+        "dice_names": tables.dice_names(variants, test, len(info.classes))}
+    verdicts = claims.decide(tried, dataset, evidence)
 
     with atomic_folder(Path("comparisons") / dataset) as out:
-        for folder in ("tables", "figures"):
+        for folder in ("tables", "figures", "gallery"):
             (out / folder).mkdir()
-        for name, table in (("scores", scores), ("classes", classes), ("curves", curves)):
+        for name, table in written.items():
             _write_csv(table, out / "tables" / f"{name}.csv")
+        write_json(out / "tables" / "claims.json", verdicts)
+        write_json(out / "tables" / "summary.json", summary(
+            dataset, info, variants, sizes=sizes, config=config, prepared=prepared,
+            evaluation=read_json(Path(f"conf/{dataset}.evaluate.json")), confidence=CONFIDENCE))
         _write_csv(curves[curves["curve"] == "train window"], out / "curves.csv")
-        headline = scores[(scores["split"] == "test") & (scores["score"] == comparison.HEADLINE)]
-        _write_csv(headline[["variant", "mean", "min", "max", "seeds"]], out / "ranking.csv")
-        plots.loss_curves(curves, out / "figures" / "loss.png", value="loss", label="loss (log scale)")
-        plots.loss_curves(curves, out / "figures" / "loss_normalised.png", value="normalised",
-                          label="loss, min-max normalised")
-        plots.best_and_worst(curves, cases, out / "figures" / "best_and_worst.png")
-        _draw_pictures(variants, chosen, info, Split.open(prepared, "test"), out / "figures" / "pictures.png")
-        write_json(out / "tables" / "summary.json", {
-            "dataset": dataset,
-            "classes": info.classes,
-            "counts": info.counts,
-            "image_size": info.image_size,
-            "selection": info.selection,
-            "rejected": comparison.json_rows(rejected.reset_index(name="n")),
-            "cases": {label: {"best": best, "worst": worst} for label, (best, worst) in cases.items()},
-            "configs": {variant.label: variant.config for variant in variants},
-            "seeds": sorted({run.files.seed for variant in variants for run in variant.runs}),
-            "pictures": [ids.iat[i] for i in chosen],
-            "headline": comparison.HEADLINE,
-            "scores": {score.name: score.formula for score in SCORES},
-            "aggregations": AGGREGATIONS,
-        })
-    best = headline.iloc[0]
-    print(f"{dataset}: best on test {best['variant']}, IoU {best['mean']:.3f}")
+        _write_csv(ranking, out / "ranking.csv")
+        _draw(variants, curves, out / "figures")
+        _draw_pictures(variants, tables.pick_pictures(variants, config["pictures"]), info, test, out / "figures")
+        gallery.write_gallery(variants, info, test, count=config["gallery"], out=out / "gallery")
+    tracking.try_sync(records.leave_comparison(dataset))
+    best = ranking.iloc[0]
+    print(f"{dataset}: best on test {best['variant']}, IoU {best['mean']:.3f} "
+          f"({CONFIDENCE:.0%} interval {best['low']:.3f} to {best['high']:.3f})")
+    for verdict in dict.fromkeys(claim["verdict"] for claim in verdicts):
+        print(f"{dataset}: claims {verdict}: {', '.join(c['id'] for c in verdicts if c['verdict'] == verdict)}")
 
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
 
 
-def _draw_pictures(variants: list[comparison.Variant], chosen: list[int], info: DatasetInfo, test: Split,
-                   path: Path) -> None:
+def _draw(variants: list[Variant], curves: pd.DataFrame, folder: Path) -> None:
+    cases = {v.label: (v.best_case().files.seed, v.worst_case().files.seed) for v in variants}
+    plots.loss_curves(curves, folder / "loss.png", value="loss", label="loss (log scale)")
+    plots.loss_curves(curves, folder / "loss_normalised.png", value="normalised", label="loss, min-max normalised")
+    plots.term_curves(curves, folder / "terms.png")
+    plots.best_and_worst(curves, cases, folder / "best_and_worst.png")
+
+
+def _draw_pictures(variants: list[Variant], chosen: list[int], info: DatasetInfo, test: Split, folder: Path) -> None:
     """Picture, truth, and every variant's prediction by its first seed."""
     predictions = [np.load(variant.runs[0].files.predictions, mmap_mode="r") for variant in variants]
     ids, classes = test.index()["id"], len(info.classes)
@@ -73,10 +80,9 @@ def _draw_pictures(variants: list[comparison.Variant], chosen: list[int], info: 
     for i in chosen:
         masks = [test.masks[i], *(predicted[i] for predicted in predictions)]
         rows.append([test.images[i], *(pictures.overlay(test.images[i], unpack(mask, classes)) for mask in masks)])
-        captions.append([ids.iat[i], "truth", *(f"IoU {comparison.picture_score(variant.runs[0], i):.2f}"
-                                                for variant in variants)])
+        captions.append([ids.iat[i], "truth", *(f"IoU {variant.runs[0].picture_iou(i):.2f}" for variant in variants)])
     pictures.comparison_grid(rows, titles=["picture", "truth", *(variant.label for variant in variants)],
-                             captions=captions, legend=info.classes, path=path)
+                             captions=captions, legend=info.classes, path=folder / "pictures.png")
 
 
 if __name__ == "__main__":

@@ -1,54 +1,52 @@
-"""One variant's predictions and pixel counts on val and test. `python -m stages.evaluate shapes munet-mse_dice-1234`"""
+"""One variant's predictions and counts on val and test. `python -m stages.evaluate shapes munet-mse_dice-1234`"""
 
 import numpy as np
 import pandas as pd
 
 import stages
 from seglib import records, tracking
-from seglib.datasets.store import DatasetInfo, Split, pack
-from seglib.files import atomic_file, file_sha256, write_json
-from seglib.metrics.counts import COUNTS, count_BK4
-from seglib.metrics.scores import summarize
+from seglib.datasets.store import DatasetInfo, Split
+from seglib.evaluation import evaluate
+from seglib.files import atomic_file, file_sha256, read_json, write_json
+from seglib.metrics.ranking import average_precision
+from seglib.metrics.scores import mean_score, none_for_nan, summarize
 from seglib.training.device import turn
 from seglib.training.inference import Predictor
-from seglib.workspace import VariantFiles
-
-BATCH_SIZE = 64  # pictures predicted at once; no influence on a score
+from seglib.workspace import VariantFiles, evaluate_config
 
 
 def main(dataset: str, variant: str) -> None:
-    """Write counts.parquet, scores.json and, of test, predictions.npy for VARIANT (<model>-<loss>-<seed>)."""
+    """Write the counts and scores of VARIANT (<model>-<loss>-<seed>), and its predictions of test."""
     files = VariantFiles(dataset, variant)
     info = DatasetInfo.read(files.prepared)
+    config = read_json(evaluate_config(dataset))
     predictor = Predictor(files.weights)
     with turn(predictor.device):
-        tables, masks = zip(*(_evaluate(predictor, Split.open(files.prepared, name), info.classes)
-                              for name in ("val", "test")), strict=True)
-    table = pd.concat(tables, ignore_index=True)
+        found = {name: evaluate(predictor, Split.open(files.prepared, name), info.classes, **config)
+                 for name in ("val", "test")}
+    counts, objects = (pd.concat([getattr(result, table) for result in found.values()], ignore_index=True)
+                       for table in ("counts", "objects"))
 
-    with atomic_file(files.counts) as temporary:
-        table.to_parquet(temporary, index=False, compression="zstd")
+    for path, table in ((files.counts, counts), (files.objects, objects)):
+        with atomic_file(path) as temporary:
+            table.to_parquet(temporary, index=False, compression="zstd")
     with atomic_file(files.predictions) as temporary, temporary.open("wb") as file:
-        np.save(file, masks[-1])
-    scores = summarize(table, info.classes)
+        np.save(file, found["test"].masks)
+    with atomic_file(files.ranking) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **{name: result.ranking_NKB2 for name, result in found.items()})
+    scores = summarize(counts, objects, info.classes)
+    for name, result in found.items():
+        precisions = average_precision(result.ranking.counts)
+        scores[name]["mean"]["pixel_ap"] = none_for_nan(mean_score(precisions))
+        for label, value in zip(info.classes, precisions, strict=True):
+            scores[name]["classes"][label]["pixel_ap"] = none_for_nan(value)
+        scores[name]["confusion"] = result.confusion.tolist()
     write_json(files.scores, {"weights_sha256": file_sha256(files.weights), **scores})
     tracking.try_sync(records.leave_result(files))
     mean = scores["test"]["mean"]
-    print(f"{dataset} {variant}: test IoU {_text(mean['iou_dataset'])}, Dice {_text(mean['dice_dataset'])} "
-          f"(all pixels of {scores['test']['images']} pictures, mean over classes)")
-
-
-def _evaluate(predictor: Predictor, split: Split, classes: list[str]) -> tuple[pd.DataFrame, np.ndarray]:
-    """A split's counts, a row an (image, class), and its predicted masks, packed as the true ones are."""
-    counts, masks = [], []
-    for predicted, truth, valid in predictor.split(split, batch_size=BATCH_SIZE):
-        counts.append(count_BK4(predicted, truth, valid).cpu().numpy())
-        masks += [pack(planes) for planes in predicted.cpu().numpy()]
-    counts_NK4 = np.concatenate(counts)
-    return pd.DataFrame({
-        "split": split.folder.name, "image": np.repeat(split.index()["id"].to_list(), len(classes)),
-        "class": np.tile(classes, len(split)),
-        **{name: counts_NK4[..., i].ravel() for i, name in enumerate(COUNTS)}}), np.stack(masks)
+    print(f"{dataset} {variant}: test IoU {_text(mean['iou_dataset'])}, Dice {_text(mean['dice_dataset'])}, "
+          f"boundary IoU {_text(mean['boundary_iou_dataset'])} (all pixels of {scores['test']['images']} pictures, "
+          "mean over classes)")
 
 
 def _text(score: float | None) -> str:

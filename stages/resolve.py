@@ -1,4 +1,4 @@
-"""params.yaml -> conf/: one file a variant, three a dataset. `python -m stages.resolve`
+"""params.yaml -> conf/: one file a variant, four a dataset. `python -m stages.resolve`
 
 First on the road: a mistake in params.yaml is said before anything is fetched or trained.
 """
@@ -18,6 +18,7 @@ def main() -> None:
         for name in settings.run.datasets:
             write_json(conf / f"{name}.fetch.json", resolve.fetch_config(settings, name))
             write_json(conf / f"{name}.prepare.json", resolve.prepare_config(settings, name))
+            write_json(conf / f"{name}.evaluate.json", settings.evaluate.model_dump())
             write_json(conf / f"{name}.compare.json", settings.compare.model_dump())
         for variant in variants:
             write_json(conf / variant.dataset / f"{variant.name}.json", variant.config)

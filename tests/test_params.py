@@ -38,8 +38,13 @@ def test_the_committed_file_defines_at_least_three_losses_and_two_seeds():
     ("run.losses", ["mes"], "run.losses: 'mes' is not defined, did you mean 'mse'?"),
     ("run.seeds", [1, 1], "run.seeds: each entry may stand once, found [1, 1]"),
     ("run.seeds", [-5], "run.seeds.0: input should be greater than or equal to 0 (found -5)"),
+    ("studies.shapes.losses", ["mes"], "studies.shapes.losses: 'mes' is not defined, did you mean 'mse'?"),
+    ("studies.shapes.train", {"epoch": 2}, "studies.shapes.train: unknown key 'epoch': did you mean 'epochs'?"),
+    ("studies.a-b", {"datasets": ["shapes"], "models": ["munet"], "losses": ["mse"], "seeds": [1]},
+     "studies: the name 'a-b' may hold letters, digits and underscores only"),
+    ("evaluate.tolerance", 0, "evaluate.tolerance: input should be greater than or equal to 1 (found 0)"),
     ("run.models", [], "run.models: list should have at least 1 item after validation, not 0 (found [])"),
-    ("studys", {}, "unknown key 'studys': known: run, fetch, prepare, compare, loss, losses, models, datasets, train"),
+    ("studys", {}, "unknown key 'studys': did you mean 'studies'?"),
 ])
 def test_a_mistake_is_one_line_with_the_keys_path(raw_params: dict[str, Any], path: str, value: Any, said: str):
     at = raw_params

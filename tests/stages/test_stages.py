@@ -17,11 +17,11 @@ from PIL import Image
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from seglib import cli, comparison, records, tracking
+from seglib import cli, records, tracking
+from seglib.comparison import variants as comparison
 from seglib.datasets.store import DatasetInfo, Split, unpack
-from seglib.files import file_sha256, read_json, write_json
-from seglib.metrics.scores import counts_of
-from seglib.report.builder import build
+from seglib.files import file_sha256, read_json
+from seglib.metrics.counts import COUNTS
 from seglib.training.device import prepare_process, turn
 from seglib.workspace import VariantFiles, live_variants
 from stages import compare, evaluate, prepare, report, resolve, train
@@ -41,6 +41,7 @@ def small_params() -> dict[str, Any]:
     raw["datasets"]["shapes"] |= {"train_images": 32, "test_images": 10}
     raw["models"]["munet"] |= {"width": 8}
     raw["train"] |= {"epochs": 2, "log_every": 2, "device": "cpu", "threads": 1}
+    raw["compare"] = {"pictures": 3, "gallery": 6, "resamples": 1000}
     return raw
 
 
@@ -49,6 +50,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, A
     """A repository in which every stage has run."""
     folder = tmp_path_factory.mktemp("repository")
     write_params(small_params, folder)
+    shutil.copyfile(ROOT / "claims.yaml", folder / "claims.yaml")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("DVC_ROOT", str(folder))
@@ -92,8 +94,11 @@ def mlflow_runs() -> list[Any]:
 
 def test_every_output_is_there_and_no_checkpoint_is_left(repository: Path):
     for files in live_variants("shapes"):
-        for path in (files.weights, files.history, files.timing, files.counts, files.scores, files.predictions):
+        for path in (files.weights, files.history, files.timing, files.counts, files.objects, files.ranking,
+                     files.scores, files.predictions):
             assert path.is_file()
+    for name in ("fetch", "prepare", "evaluate", "compare"):
+        assert (repository / f"conf/shapes.{name}.json").is_file()
     assert not list((repository / ".work/checkpoints").rglob("*.pt"))
     assert (repository / "data/previews/shapes.png").is_file()
 
@@ -102,7 +107,9 @@ def test_scores_and_predictions_follow_from_each_other(repository: Path):
     files = VariantFiles("shapes", "munet-mse_dice-1")
     info, test = DatasetInfo.read(files.prepared), Split.open(files.prepared, "test")
     predicted, truth = (unpack(np.asarray(masks), 5) for masks in (np.load(files.predictions), test.masks))
-    counts = counts_of(pd.read_parquet(files.counts), "test", info.classes)
+    table = pd.read_parquet(files.counts).query("split == 'test'")
+    assert table["class"].tolist() == info.classes * 10
+    counts = table[[*COUNTS]].to_numpy().reshape(10, 5, 4)
     np.testing.assert_array_equal(counts[..., 0], (predicted & truth).sum((2, 3)))
     np.testing.assert_array_equal(counts.sum(-1), 64 * 64)
     pooled = counts.sum(0)
@@ -112,9 +119,19 @@ def test_scores_and_predictions_follow_from_each_other(repository: Path):
     assert scores["weights_sha256"] == file_sha256(files.weights)
 
 
+def test_the_scores_of_a_training_are_those_of_its_evaluation(repository: Path):
+    """The weights kept are those of the best epoch by val IoU, which evaluation then finds again."""
+    for files in live_variants("shapes"):
+        history = pd.read_csv(files.history).query("split == 'val'")
+        best = history.loc[history["iou_score"].idxmax()]
+        val = read_json(files.scores)["val"]["mean"]
+        assert val["iou_dataset"] == pytest.approx(best["iou_score"], rel=1e-6)
+        assert val["dice_dataset"] == pytest.approx(best["dice_score"], rel=1e-6)
+
+
 def test_evaluating_and_comparing_again_gives_the_same_bytes(copied: Path):
     files = VariantFiles("shapes", "munet-mse-1")
-    watched = [files.counts, files.scores, files.predictions,
+    watched = [files.counts, files.objects, files.ranking, files.scores, files.predictions,
                *(path for path in sorted(Path("comparisons").rglob("*")) if path.is_file())]
     before = {path: file_sha256(path) for path in watched}
     evaluate.main("shapes", files.name)
@@ -122,12 +139,16 @@ def test_evaluating_and_comparing_again_gives_the_same_bytes(copied: Path):
     assert {path: file_sha256(path) for path in watched} == before
 
 
-def test_mlflow_holds_one_whole_run_a_variant(repository: Path):
-    runs = mlflow_runs()
-    assert sorted(run.info.run_name for run in runs) == [files.name for files in live_variants("shapes")]
+def test_mlflow_holds_one_whole_run_a_variant_and_one_of_their_comparison(repository: Path):
+    runs = {run.info.run_name: run for run in mlflow_runs()}
+    assert sorted(runs) == sorted([tracking.COMPARISON, *(files.name for files in live_variants("shapes"))])
     from mlflow import MlflowClient
     client = MlflowClient(tracking.store_uri())
-    for run in runs:
+    compared = runs.pop(tracking.COMPARISON)
+    assert compared.info.status == "FINISHED"
+    artifacts = {artifact.path for artifact in client.list_artifacts(compared.info.run_id)}
+    assert {"loss.png", "pictures.png", "ranking.csv", "pairs.csv", "claims.json"} <= artifacts
+    for run in runs.values():
         assert run.info.status == "FINISHED"
         assert run.data.params["train.epochs"] == "2"
         assert [m.step for m in client.get_metric_history(run.info.run_id, "val/loss")] == [1, 2]
@@ -139,7 +160,7 @@ def test_mlflow_holds_one_whole_run_a_variant(repository: Path):
 def test_syncing_again_doubles_nothing(repository: Path):
     before = {run.info.run_id: run.data.metrics for run in mlflow_runs()}
     result = CliRunner().invoke(cli.app, ["mlsync"])
-    assert "4 runs, 0 brought up to date" in result.output
+    assert "5 runs, 0 brought up to date" in result.output
     assert {run.info.run_id: run.data.metrics for run in mlflow_runs()} == before
 
 
@@ -148,15 +169,16 @@ def test_a_lost_store_is_rebuilt(copied: Path, lost: list[str]):
     for name in lost:
         shutil.rmtree(copied / ".work" / name, ignore_errors=True)
     result = CliRunner().invoke(cli.app, ["mlsync"])
-    assert "4 runs, 4 brought up to date" in result.output, result.output
-    runs = mlflow_runs()
-    assert len(runs) == 4
-    assert all("test/iou_dataset" in run.data.metrics for run in runs)
+    assert "5 runs, 5 brought up to date" in result.output, result.output
+    scores = {run.info.run_name: run.data.metrics.get("test/iou_dataset") for run in mlflow_runs()}
+    assert scores.pop(tracking.COMPARISON) is None
+    assert scores == {files.name: pytest.approx(read_json(files.scores)["test"]["mean"]["iou_dataset"])
+                      for files in live_variants("shapes")}
 
 
 def test_syncing_without_a_workspace_or_a_store_is_no_traceback(copied: Path, monkeypatch: pytest.MonkeyPatch):
     shutil.rmtree("conf")
-    assert "4 runs, 4 brought up to date" in CliRunner().invoke(cli.app, ["mlsync"]).output
+    assert "5 runs, 5 brought up to date" in CliRunner().invoke(cli.app, ["mlsync"]).output
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////proc/no/such/folder.db")
     assert "cannot be written" in str(CliRunner().invoke(cli.app, ["mlsync"]).exception)
 
@@ -208,7 +230,7 @@ def test_trainings_take_turns_on_the_cores(copied: Path):
 def test_variants_of_one_configuration_are_one_row(copied: Path):
     for seed in (1, 2):
         source, twin = VariantFiles("shapes", f"munet-mse-{seed}"), VariantFiles("shapes", f"munet-other-{seed}")
-        for name in ("conf", "weights", "history", "counts", "scores", "predictions"):
+        for name in ("conf", "weights", "history", "counts", "objects", "ranking", "scores", "predictions"):
             target = getattr(twin, name)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(getattr(source, name), target)
@@ -240,16 +262,27 @@ def test_normalised_curves_span_0_to_1(repository: Path):
     assert (spans["min"] == 0).all() and (spans["max"] == 1).all()
 
 
-def test_the_page_numbers_its_figures_and_tables_and_shows_every_variant(repository: Path):
+def test_a_comparison_holds_all_that_the_page_shows(repository: Path):
+    folder = Path("comparisons/shapes")
+    assert {path.stem for path in (folder / "tables").glob("*.csv")} == {
+        "scores", "pairs", "ranking", "classes", "curves", "groups", "confusion", "gradients", "dice_names"}
+    ranking = pd.read_csv(folder / "tables/ranking.csv")
+    assert set(ranking["variant"]) == {"munet mse", "munet mse_dice"}
+    assert (ranking["low"] <= ranking["mean"]).all() and (ranking["mean"] <= ranking["high"]).all()
+    assert len(read_json(folder / "gallery/gallery.json")["pictures"]) == 6
+    verdicts = {claim["id"]: claim["verdict"] for claim in read_json(folder / "tables/claims.json")}
+    assert verdicts["shapes-is-balanced"] != "not run"
+    assert verdicts["aspp-helps"] == "not run"
+    assert read_json(folder / "tables/summary.json")["resamples"] == 1000
+
+
+def test_the_page_and_the_headline_are_of_every_variant(repository: Path):
     page = Path("reports/index.html").read_text()
-    assert [f"<b>Figure {n}.</b>" in page for n in (1, 2, 3, 4, 5)] == [True] * 4 + [False]
-    assert [f"<b>Table {n}.</b>" in page for n in (1, 2, 3, 4, 5)] == [True] * 4 + [False]
-    for label in ("munet mse", "munet mse_dice"):
-        assert page.count(label) >= 3
-    for name in ("loss", "loss_normalised", "best_and_worst", "pictures"):
-        assert Path(f"reports/figures/shapes/{name}.png").is_file()
     headline = json.loads(Path("metrics.json").read_text())["shapes"]
     assert set(headline) == {"munet-mse", "munet-mse_dice"}
+    for label, numbers in headline.items():
+        assert label.replace("-", " ") in page
+        assert numbers["iou_low"] <= numbers["iou"] <= numbers["iou_high"]
 
 
 def absent(name: str) -> None:
@@ -260,31 +293,23 @@ def absent(name: str) -> None:
     np.save(path, masks & ~np.uint8(1 << k))
 
 
-def test_a_class_that_no_test_picture_holds_is_said_to_be_absent(copied: Path):
+def test_a_class_that_no_test_picture_holds_has_no_score(copied: Path):
     absent("star")
     for files in live_variants("shapes"):
         evaluate.main("shapes", files.name)
     compare.main("shapes")
     report.main()
-    assert Path("reports/index.html").read_text().count("class absent</span>") == 2  # a cell a variant
     classes = pd.read_csv("comparisons/shapes/tables/classes.csv").set_index(["split", "class"])
     assert classes.loc[("test", "star"), "iou_dataset"].isna().all()
     assert classes.loc[("test", "disk"), "iou_dataset"].notna().all()
 
 
-def test_names_from_data_are_escaped(copied: Path, tmp_path: Path):
-    path = Path("comparisons/shapes/tables/summary.json")
-    summary = read_json(path)
-    tables = pd.read_csv("comparisons/shapes/tables/classes.csv")
-    evil = "<script>alert(1)</script>"
-    summary["classes"] = [evil if name == "star" else name for name in summary["classes"]]
-    tables["class"] = tables["class"].replace("star", evil)
-    write_json(path, summary)
-    tables.to_csv("comparisons/shapes/tables/classes.csv", index=False)
-    (tmp_path / "out").mkdir()
-    build(["shapes"], Path("comparisons"), tmp_path / "out")
-    page = (tmp_path / "out/index.html").read_text()
-    assert "<script" not in page and "&lt;script&gt;alert(1)" in page
+def test_a_mistake_in_claims_leaves_the_old_comparison(copied: Path):
+    before = file_sha256(Path("comparisons/shapes/tables/scores.csv"))
+    Path("claims.yaml").write_text("- {id: x")
+    with pytest.raises(ValueError, match="claims.yaml is not YAML"):
+        compare.main("shapes")
+    assert file_sha256(Path("comparisons/shapes/tables/scores.csv")) == before
 
 
 def test_a_mistake_in_params_leaves_the_old_configuration(copied: Path, small_params: dict[str, Any]):

@@ -1,0 +1,176 @@
+"""Scores with intervals, differences with tests: what is settled between the variants of a dataset, and what is not.
+
+Shapes: S seeds, N pictures, K classes, R resamples, V variants.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from seglib.comparison.variants import HEADLINE, Variant
+from seglib.metrics import decisions, ranking
+from seglib.metrics.scores import BY_NAME, SCORES, Score, present
+from seglib.metrics.statistics import Replicates, Resamples, Runs, bootstrap, interval, permutation_p, resample_seeds
+
+# The scores that variants are compared by in pairs.
+PAIRED = (HEADLINE, "dice_dataset", "iou_image_mean", "boundary_iou_dataset", "hole_share", "completeness",
+          "wrong_class", "missed")
+AP_RESAMPLES = 1000  # each sums a histogram of every class: dear, and enough for an interval
+AP_CHUNK = 100  # of them at once: bounds memory
+COLUMNS = 2000  # of sums that are resampled together: bounds memory, at 160 MB for few pictures
+SPLITS = ("test", "val")
+CONFIDENCE = 0.95
+Key = tuple[str, str, str]  # label, split, score
+
+
+class Evidence:
+    """The variants' test and val scores under the same resampled pictures; `resamples` of them."""
+
+    def __init__(self, variants: Sequence[Variant], resamples: int):
+        self.variants = variants
+        self._count = resamples
+        self._replicates: dict[Key, Replicates] = {}
+        for split in SPLITS:
+            pictures = len(variants[0].runs[0].cases[split]["tp"])
+            wanted = {(variant.label, split, score.name): _runs(variant, split, score)
+                      for score in SCORES for variant in variants}
+            nothing = np.full(resamples, np.nan)
+            self._replicates |= {key: Replicates(nothing, nothing) for key in wanted}
+            for keys in _bundles({key: runs for key, runs in wanted.items() if runs.scored_K.any()}):
+                found = bootstrap([wanted[key] for key in keys], Resamples(pictures=pictures, count=resamples))
+                self._replicates |= dict(zip(keys, found, strict=True))
+            few = Resamples(pictures=pictures, count=AP_RESAMPLES)
+            self._replicates |= {(variant.label, split, "pixel_ap"): _resampled_ap(variant, split, few)
+                                 for variant in variants}
+
+    def replicates(self, variant: Variant, score: str, split: str = "test") -> Replicates:
+        return self._replicates[variant.label, split, score]
+
+    def interval(self, variant: Variant, score: str, split: str = "test") -> tuple[float, float]:
+        """The 95 % interval of the mean over seeds; NaN, NaN where the variant has no such score."""
+        return interval(self.replicates(variant, score, split).both_R, CONFIDENCE)
+
+    def score_table(self) -> pd.DataFrame:
+        """A row a (variant, split, score): mean, sd, interval, lowest and highest seed, how many seeds and pictures."""
+        rows = []
+        for variant, split, score in itertools.product(self.variants, SPLITS, [*BY_NAME, "pixel_ap"]):
+            values = variant.scores_S(split, score)
+            low, high = self.interval(variant, score, split)
+            rows.append({"variant": variant.label, "split": split, "score": score, **spread(values), "low": low,
+                         "high": high, "seeds": len(values), "images": len(variant.runs[0].cases[split]["tp"])})
+        return pd.DataFrame(rows)
+
+    def pair_table(self) -> pd.DataFrame:
+        """A row a pair and score of `PAIRED`, the better of the two as `a`; see `comparisons/` in ARCHITECTURE.md."""
+        return pd.DataFrame([row for score in PAIRED for row in self._pairs(BY_NAME[score])], columns=[
+            "a", "b", "score", "difference", "low", "high", "p", "p_holm", "effect", "won", "settled", "images_needed",
+            "seeds_needed"])
+
+    def _pairs(self, score: Score) -> Iterator[dict]:
+        pairs = list(itertools.combinations(range(len(self.variants)), 2))
+        scored = [variant for variant in self.variants if np.isfinite(variant.scores_S("test", score.name)).all()]
+        if len(scored) < len(self.variants) or not pairs:
+            return
+        pictures = len(self.variants[0].runs[0].cases["test"]["tp"])
+        runs = [_runs(variant, "test", score) for variant in self.variants]
+        p_values = permutation_p(runs, pairs, Resamples(pictures=pictures, count=self._count))
+        for (i, j), p, p_holm in zip(pairs, p_values, decisions.holm(p_values), strict=True):
+            a, b = self.variants[i], self.variants[j]
+            higher = a.scores_S("test", score.name).mean() >= b.scores_S("test", score.name).mean()
+            if higher != (score.better == "higher"):
+                a, b = b, a
+            replicates = [self.replicates(variant, score.name) for variant in (a, b)]
+            low, high = interval(replicates[0].both_R - replicates[1].both_R, CONFIDENCE)
+            by_picture = a.picture_scores(score.name) - b.picture_scores(score.name)
+            sign = 1 if score.better == "higher" else -1
+            needed = decisions.Spread.of(a.scores_S("test", score.name), replicates[0],
+                                         b.scores_S("test", score.name), replicates[1], pictures)
+            settled = decisions.settled(low, high, p_holm)
+            yield {"a": a.label, "b": b.label, "score": score.name, "difference": needed.difference, "low": low,
+                   "high": high, "p": p, "p_holm": p_holm, "effect": decisions.cohens_d(by_picture),
+                   "won": decisions.share_won(sign * by_picture), "settled": settled,
+                   "images_needed": None if settled else decisions.pictures_needed(needed),
+                   "seeds_needed": None if settled else decisions.seeds_needed(needed)}
+
+    def ranking(self, scores: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+        """The variants by their headline score on test, best first; equal ranks are not told apart."""
+        rows = scores[(scores["split"] == "test") & (scores["score"] == HEADLINE)].copy()
+        labels = list(rows["variant"])
+        settled_VV = np.zeros((len(labels), len(labels)), bool)
+        for pair in pairs[(pairs["score"] == HEADLINE) & (pairs["settled"] == True)].itertuples():  # noqa: E712
+            i, j = labels.index(pair.a), labels.index(pair.b)
+            settled_VV[i, j] = settled_VV[j, i] = True
+        rows["rank"] = decisions.ranks(rows["mean"].to_numpy(), settled_VV)
+        return rows[["variant", "rank", "mean", "low", "high", "min", "max", "sd", "seeds"]]
+
+    def class_intervals(self, score: str, classes: Sequence[str]) -> dict[tuple[str, str], tuple[float, float]]:
+        """The test interval of each (variant, class) under one score; a class that no test picture holds has none."""
+        found = {}
+        for variant in self.variants:
+            whole = _runs(variant, "test", BY_NAME[score])
+            alone = {name: dataclasses.replace(whole, scored_K=np.arange(len(classes)) == k)
+                     for k, name in enumerate(classes) if whole.scored_K[k]}
+            if alone:
+                replicates = bootstrap(list(alone.values()), Resamples(pictures=whole.pictures, count=self._count))
+                found |= {(variant.label, name): interval(one.both_R, CONFIDENCE)
+                          for name, one in zip(alone, replicates, strict=True)}
+        return found
+
+
+def _runs(variant: Variant, split: str, score: Score) -> Runs:
+    """One variant's numerators and denominators. A score that a network does not have for a class is NaN there."""
+    parts = [score.of(run.cases[split]) for run in variant.runs]
+    numerator, denominator = (np.stack([part[i] for part in parts]) for i in (0, 1))
+    has_score_K = ~np.isnan(numerator).any((0, 1))
+    return Runs(name=variant.label, numerator_SNK=np.nan_to_num(numerator),
+                denominator_SNK=denominator, scored_K=present(variant.runs[0].cases[split]) & has_score_K)
+
+
+def _resampled_ap(variant: Variant, split: str, resamples: Resamples) -> Replicates:
+    """Of the pixel-wise average precision: how coarse histograms vary, about the value of the fine ones."""
+    scores_SR = np.full((len(variant.runs), resamples.count), np.nan)
+    scored_K = present(variant.runs[0].cases[split])
+    if not scored_K.any():
+        return resample_seeds(variant.label, scores_SR, resamples.seed)
+    for run, exact, scores_R in zip(variant.runs, variant.scores_S(split, "pixel_ap"), scores_SR, strict=True):
+        histograms_NX = run.ranking(split)[:, scored_K].astype(np.float64)
+        shape = histograms_NX.shape[1:]
+        histograms_NX = histograms_NX.reshape(len(histograms_NX), -1)
+        for rows, weights_rN in resamples.weights():
+            for start in range(rows.start, rows.stop, AP_CHUNK):
+                weights_cN = weights_rN[start - rows.start:start - rows.start + AP_CHUNK]
+                precisions_cK = ranking.average_precision((weights_cN @ histograms_NX).reshape(-1, *shape))
+                scores_R[start:start + len(weights_cN)] = _mean_over_known(precisions_cK)
+        whole = ranking.average_precision(histograms_NX.sum(0).reshape(shape))
+        scores_R += exact - _mean_over_known(whole[None])[0]
+    return resample_seeds(variant.label, scores_SR, resamples.seed)
+
+
+def _mean_over_known(values_RK: np.ndarray) -> np.ndarray:
+    known = ~np.isnan(values_RK)
+    number = known.sum(1)
+    return np.divide(np.where(known, values_RK, 0).sum(1), number, out=np.full(len(number), np.nan), where=number > 0)
+
+
+def _bundles(wanted: dict[Key, Runs]) -> Iterator[list[Key]]:
+    """Neighbours together, as many as `COLUMNS` allows: resampled pictures are drawn anew for each bundle."""
+    bundle: list[Key] = []
+    columns = 0
+    for key, runs in wanted.items():
+        needed = 2 * runs.seeds * runs.scored_K.size
+        if bundle and columns + needed > COLUMNS:
+            yield bundle
+            bundle, columns = [], 0
+        bundle.append(key)
+        columns += needed
+    if bundle:
+        yield bundle
+
+
+def spread(values_S: np.ndarray) -> dict[str, float]:
+    """Mean, sample sd (NaN for one seed), lowest and highest."""
+    return {"mean": float(values_S.mean()), "sd": float(values_S.std(ddof=1)) if len(values_S) > 1 else float("nan"),
+            "min": float(values_S.min()), "max": float(values_S.max())}

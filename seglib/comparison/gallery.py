@@ -1,0 +1,85 @@
+"""Test pictures for the page, with every variant's mask: data that the page draws, not drawings.
+
+Shapes: N pictures, H, W.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from seglib.comparison.tables import rank_pictures
+from seglib.comparison.variants import Variant
+from seglib.datasets.store import DatasetInfo, Split, ignore_bit, unpack
+from seglib.figures.pictures import class_color, save_png
+from seglib.files import write_json
+
+PLACES = ("best", "median", "worst")
+SMALL = 128  # pixels
+
+
+def write_gallery(variants: Sequence[Variant], info: DatasetInfo, test: Split, *, count: int, out: Path) -> None:
+    """Fill `out` with gallery.json and the pictures: `count` of them, the best, those about the median, the worst.
+
+    Each variant shows the seed in the middle of its test scores (of two, the lower).
+    """
+    ranked, means = rank_pictures(variants)
+    chosen = _thirds(ranked, count)
+    shown = {variant.label: _middle_seed(variant) for variant in variants}
+    predictions = {label: np.load(run.files.predictions, mmap_mode="r") for label, run in shown.items()}
+    ids = test.index()["id"]
+    entries = []
+    for number, (place, i) in enumerate(chosen):
+        file = _save(np.asarray(test.images[i]), out, number)
+        truth, ignored = np.asarray(test.masks[i]), test.masks[i] >> ignore_bit(test.masks.dtype) == 1
+        held = unpack(truth, len(info.classes)).any((1, 2))
+        entries.append({
+            "id": ids.iat[i], "file": file, "place": place, "score": round(float(means[i]), 4),
+            "classes": [name for name, is_there in zip(info.classes, held, strict=True) if is_there],
+            "truth": run_lengths(np.where(ignored, 0, truth)),  # what is ignored is neither there nor found
+            "variants": {label: {"iou": _rounded(run.picture_iou(i)),
+                                 "runs": run_lengths(np.where(ignored, 0, predictions[label][i]))}
+                         for label, run in shown.items()}})
+    write_json(out / "gallery.json", {
+        "classes": info.classes,
+        "colors": ["#{:02x}{:02x}{:02x}".format(*class_color(k)) for k in range(len(info.classes))],
+        "height": info.image_size[0], "width": info.image_size[1],
+        "seed_shown": {label: run.files.seed for label, run in shown.items()}, "pictures": entries})
+
+
+def _save(image_HWC: np.ndarray, folder: Path, number: int) -> str:
+    """Small pictures exactly, as PNG; photographs as JPEG, at a tenth of its size."""
+    if max(image_HWC.shape) <= SMALL:
+        save_png(Image.fromarray(image_HWC), folder / f"{number}.png")
+        return f"{number}.png"
+    Image.fromarray(image_HWC).save(folder / f"{number}.jpg", quality=90)
+    return f"{number}.jpg"
+
+
+def _thirds(ranked: np.ndarray, count: int) -> list[tuple[str, int]]:
+    """(place, picture), each picture once: from both ends and from the middle."""
+    third = max(1, min(count, len(ranked)) // 3)
+    middle = (len(ranked) - third) // 2
+    parts = (ranked[:third], ranked[middle:middle + third], ranked[-third:])
+    seen: set[int] = set()
+    return [(place, int(i)) for place, part in zip(PLACES, parts, strict=True) for i in part
+            if not (i in seen or seen.add(i))]
+
+
+def _middle_seed(variant: Variant) -> Any:
+    order = np.argsort(variant.scores_S("test", "iou_dataset"), kind="stable")
+    return variant.runs[order[(len(order) - 1) // 2]]
+
+
+def _rounded(value: float) -> float | None:
+    return None if np.isnan(value) else round(value, 4)
+
+
+def run_lengths(mask_HW: np.ndarray) -> list[int]:
+    """A mask as [value, length, value, length ...] row by row."""
+    flat = np.asarray(mask_HW).ravel()
+    starts = np.flatnonzero(np.diff(flat, prepend=~flat[:1]))
+    lengths = np.diff(starts, append=len(flat))
+    return np.column_stack([flat[starts], lengths]).ravel().tolist()

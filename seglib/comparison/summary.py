@@ -1,0 +1,43 @@
+"""summary.json: what a comparison is of, and what its words mean."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from seglib.comparison.tables import json_rows
+from seglib.comparison.variants import HEADLINE, Variant
+from seglib.datasets.store import DatasetInfo
+from seglib.files import file_sha256
+from seglib.metrics.scores import AGGREGATIONS, SCORES
+
+PIXEL_AP = {"title": "pixel AP", "unit": "", "better": "higher",
+            "formula": "the area under the interpolated precision-recall curve over all pixels of the split, ranked by "
+                       "the network's output (VOC, all points); the plain mean over classes"}
+
+
+def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, sizes: Sequence[float],
+            config: dict[str, Any], evaluation: dict[str, Any], prepared: Path, confidence: float) -> dict[str, Any]:
+    rejected = pd.read_csv(prepared / "rejected.csv").groupby(["split", "what", "reason"]).size()
+    return {
+        "dataset": dataset,
+        "task": info.task,
+        "classes": info.classes,
+        "counts": info.counts,
+        "image_size": info.image_size,
+        "selection": info.selection,
+        "rejected": json_rows(rejected.reset_index(name="n")),
+        "cases": {v.label: {"best": v.best_case().files.seed, "worst": v.worst_case().files.seed} for v in variants},
+        "configs": {variant.label: variant.config for variant in variants},
+        "seeds": sorted({run.files.seed for variant in variants for run in variant.runs}),
+        "headline": HEADLINE,
+        "scores": {score.name: {"title": score.title, "formula": score.formula, "unit": score.unit,
+                                "better": score.better} for score in SCORES} | {"pixel_ap": PIXEL_AP},
+        "aggregations": AGGREGATIONS,
+        "tolerance": evaluation["tolerance"],
+        "sizes": list(sizes),
+        "resamples": config["resamples"],
+        "confidence": confidence,
+        "data_sha256": info.files | {"dataset.json": file_sha256(prepared / "dataset.json")},
+    }

@@ -1,0 +1,177 @@
+"""Tables that need no resampling: by class, by group of objects, confusions, curves, gradients, the names of Dice.
+
+Shapes: N pictures, K classes, H, W.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from seglib.comparison.evidence import Evidence
+from seglib.comparison.variants import HEADLINE, Run, Variant
+from seglib.datasets.store import Split, ignore_bit, unpack
+from seglib.metrics.scores import CROWDS, SCORES, image_scores, mean_score
+
+NOTHING = "nothing"
+
+
+def class_table(variants: Sequence[Variant], classes: Sequence[str],
+                intervals: Mapping[tuple[str, str], tuple[float, float]]) -> pd.DataFrame:
+    """A row a (variant, split, class): the mean over seeds of its scores; empty where the class is absent.
+
+    `intervals`: those of the headline score on test, by variant and class.
+    """
+    rows = []
+    for variant in variants:
+        for split in ("test", "val"):
+            by_seed = [run.class_scores[split] for run in variant.runs]
+            cases = variant.runs[0].cases[split]
+            with_class = (cases["tp"] + cases["fn"] > 0).sum(0)
+            for k, name in enumerate(classes):
+                low, high = intervals.get((variant.label, name), (np.nan, np.nan)) if split == "test" else (np.nan,) * 2
+                rows.append({"variant": variant.label, "split": split, "class": name,
+                             "images_with_class": int(with_class[k]),
+                             **{score: float(np.mean([of[score][k] for of in by_seed])) for score in by_seed[0]},
+                             f"{HEADLINE}_low": low, f"{HEADLINE}_high": high})
+    return pd.DataFrame(rows)
+
+
+def group_table(evidence: Evidence, sizes: Sequence[float]) -> pd.DataFrame:
+    """Scores of objects by their size, their number in the picture, and whether others cover them; on test."""
+    edges = {"small": (0, sizes[0]), "medium": tuple(sizes), "large": (sizes[1], None)} | {
+        name: (i + 1, i + 1 if i + 1 < len(CROWDS) else None) for i, name in enumerate(CROWDS)}
+    rows = []
+    for variant in evidence.variants:
+        cases = variant.runs[0].cases["test"]
+        for score in (score for score in SCORES if score.group):
+            values = variant.scores_S("test", score.name)
+            if np.isnan(values).any():
+                continue
+            low, high = evidence.interval(variant, score.name)
+            kind, which = score.group
+            first, last = edges.get(which, (None, None))
+            rows.append({"variant": variant.label, "split": "test", "by": kind, "group": which, "low_edge": first,
+                         "high_edge": last, "score": score.name.split("_")[0], "mean": values.mean(), "low": low,
+                         "high": high, "n": int(score.denominator(cases).sum())})
+    return pd.DataFrame(rows, columns=["variant", "split", "by", "group", "low_edge", "high_edge", "score", "mean",
+                                       "low", "high", "n"])
+
+
+def confusion_table(variants: Sequence[Variant], classes: Sequence[str]) -> pd.DataFrame:
+    """What true objects and true pixels of test are taken for: counts summed over seeds, shares of the truth's row."""
+    rows = []
+    for variant in variants:
+        objects = np.zeros((len(classes), len(classes) + 1), np.int64)  # the last column: nothing
+        for run in variant.runs:
+            found = run.objects[run.objects["split"] == "test"]
+            np.add.at(objects, (found["class"], found["taken_for"]), 1)  # taken for -1 is the last
+        pixels = sum(np.array(run.summary["test"]["confusion"]) for run in variant.runs)
+        for kind, matrix, truths, predictions in (
+                ("objects", objects, [*classes], [*classes, NOTHING]),
+                ("pixels", pixels, [*classes, "background"], [*classes, "background", "several"])):
+            totals = matrix.sum(1, keepdims=True)
+            shares = np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
+            rows += [{"variant": variant.label, "kind": kind, "truth": truth, "predicted": predicted,
+                      "count": int(matrix[i, j]), "share": shares[i, j]}
+                     for i, truth in enumerate(truths) for j, predicted in enumerate(predictions)]
+    return pd.DataFrame(rows)
+
+
+def curve_table(variants: Sequence[Variant]) -> pd.DataFrame:
+    """Loss against iterations, a row a point: windows of the running mean and epochs of train and val.
+
+    `normalised` is (loss - min) / (max - min) of its own curve, as the sources drew it; it hides the scale, so two
+    normalised curves say nothing about which loss is lower. `score` is the IoU of epochs. Then every term unweighted,
+    and the norm of its gradient.
+    """
+    parts = []
+    for variant in variants:
+        for run in variant.runs:
+            for (split, span), curve in run.history.groupby(["split", "span"], sort=False):
+                loss = curve["loss"]
+                extent = loss.max() - loss.min()
+                terms = {name: curve[name] for term in variant.config["loss"]["terms"]
+                         for name in (term, f"{term}_grad_norm")}
+                parts.append(pd.DataFrame({
+                    "variant": variant.label, "model": variant.names[0][0], "loss_name": variant.names[0][1],
+                    "seed": run.files.seed, "curve": f"{split} {span}",
+                    "iteration": curve["iteration"], "epoch": curve["epoch"], "loss": loss,
+                    "normalised": (loss - loss.min()) / extent if extent > 0 else 0.0,
+                    "lr": curve["lr"], "score": curve["iou_score"], **terms}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def gradient_table(variants: Sequence[Variant]) -> pd.DataFrame:
+    """Norms of the unweighted terms' gradients on the output layer: first, median, last; mean over seeds."""
+    rows = []
+    for variant in variants:
+        for term, weight in variant.config["loss"]["terms"].items():
+            norms = [run.history[f"{term}_grad_norm"].dropna().to_numpy() for run in variant.runs]
+            rows.append({"variant": variant.label, "term": term, "weight": weight,
+                         **{name: float(np.mean([pick(values) for values in norms])) for name, pick in (
+                             ("first", lambda values: values[0]), ("median", np.median),
+                             ("last", lambda values: values[-1]))}})
+    return pd.DataFrame(rows)
+
+
+def dice_names(variants: Sequence[Variant], test: Split, classes: int) -> pd.DataFrame:
+    """What different codes call Dice, of the same test predictions, mean over seeds: how far they lie apart.
+
+    `dice_batch_flattened_B`: B pictures and all classes as one long vector, then the mean over batches, as some
+    training loops do. `_empty_0`, `_empty_1`: a picture without the class and without a find counts 0, or 1.
+    `dice_with_background`: background is one more class, all pixels pooled. `pixel_accuracy` has been called Dice too.
+    """
+    rows = []
+    for variant in variants:
+        by_seed = [_dice_of(run, test, classes) for run in variant.runs]
+        rows += [{"variant": variant.label, "definition": name, "value": float(np.mean([of[name] for of in by_seed]))}
+                 for name in by_seed[0]]
+    return pd.DataFrame(rows)
+
+
+def _dice_of(run: Run, test: Split, classes: int) -> dict[str, float]:
+    cases, scores = run.cases["test"], run.class_scores["test"]
+    by_picture = image_scores(cases, "dice")
+    found = {name: mean_score(scores[name]) for name in ("dice_dataset", "dice_image_mean")}
+    found |= {f"dice_image_mean_empty_{value}": float(np.nan_to_num(by_picture, nan=value).mean()) for value in (0, 1)}
+    twice, total = 2 * cases["tp"].sum(1), (2 * cases["tp"] + cases["fp"] + cases["fn"]).sum(1)
+    for size in (1, 4, 8):
+        starts = np.arange(0, len(total), size)
+        above, below = np.add.reduceat(twice, starts), np.add.reduceat(total, starts)
+        found[f"dice_batch_flattened_{size}"] = float(np.divide(above, below, out=np.ones_like(above),
+                                                                where=below > 0).mean())
+    counted = np.asarray(test.masks) >> ignore_bit(test.masks.dtype) == 0
+    truth, predicted = (~unpack(np.asarray(masks), classes).any(-3) & counted
+                        for masks in (test.masks, np.load(run.files.predictions, mmap_mode="r")))
+    background = 2 * (truth & predicted).sum() / max(truth.sum() + predicted.sum(), 1)
+    found["dice_with_background"] = mean_score(np.append(scores["dice_dataset"], background))
+    found["pixel_accuracy"] = mean_score(scores["pixel_accuracy_dataset"])
+    return found
+
+
+def pick_pictures(variants: Sequence[Variant], count: int) -> list[int]:
+    """Test pictures from the easiest to the hardest, evenly spaced by rank of their mean IoU over all runs."""
+    ranked, _ = rank_pictures(variants)
+    places = np.linspace(0, len(ranked) - 1, min(count, len(ranked))).round().astype(int)
+    return ranked[places].tolist()
+
+
+def rank_pictures(variants: Sequence[Variant]) -> tuple[np.ndarray, np.ndarray]:
+    """The test pictures, best first, and each one's mean IoU over all variants (by picture, NaN with nothing to score).
+
+    Pictures that no run has a score for (nothing there, nothing found) are not among the ranked.
+    """
+    scores_VN = np.stack([variant.picture_scores(HEADLINE) for variant in variants])
+    scored = ~np.isnan(scores_VN)
+    total, number = np.where(scored, scores_VN, 0).sum(0), scored.sum(0)
+    means = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+    usable = np.flatnonzero(~np.isnan(means))
+    return usable[np.argsort(-means[usable], kind="stable")], means
+
+
+def json_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table as JSON rows, missing values as None."""
+    return json.loads(table.to_json(orient="records"))

@@ -1,0 +1,107 @@
+"""The variants of a dataset with their runs. A *variant* is model × loss; its seeds are repetitions.
+
+Shapes: S seeds, N pictures, K classes.
+"""
+
+import dataclasses
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from seglib.datasets.store import DatasetInfo
+from seglib.files import canonical_json, read_json
+from seglib.metrics.scores import Cases, cases_of, class_scores, image_scores, mean_score, size_edges
+from seglib.workspace import VariantFiles, live_variants
+
+HEADLINE = "iou_dataset"  # the score that ranks
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One trained and evaluated seed of a variant."""
+
+    files: VariantFiles
+    history: pd.DataFrame
+    cases: dict[str, Cases]  # by split
+    objects: pd.DataFrame
+    summary: dict[str, Any]  # scores.json, whose classes stand in the order of their names
+    classes: list[str]
+
+    @cached_property
+    def class_scores(self) -> dict[str, dict[str, np.ndarray]]:
+        """By split, every score by class, (K,); the pixel-wise average precision among them."""
+        found = {split: class_scores(cases) for split, cases in self.cases.items()}
+        for split, scores in found.items():
+            by_class = [self.summary[split]["classes"][name]["pixel_ap"] for name in self.classes]
+            scores["pixel_ap"] = np.array([np.nan if value is None else value for value in by_class])
+        return found
+
+    def ranking(self, split: str) -> np.ndarray:
+        """Pixel scores of each picture in coarse bins, (N, K, B, 2)."""
+        with np.load(self.files.ranking) as content:
+            return content[split]
+
+    @cached_property
+    def final_loss(self) -> float:
+        """The training loss of the last epoch: what "best case" and "worst case" are chosen by."""
+        history = self.history
+        return float(history[(history["split"] == "train") & (history["span"] == "epoch")]["loss"].iloc[-1])
+
+    def picture_iou(self, picture: int) -> float:
+        """The mean IoU of one test picture over its classes; NaN with nothing there and nothing found."""
+        return mean_score(image_scores(self.cases["test"], "iou")[picture])
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One model × loss with its runs, by seed. `label` joins the names of variants that are the same configuration."""
+
+    label: str
+    names: list[tuple[str, str]]  # model, loss
+    config: dict[str, Any]  # without the seed
+    runs: list[Run]
+
+    def scores_S(self, split: str, name: str) -> np.ndarray:
+        """The mean over classes of score `name`, a value a seed; NaN where no class has it."""
+        return np.array([mean_score(run.class_scores[split][name]) for run in self.runs])
+
+    def picture_scores(self, name: str) -> np.ndarray:
+        """Each test picture's score `name`, the mean over its classes and over seeds: (N,), NaN without any."""
+        base = name.removesuffix("_dataset").removesuffix("_image_mean")
+        scores_SNK = np.stack([image_scores(run.cases["test"], base) for run in self.runs])
+        scored = ~np.isnan(scores_SNK)
+        total, number = np.where(scored, scores_SNK, 0).sum((0, 2)), scored.sum((0, 2))
+        return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+
+    def best_case(self) -> Run:
+        return min(self.runs, key=lambda run: run.final_loss)
+
+    def worst_case(self) -> Run:
+        return max(self.runs, key=lambda run: run.final_loss)
+
+
+def load(dataset: str, info: DatasetInfo) -> list[Variant]:
+    """The dataset's variants, best first by the mean test score; those of one configuration are one."""
+    configs: dict[str, dict[str, Any]] = {}
+    names: dict[str, list[tuple[str, str]]] = {}
+    seeds: dict[str, dict[int, VariantFiles]] = {}
+    for files in live_variants(dataset):
+        config = read_json(files.conf)
+        del config["seed"]
+        key = canonical_json(config)
+        configs[key] = config
+        if (files.model, files.loss) not in names.setdefault(key, []):
+            names[key].append((files.model, files.loss))
+        seeds.setdefault(key, {}).setdefault(files.seed, files)
+    variants = [Variant(" = ".join(" ".join(pair) for pair in names[key]), names[key], configs[key],
+                        [_run(files, info) for _, files in sorted(seeds[key].items())]) for key in configs]
+    return sorted(variants, key=lambda v: -np.nan_to_num(v.scores_S("test", HEADLINE).mean(), nan=-1.0))
+
+
+def _run(files: VariantFiles, info: DatasetInfo) -> Run:
+    counts, objects = pd.read_parquet(files.counts), pd.read_parquet(files.objects)
+    sizes = size_edges(objects)
+    cases = {split: cases_of(counts, objects, split, info.classes, sizes) for split in ("val", "test")}
+    return Run(files, pd.read_csv(files.history), cases, objects, read_json(files.scores), info.classes)

@@ -1,0 +1,116 @@
+"""A study without a network: made-up outputs, counted by the real evaluate stage into the files that compare reads.
+
+Shapes: N pictures, K classes, H, W.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from seglib.datasets.store import DatasetInfo, Split, pack
+from seglib.files import write_json
+from seglib.training.batches import batches
+from seglib.training.encoding import Encoding
+from seglib.workspace import VariantFiles
+from stages import evaluate
+
+CLASSES = ["disk", "star", "box", "ghost"]  # no picture holds a ghost
+LABELS = [50.0, 100.0, 150.0, 200.0]
+SIDE = 14
+Planes = dict[str, np.ndarray]  # by split, bool (N, K, H, W)
+
+
+class MadeUp:
+    """A predictor that says what it was given: logits (N, K, H, W) a split."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, logits: Mapping[str, np.ndarray], *, targets: str = "unit"):
+        self.made_up = logits
+        self.header = SimpleNamespace(targets=targets, label_values=LABELS)
+        self.encoding = Encoding(pixels="unit", targets=targets, output="sigmoid" if targets == "unit" else "raw",
+                                 label_values=tuple(LABELS))
+
+    def split(self, split: Split, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        start = 0
+        for batch in batches(split, batch_size, self.device):
+            planes, valid = self.encoding.planes(batch.masks_BHW)
+            yield torch.from_numpy(self.made_up[split.folder.name][start:start + len(planes)]), planes, valid
+            start += len(planes)
+
+
+def objects(random: np.random.Generator, pictures: int, *, present: float = 0.7) -> np.ndarray:
+    """A box of each class but the ghost, in most pictures: bool (N, K, H, W)."""
+    planes = np.zeros((pictures, len(CLASSES), SIDE, SIDE), bool)
+    for n in range(pictures):
+        for k in range(len(CLASSES) - 1):
+            if random.random() < present:
+                (top, left), (height, width) = random.integers(0, SIDE - 3, 2), random.integers(2, 8, 2)
+                planes[n, k, top:top + height, left:left + width] = True
+    return planes
+
+
+def spoiled(random: np.random.Generator, truth: np.ndarray, share: float) -> np.ndarray:
+    """The truth with this share of its pixels turned over."""
+    return truth ^ (random.random(truth.shape) < share)
+
+
+def logits_of(random: np.random.Generator, planes: np.ndarray) -> np.ndarray:
+    """Logits that say these planes, more or less surely."""
+    return (np.where(planes, 1.0, -1.0) * random.uniform(0.1, 3, planes.shape)).astype(np.float32)
+
+
+def write_dataset(truth: Planes, ignore: Planes | None = None) -> DatasetInfo:
+    """data/prepared/shapes under the current folder; `ignore`: bool (N, H, W) a split."""
+    folder = Path("data/prepared/shapes")
+    for split, planes in truth.items():
+        (folder / split).mkdir(parents=True)
+        random = np.random.default_rng(len(planes))
+        ignored = ignore[split] if ignore else [None] * len(planes)
+        masks = np.stack([pack(p, i) for p, i in zip(planes, ignored, strict=True)])
+        np.save(folder / split / "images.npy", random.integers(0, 256, (len(planes), SIDE, SIDE, 3), dtype=np.uint8))
+        np.save(folder / split / "masks.npy", masks)
+        pd.DataFrame({"id": [f"{split}-{n}" for n in range(len(planes))]}).to_parquet(folder / split / "index.parquet")
+    (folder / "rejected.csv").write_text("split,what,id,source,reason\n")
+    info = DatasetInfo(task="multilabel", classes=CLASSES, label_values=LABELS, image_size=[SIDE, SIDE],
+                       counts={split: len(planes) for split, planes in truth.items()}, selection={}, files={})
+    info.write(folder)
+    return info
+
+
+def write_variant(name: str, logits: Planes, *, history: pd.DataFrame, terms: Mapping[str, float],
+                  train: Mapping[str, Any], targets: str = "unit") -> VariantFiles:
+    """Configuration, history and, by the evaluate stage, all results of one run. `name` is <model>-<loss>-<seed>."""
+    files = VariantFiles("shapes", name)
+    write_json(Path("conf/shapes.evaluate.json"), {"tolerance": 1})
+    write_json(files.conf, {"model": {"kind": files.model}, "loss": {"terms": dict(terms)}, "train": dict(train),
+                            "seed": files.seed})
+    files.weights.parent.mkdir(parents=True)
+    files.weights.write_bytes(name.encode())
+    history.to_csv(files.history, index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "Predictor", lambda path: MadeUp(logits, targets=targets))
+        patch.setattr(evaluate, "turn", lambda device: contextlib.nullcontext())
+        patch.setattr(evaluate.records, "leave_result", lambda files: None)
+        patch.setattr(evaluate.tracking, "try_sync", lambda record: None)
+        evaluate.main("shapes", name)
+    return files
+
+
+def history_of(loss: np.ndarray, **grad_norms: float) -> pd.DataFrame:
+    """A history whose running means are `loss`, one every 10 iterations, and whose terms have these gradients."""
+    windows = pd.DataFrame({"iteration": 10 * np.arange(1, len(loss) + 1), "epoch": 1, "split": "train",
+                            "span": "window", "lr": 0.01, "loss": loss,
+                            **{f"{term}_grad_norm": norm for term, norm in grad_norms.items()}})
+    ends = pd.DataFrame({"iteration": 10 * len(loss), "epoch": 1, "split": ["train", "val"], "span": "epoch",
+                         "lr": 0.01, "loss": [loss[-1], loss[-1] + 1], "iou_score": 0.5, "dice_score": 0.6})
+    table = pd.concat([windows, ends], ignore_index=True)
+    return table.assign(**dict.fromkeys(grad_norms, table["loss"]))

@@ -1,0 +1,215 @@
+"""claims.yaml and the verdicts on it: every verb on evidence whose answer is known."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seglib import params
+from seglib.comparison import claims
+from seglib.comparison.claims import Claim, decide, load
+from seglib.files import canonical_json
+from tests.comparison.conftest import Compared
+from tests.conftest import ROOT
+
+GOOD, SAME, BAD, ALIAS, NEVER = ({"model": "munet", "loss": loss} for loss in ("good", "same", "bad", "alias", "never"))
+
+
+def claim(*parts: dict[str, Any], **changes: Any) -> Claim:
+    return Claim.model_validate({"id": "x", "claim": "X.", "whose": "yours", "source": "us", "datasets": ["shapes"],
+                                 "parts": list(parts)} | changes)
+
+
+def verdict(compared: Compared, *parts: dict[str, Any], **changes: Any) -> str:
+    found, = decide([claim(*parts, **changes)], "shapes", compared.evidence)
+    canonical_json(found)  # compare writes it: no NaN
+    return found["verdict"]
+
+
+def test_the_repositorys_claims_name_what_there_is():
+    settings, found = params.load(ROOT / "params.yaml"), load(ROOT / "claims.yaml")
+    assert len({one.id for one in found}) == len(found) >= 15
+    assert {one.whose for one in found} == {"source", "ours"}
+    for one in found:
+        assert set(one.datasets) <= set(settings.datasets)
+        assert set(one.train) <= set(params.Train.model_fields)
+        for part in one.parts:
+            sides = [side for side in (part.a, part.b) if side is not None]
+            for key, known in (("model", settings.models), ("loss", settings.losses)):
+                named = {getattr(side, key) for side in sides} - {None} | set(part.each.get(key, []))
+                assert named <= set(known), one.id
+
+
+def test_the_study_of_shapes_can_decide_every_claim_on_label_values():
+    """What a claim about label-valued Shapes needs is in the study that trains there."""
+    study = params.load(ROOT / "params.yaml").studies["shapes"]
+    have = {(model, loss) for model in study.models for loss in study.losses}
+    for one in load(ROOT / "claims.yaml"):
+        if one.train.get("targets") == study.train.targets:
+            for part in one.parts:
+                for names in claims._expanded(part):
+                    sides = [names | side.model_dump(exclude_none=True) for side in (part.a, part.b) if side]
+                    assert {(side["model"], side["loss"]) for side in sides} <= have, one.id
+
+
+S, C, U, N = "supported", "contradicted", "undecided", "not run"
+MATRIX = [
+    ({"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}, S),
+    ({"score": "iou_dataset", "is": "higher", "a": BAD, "b": GOOD}, C),
+    ({"score": "iou_dataset", "is": "higher", "a": GOOD, "b": SAME}, U),
+    ({"score": "iou_dataset", "is": "higher", "a": GOOD, "b": NEVER}, N),
+    ({"score": "iou_dataset", "is": "higher", "a": ALIAS, "b": BAD}, S),  # found by its other name
+    ({"score": "hole_share", "is": "lower", "a": GOOD, "b": BAD}, S),
+    ({"score": "hole_share", "is": "lower", "a": BAD, "b": GOOD}, C),
+    ({"score": "hole_share", "is": "lower", "a": SAME, "b": GOOD}, U),
+    ({"score": "iou_dataset", "is": "equal", "within": 0.2, "a": GOOD, "b": SAME}, S),
+    ({"score": "iou_dataset", "is": "equal", "within": 0.1, "a": GOOD, "b": BAD}, C),
+    ({"score": "iou_dataset", "is": "equal", "within": 0.1, "a": BAD, "b": GOOD}, C),
+    ({"score": "iou_dataset", "is": "equal", "within": 0.01, "a": GOOD, "b": SAME}, U),
+    ({"score": "iou_dataset", "is": "different", "within": 0.1, "a": GOOD, "b": BAD}, S),
+    ({"score": "iou_dataset", "is": "different", "within": 0.1, "a": BAD, "b": GOOD}, S),
+    ({"score": "iou_dataset", "is": "different", "within": 0.2, "a": GOOD, "b": SAME}, C),
+    ({"score": "iou_dataset", "is": "different", "within": 0.01, "a": GOOD, "b": SAME}, U),
+    ({"score": "iou_dataset", "is": "above", "than": 0.4, "a": GOOD}, S),
+    ({"score": "iou_dataset", "is": "above", "than": 0.9, "a": GOOD}, C),
+    ({"score": "iou_dataset", "is": "above", "than": 0.57, "a": GOOD}, U),
+    ({"score": "iou_dataset", "is": "above", "than": 0.4, "a": NEVER}, N),
+    ({"score": "iou_dataset", "is": "below", "than": 0.9, "a": GOOD}, S),
+    ({"score": "iou_dataset", "is": "below", "than": 0.4, "a": GOOD}, C),
+    ({"score": "pixel_ap", "is": "higher", "a": GOOD, "b": BAD}, S),
+    ({"score": "displayed", "is": "higher", "a": GOOD, "b": BAD}, N),  # these networks have no such score
+    ({"score": "missed", "is": "higher", "a": BAD | {"score": "wrong_class"}, "b": GOOD | {"score": "missed"}}, S),
+    ({"score": "curve_roughness", "is": "lower", "a": GOOD, "b": BAD}, S),
+    ({"score": "curve_roughness", "is": "higher", "a": GOOD, "b": BAD}, C),
+    ({"score": "curve_roughness", "is": "higher", "a": GOOD, "b": SAME}, U),
+    ({"score": "balancing_scale", "is": "above", "than": -500, "a": GOOD}, S),
+    ({"score": "balancing_scale", "is": "above", "than": 45, "a": GOOD}, U),
+    ({"score": "balancing_scale", "is": "above", "than": 45, "a": SAME}, N),
+    ({"score": "balancing_scale", "is": "higher", "a": SAME, "b": GOOD}, N),
+    ({"score": "class_imbalance", "is": "below", "than": 100}, S),
+    ({"score": "class_imbalance", "is": "above", "than": 100}, C),
+    # The good one's normalised curve lies lower, its IoU higher: the curve does not say what the pictures do.
+    ({"score": "curve_normalised", "is": "opposite", "against": "iou_dataset", "a": GOOD, "b": BAD}, C),
+    ({"score": "curve_normalised", "is": "opposite", "against": "iou_dataset", "a": BAD, "b": GOOD}, C),
+    ({"score": "curve_normalised", "is": "opposite", "against": "hole_share", "a": GOOD, "b": BAD}, S),
+    ({"score": "curve_normalised", "is": "opposite", "against": "iou_dataset", "a": GOOD, "b": SAME}, U),
+    ({"score": "curve_normalised", "is": "opposite", "against": "displayed", "a": GOOD, "b": BAD}, N),
+]
+
+
+@pytest.mark.parametrize(("part", "expected"), MATRIX,
+                         ids=[f"{part['score']}-{part['is']}-{expected}" for part, expected in MATRIX])
+def test_verdicts(compared: Compared, part: dict[str, Any], expected: str):
+    assert verdict(compared, part) == expected
+
+
+def test_the_figures_are_the_comparisons_own(compared: Compared):
+    part = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
+    found, = decide([claim(part)], "shapes", compared.evidence)
+    pairs = compared.evidence.pair_table()
+    row = pairs[(pairs["score"] == "iou_dataset") & (pairs["a"] == "munet alias = munet good")
+                & (pairs["b"] == "munet bad")].iloc[0]
+    shown, expected = found["parts"][0], row[["difference", "low", "high"]].tolist()
+    assert [shown[key] for key in ("value", "low", "high")] == pytest.approx(expected)
+    assert "munet bad" in shown["text"] and "expected above 0" in shown["text"]
+    assert (found["id"], found["claim"], found["whose"], found["source"]) == ("x", "X.", "yours", "us")
+
+
+def test_a_claim_is_as_good_as_its_worst_part(compared: Compared):
+    supported = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
+    undecided, contradicted = supported | {"b": SAME}, supported | {"a": BAD, "b": GOOD}
+    assert verdict(compared, supported, supported) == S
+    assert verdict(compared, supported, undecided) == U
+    assert verdict(compared, undecided, contradicted, supported) == C
+    assert verdict(compared, contradicted, supported | {"b": NEVER}) == N
+
+
+def test_each_is_a_comparison_a_name(compared: Compared):
+    part = {"score": "iou_dataset", "is": "higher", "b": {"loss": "bad"}, "each": {"model": ["munet"]}}
+    assert verdict(compared, part | {"a": {"loss": "good"}}) == S
+    part = {"score": "iou_dataset", "is": "above", "than": 0.4, "each": {"model": ["munet"], "loss": ["good", "bad"]}}
+    found, = decide([claim(part)], "shapes", compared.evidence)
+    assert [one["verdict"] for one in found["parts"]] == [S, C]
+    assert found["verdict"] == C and found["why"] == "1 supported, 1 contradicted of 2 comparisons"
+
+
+def test_what_was_trained_otherwise_does_not_count(compared: Compared):
+    part = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
+    assert verdict(compared, part, train={"targets": "label"}) == S
+    found, = decide([claim(part, train={"targets": "unit"})], "shapes", compared.evidence)
+    assert found["verdict"] == N
+    assert found["why"] == "needs munet good, targets: unit and munet bad, targets: unit"
+
+
+def test_a_claim_on_another_dataset_is_not_told(compared: Compared):
+    part = {"score": "class_imbalance", "is": "below", "than": 100}
+    assert decide([claim(part, datasets=["coco"])], "shapes", compared.evidence) == []
+
+
+def test_one_seed_leaves_what_varies_over_runs_undecided(one_seed: Compared, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(one_seed.folder)
+    for part in ({"score": "curve_roughness", "is": "lower", "a": GOOD, "b": BAD},
+                 {"score": "balancing_scale", "is": "above", "than": 1, "a": GOOD},
+                 {"score": "curve_normalised", "is": "opposite", "against": "iou_dataset", "a": GOOD, "b": BAD}):
+        assert verdict(one_seed, part) == U, part
+    found, = decide([claim({"score": "curve_roughness", "is": "lower", "a": GOOD, "b": BAD})], "shapes",
+                    one_seed.evidence)
+    assert "one seed" in found["parts"][0]["text"]
+    assert verdict(one_seed, {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}) == S
+
+
+def test_a_users_own_claim_is_read_and_decided(compared: Compared, tmp_path: Path):
+    own = ("- {id: mine, claim: Good is good., whose: yours, source: a hunch, datasets: [shapes], parts: [{score: "
+           "dice_dataset, is: higher, a: {model: munet, loss: good}, b: {model: munet, loss: bad}}]}\n")
+    path = tmp_path / "claims.yaml"
+    path.write_text((ROOT / "claims.yaml").read_text() + own)
+    found = decide(load(path), "shapes", compared.evidence)
+    assert found[-1]["id"] == "mine" and found[-1]["verdict"] == S
+    balance = next(one for one in found if one["id"] == "shapes-is-balanced")
+    assert balance["verdict"] in (S, C, U)
+    assert {one["verdict"] for one in found if one not in (found[-1], balance)} == {N}
+
+
+BASE = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
+
+
+@pytest.mark.parametrize(("part", "said"), [
+    ({"score": "iou_datasets"}, "no score is called 'iou_datasets', did you mean 'iou_dataset'?"),
+    ({"a": GOOD | {"score": "completenes"}}, "no score is called 'completenes', did you mean 'completeness'?"),
+    ({"is": "better"}, "is: input should be 'higher', 'lower', "),
+    ({"b": None}, "'is: higher' needs b"),
+    ({"is": "equal"}, "'is: equal' needs within"),
+    ({"is": "above"}, "'is: above' needs than"),
+    ({"is": "opposite"}, "'is: opposite' needs against"),
+    ({"than": "much"}, "than: input should be a valid number"),
+    ({"wihtin": 3}, "wihtin: extra inputs are not permitted"),
+    ({"b": {"loss": "bad"}}, "which model? Name it in a and b, or in each"),
+    ({"a": {}, "b": {}, "each": {"model": ["munet"]}}, "which loss? Name it in a and b, or in each"),
+    ({"each": {"loss": []}}, "each.loss: list should have at least 1 item"),
+    ({"each": {"losses": ["mse"]}}, "input should be 'model' or 'loss'"),
+    ({"score": "class_imbalance"}, "class_imbalance is of a dataset: it can be above or below a number"),
+    ({"is": "opposite", "against": "class_imbalance"}, "class_imbalance is of a dataset"),
+    ({"a": GOOD | {"score": "curve_roughness"}}, "'curve_roughness' and 'iou_dataset' cannot be compared"),
+])
+def test_a_mistake_is_one_line(tmp_path: Path, part: dict[str, Any], said: str):
+    content = json.loads(claim(BASE).model_dump_json(by_alias=True))
+    content["parts"] = [BASE | part]
+    path = tmp_path / "claims.yaml"
+    path.write_text(json.dumps([content]))  # JSON is YAML
+    with pytest.raises(ValueError) as error:
+        load(path)
+    assert str(error.value).startswith("claims.yaml: claims.0.parts.0")
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("- {id: [", "claims.yaml is not YAML: "), ("a: b: c", "claims.yaml is not YAML: "),
+    ("", "claims.yaml: claims: input should be a valid list"), ("just words", "input should be a valid list"),
+    ("- id: x", "claims.yaml: claims.0.claim: field required")])
+def test_a_file_that_holds_no_claims(tmp_path: Path, text: str, said: str):
+    path = tmp_path / "claims.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError) as error:
+        load(path)
+    assert said in str(error.value)

@@ -1,0 +1,162 @@
+"""Intervals, pairs and ranks of a made-up study whose answer is known."""
+
+import contextlib
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seglib.comparison.evidence import PAIRED, Evidence
+from seglib.comparison.variants import load
+from seglib.files import read_json
+from seglib.metrics.scores import BY_NAME
+from tests.comparison.conftest import BAD, GOOD, RESAMPLES, SAME, Compared
+from tests.comparison.synthetic import history_of, logits_of, objects, spoiled, write_dataset, write_variant
+
+ROUNDING = 1e-9
+
+
+@pytest.fixture(scope="module")
+def scores(made_up: Compared) -> pd.DataFrame:
+    return made_up.evidence.score_table()
+
+
+@pytest.fixture(scope="module")
+def pairs(made_up: Compared) -> pd.DataFrame:
+    return made_up.evidence.pair_table()
+
+
+def row(table: pd.DataFrame, **where: str) -> pd.Series:
+    found = table[np.logical_and.reduce([table[key] == value for key, value in where.items()])]
+    assert len(found) == 1, where
+    return found.iloc[0]
+
+
+def test_one_configuration_under_two_names_is_one_variant(compared: Compared):
+    assert [variant.label for variant in compared.variants] == [GOOD, SAME, BAD]
+    assert all(len(variant.runs) == 2 for variant in compared.variants)
+    assert sorted(compared.variants[0].names) == [("munet", "alias"), ("munet", "good")]
+
+
+def test_scores_are_means_over_the_runs_own(compared: Compared, scores: pd.DataFrame):
+    for split in ("test", "val"):
+        by_seed = [read_json(Path(f"results/shapes/munet-good-{seed}/scores.json"))[split]["mean"] for seed in (1, 2)]
+        for name in by_seed[0]:
+            found, values = row(scores, variant=GOOD, split=split, score=name), [of[name] for of in by_seed]
+            if None in values:
+                assert math.isnan(found["mean"])
+            else:
+                expected = [np.mean(values), np.std(values, ddof=1), min(values), max(values)]
+                assert found[["mean", "sd", "min", "max"]].tolist() == pytest.approx(expected)
+        assert found["seeds"] == 2 and found["images"] == {"test": 26, "val": 6}[split]
+
+
+def test_every_score_has_an_interval_that_holds_it(scores: pd.DataFrame):
+    there = scores.dropna(subset="mean")
+    assert set(there["score"]) >= {*PAIRED, "hd95_image_mean", "pixel_ap", "specks", "completeness_small"}
+    assert (there["low"] <= there["mean"] + ROUNDING).all() and (there["mean"] <= there["high"] + ROUNDING).all()
+    assert scores[scores["mean"].isna()][["low", "high"]].isna().all(axis=None)
+    assert set(scores["score"]) == {*BY_NAME, "pixel_ap"}
+
+
+def test_what_the_same_results_give_is_a_tie(pairs: pd.DataFrame):
+    same = pairs[((pairs["a"] == GOOD) & (pairs["b"] == SAME)) | ((pairs["a"] == SAME) & (pairs["b"] == GOOD))]
+    assert set(same["score"]) == set(PAIRED)
+    assert (same["difference"] == 0).all() and (same["p"] == 1).all() and (same["p_holm"] == 1).all()
+    assert not same["settled"].any()
+    assert (same["effect"] == 0).all() and (same["won"] == 0.5).all()
+    assert ((same["low"] <= 0) & (same["high"] >= 0)).all()
+
+
+@pytest.mark.parametrize("score", ["iou_dataset", "dice_dataset", "iou_image_mean", "boundary_iou_dataset"])
+def test_a_clear_difference_is_settled(pairs: pd.DataFrame, score: str):
+    for label in (GOOD, SAME):
+        found = row(pairs, a=label, b=BAD, score=score)
+        assert found["settled"] and found["low"] > 0 and found["p_holm"] < 0.05
+        assert found["low"] <= found["difference"] <= found["high"]
+        assert found["won"] > 0.9 and found["effect"] > 1
+        assert pd.isna(found["images_needed"]) and pd.isna(found["seeds_needed"])
+
+
+@pytest.mark.parametrize("score", ["hole_share", "wrong_class"])
+def test_where_less_is_better_the_lower_one_is_a(pairs: pd.DataFrame, score: str):
+    assert BY_NAME[score].better == "lower"
+    found = row(pairs, a=GOOD, b=BAD, score=score)
+    assert found["settled"] and found["high"] < 0
+    assert found["effect"] < 0 and found["won"] > 0.5
+
+
+def test_a_is_never_the_worse_one(pairs: pd.DataFrame):
+    sign = pairs["score"].map({score.name: 1 if score.better == "higher" else -1 for score in BY_NAME.values()})
+    assert (sign * pairs["difference"] >= 0).all()
+    assert len(pairs) == 3 * len(PAIRED)
+
+
+def test_ranks_tie_what_is_not_settled(compared: Compared, scores: pd.DataFrame, pairs: pd.DataFrame):
+    ranking = compared.evidence.ranking(scores, pairs)
+    assert dict(zip(ranking["variant"], ranking["rank"], strict=True)) == {GOOD: 1, SAME: 1, BAD: 3}
+    assert ranking["mean"].is_monotonic_decreasing
+    nothing_settled = pairs.assign(settled=False)
+    assert set(compared.evidence.ranking(scores, nothing_settled)["rank"]) == {1}
+
+
+def test_one_seed_gives_intervals_over_pictures_alone(one_seed: Compared, scores: pd.DataFrame):
+    found = one_seed.evidence.score_table().dropna(subset="mean")
+    assert found["sd"].isna().all() and (found["seeds"] == 1).all()
+    assert (found["low"] <= found["mean"] + ROUNDING).all() and (found["mean"] <= found["high"] + ROUNDING).all()
+    both, alone = (row(table, variant=GOOD, split="test", score="iou_dataset") for table in (scores, found))
+    assert both["high"] - both["low"] > alone["high"] - alone["low"] > 0  # seeds add to what is not known
+    pairs = one_seed.evidence.pair_table()
+    same = row(pairs, a=GOOD, b=SAME, score="iou_dataset")
+    assert (same["low"], same["high"], same["p"], bool(same["settled"])) == (0, 0, 1, False)
+    assert row(pairs, a=GOOD, b=BAD, score="iou_dataset")["settled"]
+    assert pairs["seeds_needed"].isna().all()  # nobody knows what seeds vary by
+
+
+def test_one_variant_alone_has_a_rank_and_no_pair(compared: Compared):
+    evidence = Evidence(compared.variants[:1], RESAMPLES)
+    pairs = evidence.pair_table()
+    assert pairs.empty and list(pairs) == list(compared.evidence.pair_table())
+    assert evidence.ranking(evidence.score_table(), pairs)["rank"].tolist() == [1]
+
+
+def test_class_intervals_hold_their_class_and_absent_classes_have_none(compared: Compared):
+    found = compared.evidence.class_intervals("iou_dataset", compared.info.classes)
+    there = compared.info.classes[:-1]
+    assert set(found) == {(variant.label, name) for variant in compared.variants for name in there}
+    for variant in compared.variants:
+        for k, name in enumerate(there):
+            low, high = found[variant.label, name]
+            assert low <= np.mean([run.class_scores["test"]["iou_dataset"][k] for run in variant.runs]) <= high
+
+
+def test_a_split_without_any_class_has_no_scores(tmp_path: Path):
+    """A small val split may hold none of the classes."""
+    random = np.random.default_rng(5)
+    truth = {"val": objects(random, 3, present=0), "test": objects(random, 5)}
+    with contextlib.chdir(tmp_path):
+        info = write_dataset(truth)
+        logits = {split: logits_of(random, spoiled(random, planes, 0.1)) for split, planes in truth.items()}
+        write_variant("munet-mse-1", logits, history=history_of(np.array([2.0, 1])), terms={}, train={})
+        evidence = Evidence(load("shapes", info), RESAMPLES)
+    scores = evidence.score_table()
+    assert scores[scores["split"] == "val"][["mean", "low", "high"]].isna().all(axis=None)
+    test = row(scores, split="test", score="pixel_ap")
+    assert test["low"] < test["mean"] < test["high"]
+
+
+def test_a_score_of_some_classes_has_the_interval_of_these(compared: Compared):
+    """COCO's label values lie in none of DLStudio's bands but the last: `displayed` is that class's alone."""
+    variant, displayed = compared.variants[0], []
+    for run in variant.runs:
+        cases = run.cases["test"]
+        shown = np.where(np.arange(4) == 1, np.floor(cases["tp"] / 2), np.nan)
+        displayed.append(shown[:, 1].sum() / (cases["tp"] + cases["fn"])[:, 1].sum())
+        cases = run.cases | {"test": cases | {"displayed": shown}}
+        variant = dataclasses.replace(variant, runs=[*variant.runs[1:], dataclasses.replace(run, cases=cases)])
+    found = row(Evidence([variant], RESAMPLES).score_table(), split="test", score="displayed")
+    assert found["mean"] == pytest.approx(np.mean(displayed))
+    assert found["low"] < found["mean"] < found["high"]

@@ -1,0 +1,182 @@
+"""Every definition of Dice against the library that has it; the other tables against their sources."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from monai.metrics import DiceMetric
+from sklearn import metrics as sk
+from torchmetrics.classification import MultilabelF1Score
+
+from seglib.comparison import tables
+from seglib.datasets.store import Split, ignore_bit, unpack
+from seglib.metrics.ranking import average_precision
+from seglib.workspace import VariantFiles
+from tests.comparison.conftest import BAD, GOOD, SAME, Compared
+
+Pairs = list[tuple[np.ndarray, np.ndarray]]  # truth and prediction, bool (N, K, H, W), a pair a seed
+
+
+@pytest.fixture
+def split(compared: Compared) -> Split:
+    return Split.open(Path("data/prepared/shapes"), "test")
+
+
+def pairs_of(loss: str, split: Split) -> Pairs:
+    return [(unpack(np.asarray(split.masks), 4), unpack(np.load(VariantFiles("shapes", f"munet-{loss}-{seed}")
+                                                                .predictions), 4)) for seed in (1, 2)]
+
+
+def dice(truth: np.ndarray, predicted: np.ndarray, empty: float = np.nan) -> float:
+    return sk.f1_score(truth.ravel(), predicted.ravel(), zero_division=empty)
+
+
+def pooled(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """torchmetrics' Dice (F1) of each class over all pixels, (K,)."""
+    measure = MultilabelF1Score(num_labels=truth.shape[1], average="none")
+    return measure(torch.from_numpy(predicted).int(), torch.from_numpy(truth).int()).numpy()
+
+
+def by_picture(truth: np.ndarray, predicted: np.ndarray, empty: float) -> np.ndarray:
+    return np.array([[dice(t, p, empty) for t, p in zip(*planes, strict=True)]
+                     for planes in zip(truth, predicted, strict=True)])
+
+
+def with_background(planes: np.ndarray) -> np.ndarray:
+    return np.concatenate([planes, ~planes.any(1, keepdims=True)], axis=1)
+
+
+def flattened(size: int):
+    """The batches of `size` pictures as one long vector each."""
+    return lambda truth, predicted: np.mean([dice(truth[i:i + size], predicted[i:i + size], 1.0)
+                                             for i in range(0, len(truth), size)])
+
+
+def monai_s(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """MONAI's Dice of each picture and class, 1 where neither mask has a pixel."""
+    measure = DiceMetric(include_background=True, reduction="none", ignore_empty=False)
+    return float(measure(torch.from_numpy(predicted).float(), torch.from_numpy(truth).float()).mean())
+
+
+# The ghost (the last class) is in no picture: it has no part but where every picture and class has.
+DEFINITIONS = {
+    "dice_dataset": lambda t, p: pooled(t, p)[:3].mean(),
+    "dice_image_mean": lambda t, p: np.nanmean(by_picture(t, p, np.nan)[:, :3], axis=0).mean(),
+    "dice_image_mean_empty_0": lambda t, p: by_picture(t, p, 0.0).mean(),
+    "dice_image_mean_empty_1": monai_s,
+    "dice_batch_flattened_1": flattened(1), "dice_batch_flattened_4": flattened(4),
+    "dice_batch_flattened_8": flattened(8),
+    "dice_with_background": lambda t, p: pooled(with_background(t), with_background(p))[[0, 1, 2, 4]].mean(),
+    "pixel_accuracy": lambda t, p: np.mean([sk.accuracy_score(t[:, k].ravel(), p[:, k].ravel()) for k in range(3)]),
+}
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS)
+def test_what_is_called_dice(compared: Compared, split: Split, definition: str):
+    found = tables.dice_names(compared.variants, split, 4)
+    assert len(found) == 3 * len(DEFINITIONS)
+    for label, loss in ((GOOD, "good"), (BAD, "bad")):
+        value, = found[(found["variant"] == label) & (found["definition"] == definition)]["value"]
+        expected = np.mean([DEFINITIONS[definition](*pair) for pair in pairs_of(loss, split)])
+        assert value == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_picture_with_nothing_is_a_whole_batch_of_dice_1(compared: Compared, split: Split):
+    """One of the test pictures is empty; a network that finds nothing has it right."""
+    truth, _ = pairs_of("good", split)[0]
+    assert not truth[3].any()
+    run = compared.variants[0].runs[0]
+    counts = {"tp": np.zeros((2, 1)), "fp": np.zeros((2, 1)), "fn": np.array([[0.0], [5]]), "tn": np.ones((2, 1))}
+    cases = {"test": run.cases["test"] | counts}
+    silent = dataclasses.replace(run, cases=cases)
+    found = tables._dice_of(silent, split, 4)
+    assert found["dice_batch_flattened_1"] == 0.5 and found["dice_batch_flattened_4"] == 0
+    assert (found["dice_image_mean"], found["dice_image_mean_empty_0"], found["dice_image_mean_empty_1"]) == (0, 0, 0.5)
+
+
+def test_ignored_pixels_are_no_background(compared: Compared, split: Split):
+    masks = np.array(split.masks)
+    where = np.random.default_rng(1).random(masks.shape) < 0.4
+    ignoring = dataclasses.replace(
+        split, masks=masks | (where.astype(masks.dtype) << masks.dtype.type(ignore_bit(masks.dtype))))
+    found = tables._dice_of(compared.variants[0].runs[0], ignoring, 4)
+    truth, predicted = pairs_of("good", split)[0]
+    background = dice(~truth.any(1)[~where], ~predicted.any(1)[~where])
+    assert found["dice_with_background"] == pytest.approx(np.mean([*pooled(truth, predicted)[:3], background]))
+
+
+def test_confusions_equal_scikit_learns(compared: Compared, split: Split):
+    found = tables.confusion_table(compared.variants, compared.info.classes).set_index(["variant", "kind"])
+    for label, loss in ((GOOD, "good"), (BAD, "bad")):
+        expected = np.zeros((5, 6), int)
+        for truth, predicted in pairs_of(loss, split):
+            single = truth.sum(1) <= 1  # where several classes truly are, nobody can say which was confused
+            true = np.where(truth.any(1), truth.argmax(1), 4)[single]
+            said = np.select([predicted.sum(1) > 1, predicted.any(1)], [5, predicted.argmax(1)], 4)[single]
+            expected += sk.confusion_matrix(true, said, labels=range(6))[:5]
+        pixels = found.loc[(label, "pixels")]
+        np.testing.assert_array_equal(pixels["count"].to_numpy().reshape(5, 6), expected)
+        assert pixels.groupby("truth")["share"].sum().drop("ghost").tolist() == pytest.approx([1] * 4)
+        assert pixels[pixels["truth"] == "ghost"]["share"].isna().all()
+    objects = found.loc[(BAD, "objects")]
+    wrong = objects[(objects["predicted"] != objects["truth"]) & (objects["predicted"] != "nothing")]
+    total = pd.concat([run.objects.query("split == 'test'") for run in compared.variant(BAD).runs])
+    assert objects["count"].sum() == len(total)
+    assert wrong["count"].sum() == ((total["taken_for"] != total["class"]) & (total["taken_for"] >= 0)).sum() > 0
+
+
+def test_groups_are_the_scores_of_groups_with_their_objects(compared: Compared):
+    found = tables.group_table(compared.evidence, [20, 35])
+    scores = compared.evidence.score_table().query("split == 'test'").set_index(["variant", "score"])
+    for row in found.itertuples():
+        name = f"{row.score}_{row.group}" if row.by != "objects" else f"{row.score}_{row.group[0]}_objects"
+        assert scores.loc[(row.variant, name), ["mean", "low", "high"]].tolist() == [row.mean, row.low, row.high]
+    objects = compared.variants[0].runs[0].objects.query("split == 'test'")
+    good = found[(found["variant"] == GOOD) & (found["score"] == "missed")]
+    assert good.groupby("by")["n"].sum().to_dict() == dict.fromkeys(["objects", "overlap", "size"], len(objects))
+    covered, = good[good["group"] == "covered"]["n"]
+    assert covered == (objects["covered"] > 0).sum()
+    edges = good.set_index("group")[["low_edge", "high_edge"]]
+    assert edges.loc["medium"].tolist() == [20, 35] and edges.loc["2"].tolist() == [2, 2]
+    assert edges.loc[["large", "free"], "high_edge"].isna().all()
+
+
+def test_classes_are_means_over_seeds_and_empty_where_absent(compared: Compared):
+    intervals = compared.evidence.class_intervals("iou_dataset", compared.info.classes)
+    found = tables.class_table(compared.variants, compared.info.classes, intervals)
+    found = found.set_index(["variant", "split", "class"]).sort_index()
+    star = found.loc[(BAD, "test", "star")]
+    assert star["iou_dataset"] == pytest.approx(
+        np.mean([run.summary["test"]["classes"]["star"]["iou_dataset"] for run in compared.variant(BAD).runs]))
+    assert star["iou_dataset_low"] <= star["iou_dataset"] <= star["iou_dataset_high"]
+    ghost = found.loc[(GOOD, "test", "ghost")]
+    assert ghost.dropna().to_dict() == {"images_with_class": 0}
+    assert found.loc[(GOOD, "val"), "iou_dataset_low"].isna().all()  # intervals are of test
+
+
+def test_curves_keep_every_point_and_span_0_to_1(compared: Compared):
+    found = tables.curve_table(compared.variants)
+    assert len(found) == sum(len(run.history) for variant in compared.variants for run in variant.runs)
+    windows = found[found["curve"] == "train window"]
+    assert windows.groupby(["variant", "seed"])["normalised"].agg(["min", "max"]).to_numpy().tolist() == [[0, 1]] * 6
+    zigzag = windows[(windows["variant"] == BAD) & (windows["seed"] == 1)]
+    assert zigzag["normalised"].tolist() == pytest.approx([1, 0, 1, 0, 1])
+    assert zigzag["dice"].tolist() == zigzag["loss"].tolist() and zigzag["mse"].isna().all()
+
+
+def test_gradients_are_first_median_and_last(compared: Compared):
+    found = tables.gradient_table(compared.variants).set_index(["variant", "term"])
+    assert found.loc[(GOOD, "mse")].tolist() == pytest.approx([1, 6, 6, 6])
+    assert found.loc[(GOOD, "dice")].tolist() == pytest.approx([20, 0.15, 0.15, 0.15])  # 0.1 and 0.2
+    assert (SAME, "dice") not in found.index
+
+
+def test_a_class_has_its_own_average_precision(compared: Compared, split: Split):
+    """Classes stand in the dataset's order, which is not that of their names."""
+    assert compared.info.classes != sorted(compared.info.classes)
+    for run in compared.variant(BAD).runs:
+        expected = average_precision(run.ranking("test").sum(0))
+        np.testing.assert_allclose(run.class_scores["test"]["pixel_ap"], expected, atol=0.02)  # in coarser bins

@@ -1,0 +1,111 @@
+"""Evaluation of made-up outputs: what is counted equals what is written, and ignored pixels count nowhere."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import confusion_matrix
+
+from seglib import evaluation
+from seglib.datasets.store import Split, unpack
+from seglib.evaluation import SplitResult
+from seglib.metrics.ranking import average_precision
+from tests.comparison.synthetic import CLASSES, MadeUp, logits_of, objects, spoiled, write_dataset
+
+PICTURES = 7
+
+
+def evaluated(folder: Path, monkeypatch: pytest.MonkeyPatch, truth: np.ndarray, logits: np.ndarray,
+              ignore: np.ndarray | None = None, *, targets: str = "unit") -> SplitResult:
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    write_dataset({"test": truth}, None if ignore is None else {"test": ignore})
+    monkeypatch.setattr(evaluation, "BATCH_SIZE", 3)  # batches that do not divide the pictures
+    split = Split.open(Path("data/prepared/shapes"), "test")
+    return evaluation.evaluate(MadeUp({"test": logits}, targets=targets), split, CLASSES, tolerance=1)
+
+
+@pytest.fixture
+def case() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth, logits, and pixels to ignore: those of three pictures, one of them wholly."""
+    random = np.random.default_rng(4)
+    truth = objects(random, PICTURES)
+    ignore = random.random((PICTURES, *truth.shape[2:])) < np.array([0.3, 0, 0, 1, 0.5, 0, 0])[:, None, None]
+    return truth, logits_of(random, spoiled(random, truth, 0.1)), ignore
+
+
+def test_counts_equal_those_of_the_written_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                 case: tuple[np.ndarray, ...]):
+    truth, logits, _ = case
+    found = evaluated(tmp_path / "x", monkeypatch, truth, logits)
+    predicted = unpack(found.masks, len(CLASSES))
+    np.testing.assert_array_equal(predicted, logits > 0)
+    assert found.counts["image"].tolist() == [f"test-{n}" for n in range(PICTURES) for _ in CLASSES]
+    assert found.counts["class"].tolist() == CLASSES * PICTURES
+    for row, t, p in zip(found.counts.itertuples(), truth.reshape(-1, truth[0, 0].size),
+                         predicted.reshape(-1, truth[0, 0].size), strict=True):
+        (tn, fp), (fn, tp) = confusion_matrix(t, p, labels=[False, True])
+        assert (row.tp, row.fp, row.fn, row.tn) == (tp, fp, fn, tn)
+    assert found.ranking.counts.sum() == found.ranking_NKB2.sum() == truth.size
+    np.testing.assert_array_equal(found.ranking.counts.sum(1)[:, 1], truth.sum((0, 2, 3)))
+    areas = found.objects.groupby("class")["area"].sum().to_dict()
+    assert areas == {k: truth[:, k].sum() for k in range(3)}
+    assert found.confusion.sum() == (truth.sum(1) <= 1).sum()
+
+
+def test_ignored_pixels_count_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: tuple[np.ndarray, ...]):
+    """Whatever truth and network say there, nothing that is counted moves."""
+    truth, logits, ignore = case
+    hidden = np.broadcast_to(ignore[:, None], truth.shape)
+    first = evaluated(tmp_path / "first", monkeypatch, truth, logits, ignore)
+    other = evaluated(tmp_path / "other", monkeypatch, truth ^ hidden, np.where(hidden, -logits, logits), ignore)
+    pd.testing.assert_frame_equal(first.counts, other.counts)
+    pd.testing.assert_frame_equal(first.objects, other.objects)
+    np.testing.assert_array_equal(first.confusion, other.confusion)
+    np.testing.assert_array_equal(first.ranking.counts, other.ranking.counts)
+    np.testing.assert_array_equal(first.ranking_NKB2, other.ranking_NKB2)
+    pixels = first.counts[["tp", "fp", "fn", "tn"]].sum(axis=1).to_numpy().reshape(PICTURES, -1)
+    assert (pixels == (~ignore).sum((1, 2))[:, None]).all()
+    assert first.ranking.counts.sum() == first.ranking_NKB2.sum() == (~hidden).sum()
+
+
+def test_ignored_pixels_do_not_touch_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                case: tuple[np.ndarray, ...]):
+    """Pictures with nothing to ignore have the counts that they have alone."""
+    truth, logits, ignore = case
+    first = evaluated(tmp_path / "first", monkeypatch, truth, logits, ignore).counts
+    plain = evaluated(tmp_path / "plain", monkeypatch, truth, logits).counts
+    untouched = np.repeat(~ignore.any((1, 2)), len(CLASSES))
+    pd.testing.assert_frame_equal(first[untouched], plain[untouched])
+    assert not first.equals(plain)
+
+
+def test_a_wholly_ignored_picture_has_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                              case: tuple[np.ndarray, ...]):
+    truth, logits, ignore = case
+    found = evaluated(tmp_path / "x", monkeypatch, truth, logits, ignore)
+    rows = found.counts[found.counts["image"] == "test-3"]
+    assert (rows.drop(columns=["split", "image", "class", "hd95", "displayed"]) == 0).all(axis=None)
+    assert rows["hd95"].isna().all() and "test-3" not in set(found.objects["image"])
+
+
+def test_a_perfect_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    truth = objects(np.random.default_rng(6), PICTURES)
+    found = evaluated(tmp_path / "x", monkeypatch, truth, np.where(truth, 2, -2).astype(np.float32))
+    counts = found.counts
+    assert not counts[["fp", "fn", "boundary_fp", "boundary_fn", "specks"]].any(axis=None)
+    assert (counts["surface_hits"] == counts["surface_total"]).all() and set(counts["hd95"].dropna()) == {0}
+    assert (found.objects["found"] == found.objects["area"]).all()
+    assert (found.objects["taken_for"] == found.objects["class"]).all()
+    np.testing.assert_array_equal(average_precision(found.ranking.counts), [1, 1, 1, np.nan])
+
+
+def test_label_values_are_displayed_and_others_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    truth = objects(np.random.default_rng(7), PICTURES)
+    outputs = (truth * np.array([50, 100, 60, 200])[:, None, None]).astype(np.float32)  # 60 is no box's value
+    found = evaluated(tmp_path / "label", monkeypatch, truth, outputs, targets="label").counts
+    by_class = found.groupby("class")
+    assert by_class["displayed"].sum()[["disk", "star", "box"]].tolist() == [*truth.sum((0, 2, 3))[:2], 0]
+    assert by_class["tp"].sum()["box"] == 0  # 60 is below half of 150
+    assert evaluated(tmp_path / "unit", monkeypatch, truth, outputs - 1).counts["displayed"].isna().all()
