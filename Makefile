@@ -6,13 +6,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
-.PHONY: help repro test road lint ui results clean
+.PHONY: help repro test road pdf lint ui results clean
 
 help:
-	@echo "make repro    raw data to the report: reports/index.html (8 minutes on 2 cores)"
+	@echo "make repro    raw data to the report: reports/index.html (9 minutes on 2 cores)"
 	@echo "make test     the tests (about 90 seconds)"
 	@echo "make road     the whole pipeline on real pictures, in fresh clones (needs ../shared/mirror)"
 	@echo "make lint     the linter"
+	@echo "make pdf      the report as report.pdf (needs Chromium)"
 	@echo "make ui       MLflow's page of all runs, on http://127.0.0.1:5000"
 	@echo "make results  experiments and their scores, as a table"
 	@echo "make clean    remove the environment; data and results stay"
@@ -39,6 +40,17 @@ road: .venv/stamp
 
 lint: .venv/stamp
 	@ruff check .
+
+# Chromium under any of its names; another: make pdf CHROMIUM=...
+CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
+pdf:
+	@test -s reports/index.html || { echo "no reports/index.html: run make repro first"; exit 1; }
+	@test -n "$(CHROMIUM)" || { echo "no Chromium found; name one: make pdf CHROMIUM=/path/to/it"; exit 1; }
+	@profile=$$(mktemp -d) && trap 'rm -rf "$$profile"' EXIT && \
+	"$(CHROMIUM)" --headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking \
+		--disable-component-update --disable-sync --user-data-dir="$$profile" --no-pdf-header-footer \
+		--print-to-pdf=report.pdf "file://$(CURDIR)/reports/index.html" 2> /dev/null
+	@echo report.pdf
 
 ui: .venv/stamp
 	@seglib mlsync

@@ -1,82 +1,108 @@
-"""reports/index.html from `comparisons/`, by jinja2; every text that comes from data is escaped."""
+"""The page and all beside it, from `comparisons/`, by jinja2; every text that comes from data is escaped."""
 
+import itertools
 import os
 import platform
 import shutil
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
-import pandas as pd
 from markupsafe import Markup
+from PIL import Image
 
-from seglib.files import read_json
+from seglib.report import falling_loss, prose, tables, views, words
+from seglib.report.answer import answer
+from seglib.report.scripts import dataset_script
+from seglib.report.tables import Comparison
 from seglib.workspace import revision
 
-# The scores of the main table, in reading order: name in the tables, column title.
-COLUMNS = (
-    ("iou_dataset", "IoU, all pixels"), ("iou_image_mean", "IoU, image mean"), ("dice_dataset", "Dice, all pixels"),
-    ("dice_image_mean", "Dice, image mean"), ("precision_dataset", "precision"), ("recall_dataset", "recall"),
-    ("pixel_accuracy_dataset", "pixel accuracy"),
-)
-FIGURES = ("loss.png", "loss_normalised.png", "best_and_worst.png", "pictures.png")
+HERE = Path(__file__).parent
+SCRIPTS = ("page.js", "gallery.js", "masks.js")
+VERDICTS = ("supported", "contradicted", "undecided", "not run")
 
 
 def build(datasets: list[str], comparisons: Path, out: Path) -> dict[str, Any]:
-    """Write the page and its figures into `out`; gives the headline scores, for metrics.json.
+    """Write the page, its scripts and its pictures into `out`; gives the headline scores, for metrics.json.
 
-    The headline is, for each dataset and variant, the mean over seeds of test IoU and Dice.
+    The headline is, for each dataset and variant, the mean over seeds of test IoU and Dice, and IoU's interval.
     """
-    sections, headline = [], {}
-    for dataset in datasets:
-        section = _section(comparisons / dataset)
-        for figure in FIGURES:
-            target = out / "figures" / dataset / figure
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(comparisons / dataset / "figures" / figure, target)
-        sections.append(section)
-        headline[dataset] = {row["key"]: {"iou": row["cells"][0]["mean"], "dice": row["cells"][2]["mean"]}
-                             for row in section["rows"]}
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("seglib.report", "."), autoescape=True,
-                                     trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters["score"] = lambda value: "–" if value is None else f"{value:.3f}"
-    style = Markup((Path(__file__).parent / "style.css").read_text(encoding="utf-8"))
-    page = environment.get_template("page.html").render(
-        sections=sections, columns=[title for _, title in COLUMNS], style=style, origin=origin())
+    read = [tables.read(comparisons / dataset) for dataset in datasets]
+    sections = [_section(comparison, out, f"d{n}") for n, comparison in enumerate(read, 1)]
+    page = _environment().get_template("page.html").render(
+        sections=sections, definitions=views.definitions(read), origin=origin(), splits=views.SPLITS, style=_style())
     (out / "index.html").write_text(page, encoding="utf-8")
+    for name in SCRIPTS:
+        shutil.copyfile(HERE / name, out / name)
+    return {comparison.dataset: _headline(comparison) for comparison in read}
+
+
+def _style() -> Markup:
+    return Markup("".join((HERE / name).read_text(encoding="utf-8") for name in ("style.css", "gallery.css")))
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("seglib.report"), autoescape=True, trim_blocks=True,
+                                     lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters |= {name: getattr(words, name)
+                            for name in ("number", "signed", "brief", "probability", "interval", "listed", "name")}
+    # Figures and tables are numbered over the whole page, in reading order.
+    environment.globals |= {"next_table": itertools.count(1).__next__, "next_figure": itertools.count(1).__next__}
+    return environment
+
+
+def _section(comparison: Comparison, out: Path, anchor: str) -> dict[str, Any]:
+    """What the page says of one dataset; puts the dataset's pictures and its script in place."""
+    folder = quote(comparison.dataset)
+    confusion = views.confusion(comparison)
+    shutil.copytree(comparison.folder / "gallery", out / "gallery" / comparison.dataset,
+                    ignore=shutil.ignore_patterns("*.json"))
+    (out / "data").mkdir(exist_ok=True)
+    (out / "data" / f"{comparison.dataset}.js").write_text(
+        dataset_script(comparison, confusion, f"gallery/{folder}"), encoding="utf-8")
+    return {
+        "id": anchor, "dataset": comparison.dataset, "summary": comparison.summary, "variants": comparison.variants,
+        "images": {split: int(comparison.scores.query("split == @split")["images"].max()) for split in views.SPLITS},
+        "many_seeds": comparison.many_seeds, "answer": answer(comparison),
+        "ranking": views.ranking(comparison), "rest": views.score_table(comparison, views.REST),
+        "seen": views.score_table(comparison, views.SEEN), "forest": views.forest(comparison),
+        "classes": views.classes(comparison), "groups": views.groups(comparison), "confusion": confusion,
+        "dice_names": views.dice_names(comparison), "claims": comparison.claims,
+        "verdicts": [verdict for verdict in VERDICTS if verdict in {claim["verdict"] for claim in comparison.claims}],
+        "figures": _figures(comparison, out), "gallery": comparison.gallery, "script": f"data/{folder}.js",
+        "course": _course(comparison), "configurations": views.configurations(comparison),
+    }
+
+
+def _course(comparison: Comparison) -> dict[str, Any]:
+    return {"scaling": prose.dice_scaling(comparison), "gradients": prose.gradients(comparison),
+            "windows": prose.WINDOWS, "variation": prose.variation(comparison), "seen": prose.seen(comparison),
+            "seen_sentences": prose.seen_sentences(comparison), "falling_loss": falling_loss.falling_loss(comparison),
+            "dice_names": prose.dice_names(comparison)}
+
+
+def _figures(comparison: Comparison, out: Path) -> dict[str, dict[str, Any]]:
+    """Copy the figures that compare drew; gives each its address and its size, so that the page never jumps."""
+    target = out / "figures" / comparison.dataset
+    shutil.copytree(comparison.folder / "figures", target)
+    figures = {}
+    for path in sorted(target.glob("*.png")):
+        with Image.open(path) as image:
+            width, height = image.size
+        figures[path.stem] = {"src": f"figures/{quote(comparison.dataset)}/{quote(path.name)}", "width": width,
+                              "height": height}
+    return figures
+
+
+def _headline(comparison: Comparison) -> dict[str, dict[str, float | None]]:
+    headline = {}
+    for variant in comparison.variants:
+        iou, dice = comparison.score(variant, "iou_dataset"), comparison.score(variant, "dice_dataset")
+        headline[variant.replace(" = ", "=").replace(" ", "-")] = {
+            "iou": iou["mean"], "dice": dice["mean"], "iou_low": iou["low"], "iou_high": iou["high"]}
     return headline
-
-
-def _section(folder: Path) -> dict[str, Any]:
-    """What the page says of one dataset."""
-    summary = read_json(folder / "tables" / "summary.json")
-    scores = pd.read_csv(folder / "tables" / "scores.csv")
-    classes = pd.read_csv(folder / "tables" / "classes.csv")
-    rows = []
-    for label in dict.fromkeys(scores["variant"]):
-        of = scores[scores["variant"] == label].set_index(["split", "score"])
-        cells = [_cell(of.loc["test", name]) for name, _ in COLUMNS]
-        rows.append({
-            "label": label, "key": label.replace(" = ", "=").replace(" ", "-"), "cells": cells,
-            "val": _cell(of.loc["val", "iou_dataset"]), "case": summary["cases"][label],
-            "classes": [_class_cell(classes, label, name) for name in summary["classes"]],
-            "seeds": int(of["seeds"].iloc[0]),
-        })
-    test = classes[(classes["split"] == "test") & (classes["variant"] == rows[0]["label"])]
-    present = dict(zip(test["class"], test["images_with_class"], strict=True))
-    return summary | {"rows": rows, "images_with_class": [present[name] for name in summary["classes"]]}
-
-
-def _cell(row: pd.Series) -> dict[str, Any]:
-    values = {name: None if pd.isna(row[name]) else float(row[name]) for name in ("mean", "min", "max")}
-    return values | {"seeds": int(row["seeds"])}
-
-
-def _class_cell(classes: pd.DataFrame, label: str, name: str) -> float | None:
-    """Test IoU of a class; None when no test picture holds it."""
-    row = classes[(classes["split"] == "test") & (classes["variant"] == label) & (classes["class"] == name)].iloc[0]
-    return None if pd.isna(row["iou_dataset"]) else float(row["iou_dataset"])
 
 
 def origin() -> dict[str, str]:

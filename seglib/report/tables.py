@@ -1,0 +1,103 @@
+"""One dataset's comparison as read from `comparisons/<dataset>/`: tables, summary, claims, gallery."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from seglib.files import read_json
+
+# Columns of names that come from data. Read as text, or a class called "None" or "1" would come back as another thing.
+NAMES = ("variant", "class", "a", "b", "group", "truth", "predicted")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What `compare` wrote of one dataset. Each table is the file of its name; the columns stand in its header."""
+
+    folder: Path
+    summary: dict[str, Any]
+    claims: list[dict[str, Any]]
+    gallery: dict[str, Any]
+    scores: pd.DataFrame
+    ranking: pd.DataFrame
+    classes: pd.DataFrame
+    pairs: pd.DataFrame
+    groups: pd.DataFrame
+    confusion: pd.DataFrame
+    curves: pd.DataFrame
+    dice_names: pd.DataFrame
+    gradients: pd.DataFrame
+
+    @property
+    def dataset(self) -> str:
+        return self.summary["dataset"]
+
+    @property
+    def headline(self) -> str:
+        return self.summary["headline"]
+
+    @property
+    def variants(self) -> list[str]:
+        """Best first; those that could not be ranked last."""
+        return list(dict.fromkeys([*self.ranking["variant"], *self.scores["variant"]]))
+
+    @property
+    def many_seeds(self) -> bool:
+        """Whether any variant was trained more than once."""
+        return bool((self.scores["seeds"] > 1).any())
+
+    def score(self, variant: str, name: str, split: str = "test") -> dict[str, Any] | None:
+        """mean, sd, low, high, seeds, images of one score, None where empty; None for a score that is not there."""
+        return self._score_rows.get((variant, split, name))
+
+    def headline_pairs(self, score: str | None = None) -> list[dict[str, Any]]:
+        """Every pair of variants on a score, the better one first."""
+        return records(self.pairs[self.pairs["score"] == (score or self.headline)])
+
+    def pair(self, a: str, b: str) -> dict[str, Any] | None:
+        """The headline's difference of two variants, in whichever order it is listed."""
+        return next((row for row in self.headline_pairs() if {row["a"], row["b"]} == {a, b}), None)
+
+    def __post_init__(self):
+        rows = {(row["variant"], row["split"], row["score"]): row for row in records(self.scores)}
+        object.__setattr__(self, "_score_rows", rows)
+
+
+def read(folder: Path) -> Comparison:
+    tables = folder / "tables"
+    frames = {field.name: _csv(tables / f"{field.name}.csv") for field in dataclasses.fields(Comparison)
+              if field.type is pd.DataFrame}
+    return Comparison(folder=folder, summary=read_json(tables / "summary.json"),
+                      claims=read_json(tables / "claims.json"), gallery=read_json(folder / "gallery" / "gallery.json"),
+                      **frames)
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=dict.fromkeys(NAMES, object), keep_default_na=False, na_values=[""])
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table's rows as plain values, empty cells as None."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+def definition(summary: dict[str, Any], name: str) -> dict[str, Any]:
+    """What summary.json says of a score; of "iou", which it knows by its aggregations alone, that of the first."""
+    named = summary["scores"]
+    return next((named[known] for known in (name, *aggregations(name)) if known in named), {})
+
+
+def aggregations(name: str) -> tuple[str, str]:
+    return f"{name}_dataset", f"{name}_image_mean"
+
+
+def title(summary: dict[str, Any], name: str) -> str:
+    """A score's title; of "iou" that of "iou_dataset" without its aggregation ("IoU, all pixels")."""
+    found = definition(summary, name).get("title", name.replace("_", " "))
+    return found if name in summary["scores"] else found.rpartition(", ")[0] or found
+
+
+def lower_is_better(summary: dict[str, Any], name: str) -> bool:
+    return definition(summary, name).get("better") == "lower"

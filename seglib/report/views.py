@@ -1,0 +1,184 @@
+"""Tables and charts in the shape the templates print them. Nothing is computed but positions on an axis."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from seglib.report.answer import to_settle
+from seglib.report.charts import Axis, axis
+from seglib.report.tables import Comparison, definition, lower_is_better, records, title
+
+SPLITS = ("test", "val")
+AGGREGATED = {"dataset": "all pixels", "image_mean": "image mean"}
+MAIN = ("iou", "dice", "boundary_iou")
+REST = ("precision", "recall", "specificity", "pixel_accuracy", "nsd", "hd95", "pixel_ap")
+SEEN = ("hole_share", "specks", "completeness", "displayed", "wrong_class", "missed", "missed_small", "missed_medium",
+        "missed_large", "missed_covered", "missed_free")
+FIRST_PAIRS = 10  # with no more pairs than this all are shown; else those of the best variant, the rest folded away
+CLASS_SCORES = ("iou", "dice", "precision", "recall", "boundary_iou")
+DICE_TITLES = {
+    "dice_dataset": "all pixels pooled", "dice_image_mean": "image mean, empty ones left out",
+    "dice_image_mean_empty_0": "image mean, empty = 0", "dice_image_mean_empty_1": "image mean, empty = 1",
+    "dice_batch_flattened_1": "batches of 1 flattened", "dice_batch_flattened_4": "batches of 4 flattened",
+    "dice_batch_flattened_8": "batches of 8 flattened", "dice_with_background": "background as a class",
+    "pixel_accuracy": "pixel accuracy",
+}
+GROUPS = {"size": "object size, area in pixels", "objects": "objects in the picture", "overlap": "overlap"}
+
+
+def score_table(comparison: Comparison, scores: Iterable[str]) -> dict[str, Any]:
+    """Columns in groups (a score, its aggregations) and, for each split and variant, a cell a column.
+
+    A score that scores.csv does not have gets no column.
+    """
+    there = set(comparison.scores["score"])
+    groups = []
+    for score in scores:
+        columns = [(f"{score}_{kind}", text) for kind, text in AGGREGATED.items() if f"{score}_{kind}" in there]
+        columns = columns or ([(score, "")] if score in there else [])
+        if columns:
+            entry = definition(comparison.summary, score)
+            groups.append({"title": title(comparison.summary, score), "unit": entry.get("unit", ""),
+                           "lower": lower_is_better(comparison.summary, score), "columns": columns,
+                           "digits": 2 if score in ("hd95", "specks") else 3})
+    rows = [{"variant": variant, "split": split,
+             "cells": [(comparison.score(variant, name, split), group["digits"])
+                       for group in groups for name, _ in group["columns"]]}
+            for split in SPLITS for variant in comparison.variants]
+    return {"groups": groups, "rows": rows, "two_lines": any(text for group in groups for _, text in group["columns"])}
+
+
+def ranking(comparison: Comparison) -> dict[str, Any]:
+    """The main table: rank with ties, the headline's interval on a common axis, then the scores most asked for."""
+    table = score_table(comparison, MAIN)
+    ranks = {row["variant"]: int(row["rank"]) for row in records(comparison.ranking) if row["mean"] is not None}
+    shared = list(ranks.values())
+    for row in table["rows"]:
+        rank = ranks.get(row["variant"]) if row["split"] == "test" else None
+        row |= {"rank": rank, "tied": shared.count(rank) > 1,
+                "headline": comparison.score(row["variant"], comparison.headline, row["split"])}
+    cells = [row["headline"] for row in table["rows"] if row["headline"]]
+    return table | {"axis": axis(cell[key] for cell in cells for key in ("mean", "low", "high"))}
+
+
+def forest(comparison: Comparison) -> dict[str, Any]:
+    """Differences on the headline: first those that are shown at once, then the rest; then, of each other score, those
+    of the best variant."""
+    best = comparison.variants[0]
+    pairs = [_pair(comparison, pair) for pair in comparison.headline_pairs()]
+    first = pairs if len(pairs) <= FIRST_PAIRS else [pair for pair in pairs if best in (pair["a"], pair["b"])]
+    others = []
+    for score in dict.fromkeys(comparison.pairs["score"]):
+        if score != comparison.headline:
+            chosen = [_pair(comparison, pair) for pair in comparison.headline_pairs(score)
+                      if best in (pair["a"], pair["b"])]
+            others.append({"title": title(comparison.summary, score), "pairs": chosen, "axis": _pair_axis(chosen)})
+    return {"first": first, "rest": [pair for pair in pairs if pair not in first], "axis": _pair_axis(pairs),
+            "best": best, "others": others, "settled": sum(pair["settled"] for pair in pairs), "all": len(pairs)}
+
+
+def _pair(comparison: Comparison, pair: dict[str, Any]) -> dict[str, Any]:
+    return pair | {"settled": bool(pair["settled"]), "to_settle": to_settle(pair, comparison)}
+
+
+def _pair_axis(pairs: list[dict[str, Any]]) -> Axis:
+    return axis((pair[key] for pair in pairs for key in ("difference", "low", "high")), include=0.0)
+
+
+def classes(comparison: Comparison) -> dict[str, Any]:
+    """A row a variant and split, a cell a class: IoU with its interval, and the other scores for the page's choice."""
+    table, names = comparison.classes, comparison.summary["classes"]
+    scores = [score for score in CLASS_SCORES if f"{score}_dataset" in table]
+    at = {(row["variant"], row["split"], row["class"]): row for row in records(table)}
+    rows = [{"variant": variant, "split": split, "cells": [
+                {"mean": of["iou_dataset"], "low": of["iou_dataset_low"], "high": of["iou_dataset_high"],
+                 "scores": [of[f"{score}_dataset"] for score in scores]}
+                for of in (at[variant, split, name] for name in names)]}
+            for split in SPLITS for variant in comparison.variants]
+    present = {split: [int(at[comparison.variants[0], split, name]["images_with_class"]) for name in names]
+               for split in SPLITS}
+    return {"names": names, "rows": rows, "present": present,
+            "scores": [title(comparison.summary, score) for score in scores]}
+
+
+def groups(comparison: Comparison) -> list[dict[str, Any]]:
+    """By object size, number of objects and overlap, on test: a table a score, a row a variant, a cell a group."""
+    return [_group_table(comparison, score, table) for score, table in comparison.groups.groupby("score", sort=False)]
+
+
+def _group_table(comparison: Comparison, score: str, table: pd.DataFrame) -> dict[str, Any]:
+    columns = [(row["by"], row["group"]) for row in records(table[["by", "group"]].drop_duplicates())]
+    at = {(row["variant"], row["by"], row["group"]): row for row in records(table)}
+    rows = [{"variant": variant, "cells": [at.get((variant, *column)) for column in columns]}
+            for variant in comparison.variants]
+    heads = []
+    for by, group in columns:
+        first = next(row for key, row in at.items() if key[1:] == (by, group))
+        heads.append({"name": group, "edges": _edges(first) if by == "size" else "", "n": first["n"]})
+    kinds = [{"title": GROUPS.get(by, by), "span": sum(kind == by for kind, _ in columns)}
+             for by in dict.fromkeys(by for by, _ in columns)]
+    values = [cell[key] for row in rows for cell in row["cells"] if cell for key in ("mean", "low", "high")]
+    return {"title": title(comparison.summary, score), "formula": definition(comparison.summary, score).get("formula"),
+            "lower": lower_is_better(comparison.summary, score), "kinds": kinds, "heads": heads, "rows": rows,
+            "axis": axis(values, steps=2)}
+
+
+def _edges(row: dict[str, Any]) -> str:
+    low, high = row["low_edge"], row["high_edge"]
+    if high is None:
+        return "" if low is None else f"from {low:,.0f}"
+    return f"up to {high:,.0f}" if not low else f"{low:,.0f} to {high:,.0f}"
+
+
+def confusion(comparison: Comparison) -> dict[str, Any]:
+    """For objects and for pixels: the names of rows and columns, and each variant's (share, count) cells."""
+    kinds = {}
+    for kind, table in comparison.confusion.groupby("kind", sort=False):
+        truths, predicted = (list(dict.fromkeys(table[column])) for column in ("truth", "predicted"))
+        cells = {variant: _matrix(of, truths, predicted) for variant, of in table.groupby("variant", sort=False)}
+        kinds[kind] = {"truths": truths, "predicted": predicted, "cells": cells}
+    return kinds
+
+
+def _matrix(table: pd.DataFrame, truths: list[str], predicted: list[str]) -> list[list[tuple[float | None, int]]]:
+    at = {(row["truth"], row["predicted"]): row for row in records(table)}
+    return [[(None if at[truth, answer]["share"] is None else round(at[truth, answer]["share"], 6),
+              int(at[truth, answer]["count"])) for answer in predicted] for truth in truths]
+
+
+def dice_names(comparison: Comparison) -> dict[str, Any]:
+    """A row a variant, a column a definition; pixel accuracy, which is none, stands last."""
+    table = comparison.dice_names
+    names = sorted(dict.fromkeys(table["definition"]), key=lambda name: name == "pixel_accuracy")
+    at = {(row["variant"], row["definition"]): row["value"] for row in records(table)}
+    return {"titles": [DICE_TITLES.get(name, name.replace("_", " ")) for name in names], "names": names,
+            "rows": [{"variant": variant, "values": [at.get((variant, name)) for name in names]}
+                     for variant in comparison.variants]}
+
+
+def definitions(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
+    """The definition of each score that a table shows, once, in the tables' order."""
+    named = {name: entry for comparison in comparisons for name, entry in comparison.summary["scores"].items()}
+    summary = {"scores": named}
+    return [definition(summary, name) | {"title": title(summary, name)} for name in (*MAIN, *REST, *SEEN)
+            if definition(summary, name)]
+
+
+def configurations(comparison: Comparison) -> dict[str, Any]:
+    """What all variants share, once; and a column for each setting in which they differ."""
+    flat = {variant: dict(_flat(config)) for variant, config in comparison.summary["configs"].items()}
+    keys = list(dict.fromkeys(key for config in flat.values() for key in config))
+    same = [key for key in keys if len({repr(config.get(key)) for config in flat.values()}) == 1]
+    differing = [key for key in keys if key not in same]
+    first = next(iter(flat.values()), {})
+    return {"same": [(key, first[key]) for key in same], "differing": differing,
+            "rows": [(variant, [config.get(key) for key in differing]) for variant, config in flat.items()]}
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,61 @@
+"""Numbers and names as the page writes them. What comes from data is escaped where it enters a sentence."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from markupsafe import Markup, escape
+
+NONE = "–"  # stands where there is no value
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    return NONE if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    return NONE if value is None else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def brief(value: float | None) -> str:
+    """Three significant digits, whatever the scale: for quantities that are no shares."""
+    if value is None:
+        return NONE
+    rounded = float(f"{value:.3g}")
+    return (f"{rounded:,.0f}" if 1000 <= abs(rounded) < 1e7 else f"{rounded:.3g}").replace("-", "−")
+
+
+def probability(value: float | None) -> str:
+    return NONE if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def interval(row: dict[str, Any], digits: int = 3) -> str:
+    """"0.812 to 0.841", or nothing where there is no interval."""
+    return "" if row["low"] is None else f"{number(row['low'], digits)} to {number(row['high'], digits)}"
+
+
+def with_interval(row: dict[str, Any], value: str = "mean", digits: int = 3) -> str:
+    """"0.833 (0.812 to 0.841)"."""
+    found = interval(row, digits)
+    return number(row[value], digits) + (f" ({found})" if found else "")
+
+
+def name(label: str) -> Markup:
+    """A variant's name in a sentence."""
+    return Markup("<em>{}</em>").format(label)
+
+
+def say(text: str, *values: Any) -> Markup:
+    """The text as markup, its {} filled with escaped values."""
+    return Markup(text).format(*values)
+
+
+def listed(parts: Iterable[Any], word: str = "and") -> Markup:
+    """"a, b and c", each escaped."""
+    found: Sequence[Markup] = [escape(part) for part in parts]
+    if len(found) < 2:
+        return Markup("").join(found)
+    return Markup("{}{}{}").format(Markup(", ").join(found[:-1]), ", " if word == "," else f" {word} ", found[-1])

@@ -1,0 +1,66 @@
+"""A page built from a made-up comparison, and a headless Chromium to open it in."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seglib.report.builder import build
+from tests.report.browser import Browser
+from tests.report.synthetic import Study, write
+
+EVIL = "<script>alert(1)</script>"
+QUOTED = "it's \"quoted\" & \\slashed"
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """index.html of two datasets, one of them with names that would break a careless page."""
+    folder = tmp_path_factory.mktemp("page")
+    write(Study(), folder / "comparisons")
+    write(Study(dataset="coco", models=("munet", "munet_aspp", "unet"), classes=("cake", EVIL, QUOTED), pictures=6,
+                absent=("cake",)), folder / "comparisons")
+    (folder / "reports").mkdir()
+    build(["shapes", "coco"], folder / "comparisons", folder / "reports")
+    return folder / "reports/index.html"
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Any:
+    """Build a page of one study; gives its text and the headline."""
+    def make(study: Study) -> tuple[str, dict[str, Any]]:
+        write(study, tmp_path / "comparisons")
+        (tmp_path / "reports").mkdir()
+        headline = build([study.dataset], tmp_path / "comparisons", tmp_path / "reports")
+        return (tmp_path / "reports/index.html").read_text(), headline
+    return make
+
+
+@pytest.fixture(scope="session")
+def chromium() -> tuple[str, str]:
+    """Paths of Chromium and its driver. Tests install nothing: without them they skip, unless they are required."""
+    found = shutil.which("chromium"), shutil.which("chromedriver")
+    if None in found:
+        message = "chromium or chromedriver is not there (Debian: apt-get install chromium chromium-driver)"
+        if os.environ.get("SEGLIB_REQUIRE_BROWSER") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
+
+
+@pytest.fixture(scope="session")
+def session(chromium: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(*chromium, profile=tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(session: Browser, page: Path) -> Iterator[Browser]:
+    """The page, freshly opened at desktop size; whatever a test does, the console must stay silent."""
+    session.screen(1280, 900)
+    session.open(page)
+    yield session
+    assert session.console() == []

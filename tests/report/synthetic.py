@@ -1,0 +1,273 @@
+"""A made-up comparison: the files that `compare` writes, with numbers that hang together and no training behind them.
+
+Shapes: H, W; a mask's bit k says class k is there.
+"""
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw
+
+from seglib.files import write_json
+from tests.report.synthetic_figures import write_figures
+
+LOSSES = {"mse": {"mse": 1.0}, "mse_dice": {"mse": 1.0, "dice": 1.0}, "mse_dice20": {"mse": 1.0, "dice": 20.0},
+          "mse_dice400": {"mse": 1.0, "dice": 400.0}, "dice": {"dice": 1.0}}
+COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#d55e00", "#cc79a7", "#0072b2")
+PLACES = ("best", "median", "worst")
+SHARES = ("iou", "dice", "precision", "recall", "specificity", "pixel_accuracy", "boundary_iou", "nsd")
+LOWER = ("hd95_image_mean", "hole_share", "specks", "wrong_class", "missed", "missed_small", "missed_medium",
+         "missed_large", "missed_covered", "missed_free")
+FORMULAS = {"iou": ("IoU", "TP / (TP + FP + FN)"), "dice": ("Dice", "2 TP / (2 TP + FP + FN)"),
+            "precision": ("precision", "TP / (TP + FP)"), "recall": ("recall", "TP / (TP + FN)"),
+            "specificity": ("specificity", "TN / (TN + FP)"), "boundary_iou": ("boundary IoU", "IoU of the bands"),
+            "pixel_accuracy": ("pixel accuracy", "(TP + TN) / all"), "nsd": ("NSD", "borders within the tolerance"),
+            "hd95": ("HD95", "95th percentile of the distances between borders"),
+            "pixel_ap": ("pixel AP", "area under the precision-recall curve over pixels")}
+DICE_NAMES = ("dice_dataset", "dice_image_mean", "dice_image_mean_empty_0", "dice_image_mean_empty_1",
+              "dice_batch_flattened_1", "dice_batch_flattened_4", "dice_batch_flattened_8", "dice_with_background",
+              "pixel_accuracy")
+
+
+@dataclasses.dataclass(kw_only=True)
+class Study:
+    """What to make up. Variants are models × losses; their order is their quality, `gap` apart."""
+
+    dataset: str = "shapes"
+    models: tuple[str, ...] = ("munet",)
+    losses: tuple[str, ...] = ("mse_dice20", "mse_dice", "mse", "dice")
+    seeds: tuple[int, ...] = (1234, 1235, 1236)
+    classes: tuple[str, ...] = ("rectangle", "triangle", "disk", "oval", "star")
+    absent: tuple[str, ...] = ()  # classes that no test picture holds
+    images: int = 500
+    pictures: int = 9
+    side: int = 64
+    gap: float = 0.03
+    settled: bool = True  # whether differences of more than a gap are
+    seed: int = 0
+
+    @property
+    def variants(self) -> list[str]:
+        return [f"{model} {loss}" for loss, model in itertools.product(self.losses, self.models)]
+
+
+def write(study: Study, comparisons: Path) -> Path:
+    """Fill comparisons/<dataset>/ and give its path."""
+    folder = comparisons / study.dataset
+    for name in ("tables", "figures", "gallery"):
+        (folder / name).mkdir(parents=True)
+    rng = np.random.default_rng(study.seed)
+    scores = _scores(study)
+    tables = {"scores": scores, "ranking": _ranking(study, scores), "classes": _classes(study, rng),
+              "pairs": _pairs(study, scores), "groups": _groups(study), "confusion": _confusion(study),
+              "curves": _curves(study, rng), "dice_names": _dice_names(study), "gradients": _gradients(study)}
+    for name, table in tables.items():
+        table.to_csv(folder / "tables" / f"{name}.csv", index=False, float_format="%.9g", lineterminator="\n")
+    write_json(folder / "tables" / "claims.json", claims(study))
+    write_json(folder / "tables" / "summary.json", _summary(study))
+    _gallery(study, folder / "gallery", rng)
+    write_figures(study.variants, folder / "figures")
+    return folder
+
+
+def _names() -> dict[str, dict[str, str]]:
+    """Title, formula, unit and direction of every score."""
+    named = {}
+    for name, (title, formula) in FORMULAS.items():
+        kinds = {"": ""} if name == "pixel_ap" else {"dataset": "all pixels", "image_mean": "image mean"}
+        for kind, text in kinds.items():
+            entry = {"title": f"{title}, {text}" if text else title, "formula": formula, "unit": "", "better": "higher"}
+            named[f"{name}_{kind}" if kind else name] = entry
+    del named["hd95_dataset"]
+    named["hd95_image_mean"] |= {"unit": "pixels", "better": "lower"}
+    titles = {"hole_share": "holes", "specks": "specks", "wrong_class": "wrong class"}
+    for name in LOWER[1:]:
+        named[name] = {"title": titles.get(name, name.replace("_", ", ")), "formula": f"how {name} is counted",
+                       "unit": "a picture" if name == "specks" else "", "better": "lower"}
+    return named | {"completeness": {"title": "completeness", "formula": "share of an object's pixels that are found",
+                                     "unit": "", "better": "higher"}}
+
+
+def _scores(study: Study) -> pd.DataFrame:
+    rows = []
+    names = [f"{name}_{kind}" for name in SHARES for kind in ("dataset", "image_mean")]
+    for i, variant in enumerate(study.variants):
+        for split, extra in (("test", 0.0), ("val", 0.01)):
+            for j, name in enumerate([*names, "pixel_ap", "completeness", *LOWER]):
+                mean = 0.85 - study.gap * i - 0.004 * j + extra
+                if name in LOWER:
+                    mean = 0.02 + 0.05 * (i * (j + 3) % 7) / 7
+                mean *= 40 if name.startswith("hd95") else 1
+                width = 0.01 + 0.002 * (i + j) % 0.02
+                mean = np.nan if len(study.absent) == len(study.classes) else mean
+                many = len(study.seeds) > 1
+                rows.append({"variant": variant, "split": split, "score": name, "mean": mean,
+                             "sd": width / 2 if many else np.nan, "low": mean - width, "high": mean + width,
+                             "min": mean - width / 2, "max": mean + width / 2, "seeds": len(study.seeds),
+                             "images": study.images if split == "test" else study.images // 2})
+    return pd.DataFrame(rows)
+
+
+def _ranking(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+    chosen = scores[(scores["split"] == "test") & (scores["score"] == "iou_dataset")].reset_index(drop=True)
+    ranks = [1 if not study.settled else max(1, i) for i in range(len(chosen))]  # the best two are tied
+    chosen.insert(1, "rank", ranks)
+    return chosen[["variant", "rank", "mean", "low", "high", "min", "max", "sd", "seeds"]].dropna(subset="mean")
+
+
+def _classes(study: Study, rng: np.random.Generator) -> pd.DataFrame:
+    rows = []
+    for i, variant in enumerate(study.variants):
+        for split, name in itertools.product(("test", "val"), study.classes):
+            iou = np.nan if name in study.absent else 0.85 - study.gap * i - 0.1 * rng.random()
+            rows.append({"variant": variant, "split": split, "class": name,
+                         "images_with_class": 0 if name in study.absent else study.images // 3,
+                         "iou_dataset": iou, "iou_dataset_low": iou - 0.02, "iou_dataset_high": iou + 0.02}
+                        | {f"{score}_dataset": iou * 0.9 for score in SHARES[1:]})
+    return pd.DataFrame(rows)
+
+
+def _pairs(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for score in ("iou_dataset", "dice_dataset", "iou_image_mean", "boundary_iou_dataset"):
+        of = scores[(scores["split"] == "test") & (scores["score"] == score)].set_index("variant")["mean"].dropna()
+        order = list(of.index)
+        for a, b in itertools.combinations(order, 2):
+            difference, steps = of[a] - of[b], order.index(b) - order.index(a)
+            settled = study.settled and not (order.index(a) == 0 and steps == 1)
+            width = abs(difference) * (0.6 if settled else 1.4)
+            rows.append({"a": a, "b": b, "score": score, "difference": difference, "low": difference - width,
+                         "high": difference + width, "p": 0.0002 if settled else 0.08,
+                         "p_holm": 0.0012 if settled else 0.24, "effect": 0.4 * steps, "won": min(0.5 + 0.1 * steps, 1),
+                         "settled": settled, "images_needed": None if settled else 1900,
+                         "seeds_needed": None if settled else 7})
+    columns = ["a", "b", "score", "difference", "low", "high", "p", "p_holm", "effect", "won", "settled",
+               "images_needed", "seeds_needed"]
+    return pd.DataFrame(rows, columns=columns).astype({"images_needed": "Int64", "seeds_needed": "Int64"})
+
+
+def _groups(study: Study) -> pd.DataFrame:
+    kinds = [("size", "small", 0, 120, 210), ("size", "medium", 120, 400, 480), ("size", "large", 400, None, 333)]
+    kinds += [("objects", str(n), n, n, 90 * n) for n in range(1, 6)]
+    kinds += [("overlap", "free", None, None, 700), ("overlap", "covered", None, None, 320)]
+    return pd.DataFrame([
+        {"variant": variant, "split": "test", "by": by, "group": group, "low_edge": low, "high_edge": high,
+         "score": score, "mean": mean, "low": mean - 0.03, "high": mean + 0.03, "n": n}
+        for i, variant in enumerate(study.variants) for score, best in (("completeness", 0.9), ("missed", 0.2))
+        for j, (by, group, low, high, n) in enumerate(kinds) for mean in [best - study.gap * i - 0.04 * (j % 4)]])
+
+
+def _confusion(study: Study) -> pd.DataFrame:
+    rows, pixels = [], (*study.classes, "background")
+    for i, variant in enumerate(study.variants):
+        for kind, truths, answers in (("objects", study.classes, (*study.classes, "nothing")),
+                                      ("pixels", pixels, (*pixels, "several"))):
+            for t, truth in enumerate(truths):
+                counts = [900 - 20 * i if t == p else 5 + (t * 7 + p * 3 + i) % 20 for p in range(len(answers))]
+                rows += [{"variant": variant, "kind": kind, "truth": truth, "predicted": answer, "count": count,
+                          "share": count / sum(counts)} for answer, count in zip(answers, counts, strict=True)]
+    return pd.DataFrame(rows)
+
+
+def _curves(study: Study, rng: np.random.Generator) -> pd.DataFrame:
+    parts = []
+    for i, variant in enumerate(study.variants):
+        terms = LOSSES[variant.split()[1]]
+        for seed, curve in itertools.product(study.seeds, ("train window", "train epoch", "val epoch")):
+            n = 24 if curve == "train window" else 6
+            fall = np.exp(-np.arange(n) * 3 / n) + rng.random(n) * 0.02
+            values = {"mse": 0.1 * fall, "dice": 0.2 + 0.7 * fall}
+            loss = sum(weight * values[term] for term, weight in terms.items())
+            parts.append(pd.DataFrame({
+                "variant": variant, "seed": seed, "curve": curve, "iteration": np.arange(1, n + 1) * 600 // n,
+                "epoch": np.arange(1, n + 1) * 6 // n, "loss": loss,
+                "normalised": (loss - loss.min()) / (loss.max() - loss.min()), "lr": 1e-3,
+                "score": None if curve != "val epoch" else 0.85 - study.gap * i - 0.3 * fall,
+                **{term: values[term] if term in terms else None for term in ("mse", "dice")}}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _dice_names(study: Study) -> pd.DataFrame:
+    values = dict(zip(DICE_NAMES, (0.83, 0.70, 0.62, 0.74, 0.74, 0.80, 0.86, 0.87, 0.985), strict=True))
+    return pd.DataFrame([{"variant": variant, "definition": name, "value": value - 0.01 * i}
+                         for i, variant in enumerate(study.variants) for name, value in values.items()])
+
+
+def _gradients(study: Study) -> pd.DataFrame:
+    norms = {"mse": (0.12, 0.03, 0.01), "dice": (0.04, 0.02, 0.02)}
+    return pd.DataFrame([
+        {"variant": variant, "term": term, "weight": weight, "first": norms[term][0], "median": norms[term][1],
+         "last": norms[term][2]}
+        for variant in study.variants for term, weight in LOSSES[variant.split()[1]].items()])
+
+
+def claims(study: Study) -> list[dict[str, Any]]:
+    """A claim with each verdict."""
+    said = [("supported", "Dice brings specks", "source"), ("contradicted", "Dice alone runs smoothest", "source"),
+            ("undecided", "ASPP helps", "ours"), ("not run", "MSE + 400·Dice gains most at first", "yours")]
+    return [{"id": f"claim-{i}", "claim": claim, "whose": whose, "source": "DLStudio's own notes", "verdict": verdict,
+             "why": f"The figures make it {verdict}.",
+             "parts": [] if verdict == "not run" else [
+                 {"text": "specks a picture", "verdict": verdict, "value": 0.31, "low": 0.22, "high": 0.4,
+                  "against": 0.1}]}
+            for i, (verdict, claim, whose) in enumerate(said)]
+
+
+def _summary(study: Study) -> dict[str, Any]:
+    train = {"optimizer": "adamw", "lr": 0.02, "epochs": 5}
+    return {
+        "dataset": study.dataset, "classes": list(study.classes),
+        "counts": {"train": 9 * study.images // 2, "val": study.images // 2, "test": study.images},
+        "image_size": [study.side, study.side], "selection": {"train2017": {"pictures": 74, "selected": 23}},
+        "rejected": [{"split": "train", "what": "picture", "reason": "does not decode", "n": 3}],
+        "cases": {variant: {"best": study.seeds[0], "worst": study.seeds[-1]} for variant in study.variants},
+        "configs": {variant: {"model": {"kind": model}, "loss": {"terms": LOSSES[loss]}, "train": train}
+                    for variant in study.variants for model, loss in [variant.split()]},
+        "seeds": list(study.seeds), "headline": "iou_dataset", "scores": _names(),
+        "aggregations": {"image_mean": "the score of each image, then their mean", "dataset": "all pixels added up"},
+        "tolerance": 2, "sizes": [120, 400], "resamples": 10000, "confidence": 0.95,
+        "data_sha256": {"test/images.npy": "3f" * 32, "test/masks.npy": "a0" * 32}}
+
+
+def run_lengths(mask_HW: np.ndarray) -> list[int]:
+    """[value, length, value, length ...], row by row."""
+    flat = mask_HW.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1])
+    lengths = np.diff([*starts, flat.size])
+    return np.stack([flat[starts], lengths], axis=1).ravel().tolist()
+
+
+def _gallery(study: Study, folder: Path, rng: np.random.Generator) -> None:
+    """Ellipses on a dark ground; predictions are the truth, shifted, eaten at and sprinkled on."""
+    side, entries = study.side, []
+    present = [k for k, name in enumerate(study.classes) if name not in study.absent] or [0]
+    for n in range(study.pictures):
+        picture, mask = Image.new("RGB", (side, side), (12, 12, 16)), np.zeros((side, side), np.int64)
+        for k in rng.choice(present, size=min(1 + n % 3, len(present)), replace=False):
+            box = (*(rng.random(2) * side * 0.5), *(side * (0.5 + rng.random(2) * 0.5)))
+            plane = Image.new("1", (side, side))
+            ImageDraw.Draw(plane).ellipse(box, fill=1)
+            ImageDraw.Draw(picture).ellipse(box, fill=tuple(rng.integers(60, 255, 3).tolist()))
+            mask |= np.asarray(plane).astype(np.int64) << int(k)
+        noise = rng.integers(0, 24, (side, side, 3))
+        Image.fromarray((np.asarray(picture) * 0.9 + noise).astype(np.uint8)).save(folder / f"{n}.png")
+        variants = {}
+        for i, variant in enumerate(study.variants):
+            predicted = np.zeros_like(mask)
+            predicted[:, 1 + i % 4:] = mask[:, :-1 - i % 4]
+            predicted[rng.random((side, side)) < 0.01] = 0
+            predicted[rng.random((side, side)) < 0.004] = 1 << present[-1]
+            variants[variant] = {"iou": round(0.9 - 0.02 * i - 0.5 * n / study.pictures, 3),
+                                 "runs": run_lengths(predicted)}
+        entries.append({"id": f"test-{n:05d}", "file": f"{n}.png", "place": PLACES[n * 3 // study.pictures],
+                        "score": round(0.9 - 0.5 * n / study.pictures, 3),
+                        "classes": [name for k, name in enumerate(study.classes) if (mask >> k & 1).any()],
+                        "truth": run_lengths(mask), "variants": variants})
+    write_json(folder / "gallery.json", {
+        "classes": list(study.classes), "colors": [COLORS[k % len(COLORS)] for k in range(len(study.classes))],
+        "width": side, "height": side, "seed_shown": dict.fromkeys(study.variants, study.seeds[0]),
+        "pictures": entries})

@@ -1,0 +1,153 @@
+"""The page as text, and what is put beside it."""
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seglib.files import read_json
+from seglib.report import tables, views
+from seglib.report.builder import build
+from seglib.report.charts import axis
+from seglib.report.scripts import packed_runs, script_json
+from seglib.report.words import brief
+from tests.report.conftest import EVIL, QUOTED
+from tests.report.synthetic import Study, write
+
+
+def test_figures_and_tables_are_numbered_through_all_datasets(page: Path):
+    text = page.read_text()
+    for kind in ("Figure", "Table"):
+        numbers = [int(n) for n in re.findall(rf"<b>{kind} (\d+)\.</b>", text)]
+        assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) >= 12
+
+
+def test_every_part_and_every_file_is_there(page: Path):
+    text = page.read_text()
+    for link in re.findall(r'href="#([^"]+)"', text):
+        assert f'id="{link}"' in text
+    for file in re.findall(r'(?:src|href)="([^"#][^":]*)"', text):
+        assert (page.parent / file).is_file(), file
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', text)
+
+
+def test_names_from_data_are_escaped(page: Path):
+    text, data = page.read_text(), (page.parent / "data/coco.js").read_text()
+    assert EVIL not in text and "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert QUOTED not in text and "it&#39;s &#34;quoted&#34; &amp; \\slashed" in text
+    assert "<" not in data and ">" not in data and "&" not in data
+
+
+def test_data_in_scripts_are_safe_and_come_back_whole():
+    content = {"name": "</script><!-- & \u2028\u2029 \"quoted\""}
+    text = script_json(content)
+    assert not set("<>&\u2028\u2029") & set(text) and json.loads(text) == content
+
+
+def unpacked(packed: str) -> list[int]:
+    numbers, value, scale = [], 0, 1
+    for byte in base64.b64decode(packed):
+        value, scale = value + (byte & 127) * scale, scale * 128
+        if byte < 128:
+            numbers.append(value)
+            value, scale = 0, 1
+    return numbers
+
+
+@pytest.mark.parametrize("runs", [[0, 1], [0, 4096], [3, 127, 0, 128, 2**30, 262144], [2**31 - 1, 16384, 5, 2**21]])
+def test_run_lengths_survive_packing(runs: list[int]):
+    assert unpacked(packed_runs(runs)) == runs
+
+
+def test_the_headline_has_scores_and_interval(built: Any):
+    headline = built(Study())[1]["shapes"]
+    assert set(headline) == {"munet-mse_dice20", "munet-mse_dice", "munet-mse", "munet-dice"}
+    assert headline["munet-mse"] == pytest.approx({"iou": 0.79, "dice": 0.782, "iou_low": 0.776, "iou_high": 0.804})
+
+
+def test_an_absent_class_is_said_to_be(built: Any):
+    text, _ = built(Study(absent=("star",)))
+    assert text.count("class absent</span>") == 2 * 4  # a cell a variant and split
+
+
+def test_nothing_that_can_be_ranked(built: Any):
+    study = Study(absent=Study.classes)
+    text, headline = built(study)
+    assert "nothing can be ranked" in text and "nothing was compared" in text
+    assert headline["shapes"]["munet-mse"] == {"iou": None, "dice": None, "iou_low": None, "iou_high": None}
+
+
+def test_one_variant_of_one_seed(built: Any):
+    text, _ = built(Study(losses=("mse",), seeds=(1,)))
+    assert "only variant" in text and "seeds were not varied" in text and "nothing was compared" in text
+
+
+def test_an_empty_study_has_a_page(tmp_path: Path):
+    assert build([], tmp_path, tmp_path) == {}
+    assert "<h1>" in (tmp_path / "index.html").read_text()
+
+
+def test_tables_without_rows_are_left_out(tmp_path: Path):
+    folder = write(Study(pictures=0), tmp_path / "comparisons")
+    for name in ("groups", "confusion", "dice_names", "gradients", "pairs", "curves"):
+        path = folder / "tables" / f"{name}.csv"
+        pd.read_csv(path).head(0).to_csv(path, index=False)
+    (folder / "tables/claims.json").write_text("[]")
+    (tmp_path / "reports").mkdir()
+    build(["shapes"], tmp_path / "comparisons", tmp_path / "reports")
+    text = (tmp_path / "reports/index.html").read_text()
+    for said in ("no confusion matrix", "did not compare definitions", "No claim is about", "none is shown",
+                 "did not train MSE and Dice together"):
+        assert said in text
+
+
+def test_class_names_that_look_like_missing_values_stay_names(tmp_path: Path):
+    folder = write(Study(classes=("None", "1", "NA")), tmp_path)
+    assert views.classes(tables.read(folder))["names"] == ["None", "1", "NA"]
+
+
+def test_of_many_pairs_those_of_the_best_come_first(tmp_path: Path):
+    comparison = tables.read(write(Study(models=("munet", "unet")), tmp_path))
+    forest = views.forest(comparison)
+    assert (len(forest["first"]), len(forest["rest"]), forest["all"]) == (7, 21, 28)
+    assert all(pair["a"] == "munet mse_dice20" for pair in forest["first"])
+
+
+def test_settings_in_common_are_told_once(tmp_path: Path):
+    shown = views.configurations(tables.read(write(Study(), tmp_path)))
+    assert ("train.lr", 0.02) in shown["same"]
+    assert shown["differing"] == ["loss.terms.dice", "loss.terms.mse"]
+
+
+@pytest.mark.parametrize(("values", "ticks"), [
+    ([0.72, 0.86], ["0.70", "0.75", "0.80", "0.85", "0.90"]),
+    ([-0.04, 0.15], ["-0.05", "0.00", "0.05", "0.10", "0.15"]), ([0.5], ["0.4", "0.6"]),
+    ([3, 97], ["0", "25", "50", "75", "100"]), ([], ["0.00", "0.25", "0.50", "0.75", "1.00"])])
+def test_axes_have_round_ticks_around_all_values(values: list[float], ticks: list[str]):
+    made = axis(values)
+    assert [made.text(tick) for tick in made.ticks] == ticks
+    assert all(made.low <= value <= made.high for value in values)
+    np.testing.assert_allclose([made.at(made.low), made.at(made.high), made.at(made.high + 1)], [0, 100, 100])
+
+
+def test_scores_are_called_by_their_titles(tmp_path: Path):
+    summary = tables.read(write(Study(), tmp_path)).summary
+    assert tables.title(summary, "iou") == "IoU" and tables.title(summary, "iou_dataset") == "IoU, all pixels"
+    assert tables.title(summary, "missed_small") == "missed, small" and tables.title(summary, "new_one") == "new one"
+    assert tables.lower_is_better(summary, "hd95") and not tables.lower_is_better(summary, "iou")
+
+
+@pytest.mark.parametrize(("value", "said"), [(1184.2, "1,180"), (0.0123456, "0.0123"), (20.0, "20"), (-2.5, "−2.5"),
+                                             (None, "–"), (1e-9, "1e−09")])
+def test_numbers_of_any_scale_are_brief(value: float | None, said: str):
+    assert brief(value) == said
+
+
+def test_summary_is_read_as_written(tmp_path: Path):
+    folder = write(Study(), tmp_path)
+    assert tables.read(folder).summary == read_json(folder / "tables/summary.json")
