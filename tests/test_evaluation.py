@@ -109,3 +109,11 @@ def test_label_values_are_displayed_and_others_are_not(tmp_path: Path, monkeypat
     assert by_class["displayed"].sum()[["disk", "star", "box"]].tolist() == [*truth.sum((0, 2, 3))[:2], 0]
     assert by_class["tp"].sum()["box"] == 0  # 60 is below half of 150
     assert evaluated(tmp_path / "unit", monkeypatch, truth, outputs - 1).counts["displayed"].isna().all()
+
+
+def test_ignored_pixels_are_not_displayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                          case: tuple[np.ndarray, ...]):
+    truth, _, ignore = case
+    outputs = (truth * np.array([50, 100, 150, 200])[:, None, None]).astype(np.float32)
+    found = evaluated(tmp_path / "x", monkeypatch, truth, outputs, ignore, targets="label").counts
+    np.testing.assert_array_equal(found["displayed"], (truth & ~ignore[:, None]).sum((2, 3)).ravel())

@@ -137,9 +137,9 @@ SCORES: tuple[Score, ...] = (
                                             ("missed", "missed", "lower", "missed, of these objects"))
       for group in GROUPS),
     Score(name="displayed", title="displayed", better="higher",
-          formula="the share of true pixels whose raw output lies in the display band that DLStudio's code gives the "
-                  "class; of networks trained on label values only",
-          numerator=_counted({"displayed": 1}), denominator=_counted({"tp": 1, "fn": 1})),
+          formula="of the true pixels that are found, the share whose raw output lies in the display band that "
+                  "DLStudio's code gives the class; of networks trained on label values only",
+          numerator=_counted({"displayed": 1}), denominator=_counted({"tp": 1})),
 )
 BY_NAME = {score.name: score for score in SCORES}
 AGGREGATIONS = {

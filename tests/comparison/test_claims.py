@@ -66,6 +66,7 @@ MATRIX = [
     ({"score": "iou_dataset", "is": "equal", "within": 0.2, "a": GOOD, "b": SAME}, S),
     ({"score": "iou_dataset", "is": "equal", "within": 0.1, "a": GOOD, "b": BAD}, C),
     ({"score": "iou_dataset", "is": "equal", "within": 0.1, "a": BAD, "b": GOOD}, C),
+    ({"score": "iou_dataset", "is": "equal", "within": 0.43, "a": GOOD, "b": BAD}, U),  # they differ by about this
     ({"score": "iou_dataset", "is": "equal", "within": 0.01, "a": GOOD, "b": SAME}, U),
     ({"score": "iou_dataset", "is": "different", "within": 0.1, "a": GOOD, "b": BAD}, S),
     ({"score": "iou_dataset", "is": "different", "within": 0.1, "a": BAD, "b": GOOD}, S),

@@ -147,7 +147,7 @@ def test_what_people_see_by_hand():
 
 def test_displayed_counts_true_pixels_alone_and_is_missing_without_label_values():
     found = cases(tp=[[4, 4], [2, 2]], fn=[[6, 6], [8, 8]], displayed=[[5, np.nan], [0, np.nan]])
-    np.testing.assert_equal(class_scores(found)["displayed"], [5 / 20, np.nan])
+    np.testing.assert_equal(class_scores(found)["displayed"], [5 / 8, np.nan])
 
 
 # image, class, area, covered, found, wrong, taken_for. Small: below 4 pixels; large: from 9.
