@@ -93,6 +93,13 @@ class Claim(Strict):
 class Claims(Strict):
     claims: list[Claim]
 
+    @model_validator(mode="after")
+    def _once(self) -> "Claims":
+        ids = [claim.id for claim in self.claims]
+        if repeated := sorted({name for name in ids if ids.count(name) > 1}):
+            raise PydanticCustomError("repeated", "the id '{id}' stands twice", {"id": repeated[0]})
+        return self
+
 
 def load(path: Path) -> list[Claim]:
     """Raises ValueError, one line a problem, for a file that does not hold claims."""

@@ -51,7 +51,7 @@ class Evidence:
 
     def interval(self, variant: Variant, score: str, split: str = "test") -> tuple[float, float]:
         """The 95 % interval of the mean over seeds; NaN, NaN where the variant has no such score."""
-        return interval(self.replicates(variant, score, split).both_R, CONFIDENCE)
+        return _possible(interval(self.replicates(variant, score, split).both_R, CONFIDENCE), score)
 
     def score_table(self) -> pd.DataFrame:
         """A row a (variant, split, score): mean, sd, interval, lowest and highest seed, how many seeds and pictures."""
@@ -115,7 +115,7 @@ class Evidence:
                      for k, name in enumerate(classes) if whole.scored_K[k]}
             if alone:
                 replicates = bootstrap(list(alone.values()), Resamples(pictures=whole.pictures, count=self._count))
-                found |= {(variant.label, name): interval(one.both_R, CONFIDENCE)
+                found |= {(variant.label, name): _possible(interval(one.both_R, CONFIDENCE), score)
                           for name, one in zip(alone, replicates, strict=True)}
         return found
 
@@ -127,6 +127,12 @@ def _runs(variant: Variant, split: str, score: Score) -> Runs:
     has_score_K = ~np.isnan(numerator).any((0, 1))
     return Runs(name=variant.label, numerator_SNK=np.nan_to_num(numerator),
                 denominator_SNK=denominator, scored_K=present(variant.runs[0].cases[split]) & has_score_K)
+
+
+def _possible(found: tuple[float, float], score: str) -> tuple[float, float]:
+    """Cut to what the score can be: the seeds' stretched part may step over 0 or, of a share, over 1."""
+    highest = np.inf if score in BY_NAME and BY_NAME[score].unit else 1.0
+    return tuple(np.clip(found, 0.0, highest).tolist())
 
 
 def _resampled_ap(variant: Variant, split: str, resamples: Resamples) -> Replicates:

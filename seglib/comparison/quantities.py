@@ -45,7 +45,8 @@ def balancing_scale(run: Run) -> float:
     if not {"mse_grad_norm", "dice_grad_norm"} <= set(run.history.columns):
         return float("nan")
     windows = _windows(run)
-    return float((windows["mse_grad_norm"] / windows["dice_grad_norm"]).median())
+    scale = float((windows["mse_grad_norm"] / windows["dice_grad_norm"]).median())
+    return scale if np.isfinite(scale) else float("nan")
 
 
 QUANTITIES: dict[str, Callable[[Run], float]] = {

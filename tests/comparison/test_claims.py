@@ -214,3 +214,10 @@ def test_a_file_that_holds_no_claims(tmp_path: Path, text: str, said: str):
     with pytest.raises(ValueError) as error:
         load(path)
     assert said in str(error.value)
+
+
+def test_an_id_that_stands_twice_is_said(tmp_path: Path):
+    text = (ROOT / "claims.yaml").read_text()
+    (tmp_path / "claims.yaml").write_text(text + text[text.index("- id: aspp-helps"):])
+    with pytest.raises(ValueError, match="^claims.yaml: the id 'aspp-helps' stands twice$"):
+        load(tmp_path / "claims.yaml")

@@ -31,3 +31,8 @@ def test_a_label_without_a_band_has_no_number():
 
 def test_what_a_perfect_network_puts_out_is_shown():
     assert all(low <= value <= high for value, (low, high) in BANDS.items())
+
+
+def test_what_is_shown_is_found():
+    """A class is present from half of its value on: `displayed` is a share of true pixels that are found."""
+    assert all(low >= value / 2 for value, (low, _) in BANDS.items())

@@ -145,9 +145,10 @@ def test_what_people_see_by_hand():
     assert math.isnan(nothing["hole_share"][0]) and nothing["specks"][0] == 0  # nothing predicted, nothing to be holed
 
 
-def test_displayed_counts_true_pixels_alone_and_is_missing_without_label_values():
-    found = cases(tp=[[4, 4], [2, 2]], fn=[[6, 6], [8, 8]], displayed=[[5, np.nan], [0, np.nan]])
-    np.testing.assert_equal(class_scores(found)["displayed"], [5 / 8, np.nan])
+def test_displayed_is_a_share_of_what_is_found_and_missing_without_label_values():
+    found = cases(tp=[[8, 8], [2, 2]], fn=[[6, 6], [8, 8]], displayed=[[5, np.nan], [0, np.nan]])
+    np.testing.assert_equal(class_scores(found)["displayed"], [5 / 10, np.nan])
+    assert math.isnan(class_scores(cases(tp=[[0]], fn=[[6]], displayed=[[0]]))["displayed"][0])  # nothing found
 
 
 # image, class, area, covered, found, wrong, taken_for. Small: below 4 pixels; large: from 9.

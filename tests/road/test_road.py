@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from seglib import tracking
 from seglib.files import file_sha256, read_json
 from tests.conftest import ROOT, SHARED
 
@@ -54,10 +55,12 @@ def executed(output: str, stage: str) -> set[str]:
     return set(re.findall(rf"Running stage '{stage}@([^']+)'", output))
 
 
-def mlflow_runs(repository: Path) -> list[Any]:
+def mlflow_runs(repository: Path, *, comparisons: bool = False) -> list[Any]:
+    """The runs of trainings, or those of comparisons."""
     from mlflow import MlflowClient
     client = MlflowClient(f"sqlite:///{repository}/.work/mlflow/mlflow.db")
-    return client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    found = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    return [run for run in found if (run.info.run_name == tracking.COMPARISON) == comparisons]
 
 
 def lock(text: str) -> dict[str, Any]:
@@ -102,6 +105,16 @@ def test_mlflow_holds_exactly_one_run_a_variant(workshop: tuple[Path, str]):
     assert len(mlflow_runs(workshop[0])) == 4
 
 
+def test_mlflow_shows_each_comparison_with_the_reports_figures(workshop: tuple[Path, str]):
+    from mlflow import MlflowClient
+    client = MlflowClient(f"sqlite:///{workshop[0]}/.work/mlflow/mlflow.db")
+    runs = mlflow_runs(workshop[0], comparisons=True)
+    assert sorted(run.data.tags["dataset"] for run in runs) == ["coco", "shapes"]
+    for found in runs:
+        artifacts = {artifact.path for artifact in client.list_artifacts(found.info.run_id)}
+        assert artifacts >= {"loss.png", "terms.png", "pictures.png", "ranking.csv", "claims.json"}
+
+
 def test_the_commands_people_look_with(workshop: tuple[Path, str]):
     repository = workshop[0]
     assert "train@coco-munet-mse-1234" in run(repository, "dvc", "dag", "train@coco-munet-mse-1234")
@@ -111,7 +124,7 @@ def test_the_commands_people_look_with(workshop: tuple[Path, str]):
     assert "coco.munet-mse_dice.iou" in table and "coco.munet-mse_dice.dice" not in table
     run(repository, "dvc", "plots", "show")
     page = (repository / "dvc_plots/index.html").read_text()
-    assert "coco: loss against iterations" in page and "shapes munet" not in page
+    assert "coco: loss against iterations" in page and "terms.png" in page
     shown = run(repository, "seglib", "show", "data/prepared/coco", "-o", "sheet.png")
     assert shown.strip() == "sheet.png" and (repository / "sheet.png").stat().st_size > 100_000
     (repository / "sheet.png").unlink()
@@ -164,7 +177,7 @@ def test_two_clones_train_to_the_same_bytes(workshop: tuple[Path, str], tmp_path
         weights = Path("runs", dataset, "munet-mse-1234/weights.safetensors")
         assert file_sha256(second / weights) == file_sha256(workshop[0] / weights)
     run(second, "dvc", "exp", "run", "-S", "run.datasets=[coco]", "-S", "datasets.coco.instances=single")
-    assert "class absent" in (second / "reports/index.html").read_text()
+    assert ">class absent</span>" in (second / "reports/index.html").read_text()
     assert read_json(second / "data/prepared/coco/dataset.json")["counts"] == {"train": 14, "val": 2, "test": 4}
 
 
