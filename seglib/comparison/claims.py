@@ -34,6 +34,9 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Names = dict[Literal["model", "loss"], Annotated[list[str], Field(min_length=1)]]
+
+
 class Side(Strict):
     """A variant: its model and loss as params.yaml names them."""
 
@@ -52,7 +55,7 @@ class Part(Strict):
     within: float | None = None  # what still counts as equal, in the score's unit
     than: float | None = None
     against: str | None = None  # "opposite": the score that says the opposite
-    each: dict[Literal["model", "loss"], Annotated[list[str], Field(min_length=1)]] = {}
+    each: Names = {}
 
     @model_validator(mode="after")
     def _whole(self) -> "Part":
@@ -81,12 +84,15 @@ class Part(Strict):
 
 
 class Claim(Strict):
+    """`each` makes a claim of its own for every name: whether it holds on one network says nothing of another."""
+
     id: str
     claim: str
     whose: Literal["source", "ours", "yours"]
     source: str
     datasets: list[str] = Field(min_length=1)
     train: dict[str, Any] = {}  # what the variants must have been trained with
+    each: Names = {}
     parts: list[Part] = Field(min_length=1)
 
 
@@ -105,11 +111,31 @@ def load(path: Path) -> list[Claim]:
     """Raises ValueError, one line a problem, for a file that does not hold claims."""
     try:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-        return Claims.model_validate({"claims": raw}).claims
+        return Claims.model_validate({"claims": _apart(raw)}).claims
     except YAMLError as error:
         raise ValueError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         raise ValueError(explain(error, path.name)) from None
+
+
+def _apart(raw: Any) -> Any:
+    """Claims with `each` as one claim a name; what is not in the form of claims stays, for the validation to say."""
+    if not isinstance(raw, list):
+        return raw
+    whole = []
+    for claim in raw:
+        each, parts = (claim.get("each"), claim.get("parts")) if isinstance(claim, dict) else (None, None)
+        is_in_form = (isinstance(each, dict) and each and all(isinstance(n, list) and n for n in each.values())
+                      and isinstance(parts, list) and all(isinstance(part, dict) for part in parts))
+        for values in itertools.product(*each.values()) if is_in_form else ():
+            names = {key: [value] for key, value in zip(each, values, strict=True)}
+            listed = ", ".join(map(str, values))
+            whole.append(claim | {"id": f"{claim.get('id')}@{listed}", "each": {},
+                                  "claim": f"{str(claim.get('claim')).removesuffix('.')} ({listed}).",
+                                  "parts": [part | {"each": part.get("each", {}) | names} for part in parts]})
+        if not is_in_form:
+            whole.append(claim)
+    return whole
 
 
 def decide(claims: Sequence[Claim], dataset: str, evidence: Evidence) -> list[dict[str, Any]]:

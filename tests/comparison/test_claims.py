@@ -135,6 +135,26 @@ def test_each_is_a_comparison_a_name(compared: Compared):
     assert found["verdict"] == C and found["why"] == "1 supported, 1 contradicted of 2 comparisons"
 
 
+def test_each_of_a_claim_is_a_claim_a_name(compared: Compared, tmp_path: Path):
+    (tmp_path / "claims.yaml").write_text("""
+- {id: one, claim: Never bad., whose: yours, source: a test, datasets: [shapes], each: {loss: [good, bad]}, parts: [
+   {score: iou_dataset, is: above, than: 0.4, a: {model: munet}}]}
+""")
+    found = decide(load(tmp_path / "claims.yaml"), "shapes", compared.evidence)
+    assert [(one["id"], one["claim"], one["verdict"]) for one in found] == [
+        ("one@good", "Never bad (good).", S), ("one@bad", "Never bad (bad).", C)]
+
+
+@pytest.mark.parametrize("each", ["munet", "{model: munet}", "{model: []}", "[munet]", "{net: [a]}"])
+def test_an_odd_each_is_one_line(tmp_path: Path, each: str):
+    (tmp_path / "claims.yaml").write_text(
+        f"- {{id: one, claim: c, whose: yours, source: s, datasets: [shapes], each: {each}, parts: [\n"
+        "   {score: iou_dataset, is: above, than: 0.4, a: {model: munet, loss: mse}}]}\n")
+    with pytest.raises(ValueError, match="each") as caught:
+        load(tmp_path / "claims.yaml")
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_what_was_trained_otherwise_does_not_count(compared: Compared):
     part = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
     assert verdict(compared, part, train={"targets": "label"}) == S
@@ -219,5 +239,5 @@ def test_a_file_that_holds_no_claims(tmp_path: Path, text: str, said: str):
 def test_an_id_that_stands_twice_is_said(tmp_path: Path):
     text = (ROOT / "claims.yaml").read_text()
     (tmp_path / "claims.yaml").write_text(text + text[text.index("- id: aspp-helps"):])
-    with pytest.raises(ValueError, match="^claims.yaml: the id 'aspp-helps' stands twice$"):
+    with pytest.raises(ValueError, match="^claims.yaml: the id 'aspp-helps@dice' stands twice$"):
         load(tmp_path / "claims.yaml")
