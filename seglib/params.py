@@ -205,9 +205,10 @@ class Coco(Dataset):
 
 
 class Study(Run):
-    """A named selection, for `seglib study NAME`: what `run` would hold, and changes to `train`."""
+    """A named selection, for `seglib study NAME`: what `run` would hold, changes to `train`, and other keys to `set`."""
 
     train: TrainOverride = TrainOverride()
+    set: dict[str, int | float | str] = {}  # by path, as `-S` has it: datasets.shapes.train_images
 
 
 class Params(Strict):
@@ -275,7 +276,7 @@ def as_overrides(study: Study) -> list[str]:
     picked = {f"run.{key}": f"[{','.join(map(str, getattr(study, key)))}]" for key in Run.model_fields}
     changed = {f"train.{key}": "null" if value is None else value
                for key, value in study.train.model_dump(exclude_unset=True).items()}
-    return [part for key, value in (picked | changed).items() for part in ("-S", f"{key}={value}")]
+    return [part for key, value in (picked | changed | study.set).items() for part in ("-S", f"{key}={value}")]
 
 
 def explain(error: ValidationError, where: str = "") -> str:
