@@ -205,7 +205,7 @@ class Coco(Dataset):
 
 
 class Study(Run):
-    """A named selection, for `seglib study NAME`: what `run` would hold, changes to `train`, and other keys to `set`."""
+    """A named selection, for `seglib study NAME`: what `run` would hold, changes to `train`, other keys to `set`."""
 
     train: TrainOverride = TrainOverride()
     set: dict[str, int | float | str] = {}  # by path, as `-S` has it: datasets.shapes.train_images
