@@ -272,7 +272,7 @@ def test_a_comparison_holds_all_that_the_page_shows(repository: Path):
     assert len(read_json(folder / "gallery/gallery.json")["pictures"]) == 6
     verdicts = {claim["id"]: claim["verdict"] for claim in read_json(folder / "tables/claims.json")}
     assert verdicts["shapes-is-balanced"] != "not run"
-    assert verdicts["aspp-helps"] == "not run"
+    assert verdicts["aspp-helps@mse"] == "not run"
     assert read_json(folder / "tables/summary.json")["resamples"] == 1000
 
 
