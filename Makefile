@@ -9,8 +9,8 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 .PHONY: help repro test road pdf lint ui results clean
 
 help:
-	@echo "make repro    raw data to the report: reports/index.html (9 minutes on 2 cores)"
-	@echo "make test     the tests (about 90 seconds)"
+	@echo "make repro    raw data to the report: reports/index.html (9 to 20 minutes on 2 cores)"
+	@echo "make test     the tests (about 4 minutes)"
 	@echo "make road     the whole pipeline on real pictures, in fresh clones (needs ../shared/mirror)"
 	@echo "make lint     the linter"
 	@echo "make pdf      the report as report.pdf (needs Chromium)"
