@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from seglib.comparison.variants import HEADLINE, Variant
+from seglib.comparison.variants import HEADLINE, Variant, mean_of_known
 from seglib.metrics import decisions, ranking
 from seglib.metrics.scores import BY_NAME, SCORES, Score, present
 from seglib.metrics.statistics import Replicates, Resamples, Runs, bootstrap, interval, permutation_p, resample_seeds
@@ -64,7 +64,13 @@ class Evidence:
         return pd.DataFrame(rows)
 
     def pair_table(self) -> pd.DataFrame:
-        """A row a pair and score of `PAIRED`, the better of the two as `a`; see `comparisons/` in ARCHITECTURE.md."""
+        """A row a pair and score of `PAIRED`, the better of the two as `a`.
+
+        difference, low, high: a's mean less b's, with its interval. p, p_holm: the permutation test, Holm's over all
+        pairs of the score. effect: Cohen's d of the pictures' differences. won: the share of pictures in which a is
+        better. images_needed, seeds_needed: to settle it; empty where settled or not known, -1 where that alone never
+        will.
+        """
         return pd.DataFrame([row for score in PAIRED for row in self._pairs(BY_NAME[score])], columns=[
             "a", "b", "score", "difference", "low", "high", "p", "p_holm", "effect", "won", "settled", "images_needed",
             "seeds_needed"])
@@ -96,7 +102,7 @@ class Evidence:
                    "seeds_needed": None if settled else decisions.seeds_needed(needed)}
 
     def ranking(self, scores: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-        """The variants by their headline score on test, best first; equal ranks are not told apart."""
+        """The variants by their headline score on test, best first, each with its rank (see `decisions.ranks`)."""
         rows = scores[(scores["split"] == "test") & (scores["score"] == HEADLINE)].copy()
         labels = list(rows["variant"])
         settled_VV = np.zeros((len(labels), len(labels)), bool)
@@ -149,16 +155,10 @@ def _resampled_ap(variant: Variant, split: str, resamples: Resamples) -> Replica
             for start in range(rows.start, rows.stop, AP_CHUNK):
                 weights_cN = weights_rN[start - rows.start:start - rows.start + AP_CHUNK]
                 precisions_cK = ranking.average_precision((weights_cN @ histograms_NX).reshape(-1, *shape))
-                scores_R[start:start + len(weights_cN)] = _mean_over_known(precisions_cK)
+                scores_R[start:start + len(weights_cN)] = mean_of_known(precisions_cK, axis=1)
         whole = ranking.average_precision(histograms_NX.sum(0).reshape(shape))
-        scores_R += exact - _mean_over_known(whole[None])[0]
+        scores_R += exact - mean_of_known(whole, axis=0)
     return resample_seeds(variant.label, scores_SR, resamples.seed)
-
-
-def _mean_over_known(values_RK: np.ndarray) -> np.ndarray:
-    known = ~np.isnan(values_RK)
-    number = known.sum(1)
-    return np.divide(np.where(known, values_RK, 0).sum(1), number, out=np.full(len(number), np.nan), where=number > 0)
 
 
 def _bundles(wanted: dict[Key, Runs]) -> Iterator[list[Key]]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from seglib.comparison.evidence import Evidence
-from seglib.comparison.variants import HEADLINE, Run, Variant
+from seglib.comparison.variants import HEADLINE, Run, Variant, mean_of_known
 from seglib.datasets.store import Split, ignore_bit, unpack
 from seglib.metrics.scores import CROWDS, SCORES, image_scores, mean_score
 
@@ -164,10 +164,7 @@ def rank_pictures(variants: Sequence[Variant]) -> tuple[np.ndarray, np.ndarray]:
 
     Pictures that no run has a score for (nothing there, nothing found) are not among the ranked.
     """
-    scores_VN = np.stack([variant.picture_scores(HEADLINE) for variant in variants])
-    scored = ~np.isnan(scores_VN)
-    total, number = np.where(scored, scores_VN, 0).sum(0), scored.sum(0)
-    means = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+    means = mean_of_known(np.stack([variant.picture_scores(HEADLINE) for variant in variants]), axis=0)
     usable = np.flatnonzero(~np.isnan(means))
     return usable[np.argsort(-means[usable], kind="stable")], means
 

@@ -70,16 +70,20 @@ class Variant:
     def picture_scores(self, name: str) -> np.ndarray:
         """Each test picture's score `name`, the mean over its classes and over seeds: (N,), NaN without any."""
         base = name.removesuffix("_dataset").removesuffix("_image_mean")
-        scores_SNK = np.stack([image_scores(run.cases["test"], base) for run in self.runs])
-        scored = ~np.isnan(scores_SNK)
-        total, number = np.where(scored, scores_SNK, 0).sum((0, 2)), scored.sum((0, 2))
-        return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+        return mean_of_known(np.stack([image_scores(run.cases["test"], base) for run in self.runs]), axis=(0, 2))
 
     def best_case(self) -> Run:
         return min(self.runs, key=lambda run: run.final_loss)
 
     def worst_case(self) -> Run:
         return max(self.runs, key=lambda run: run.final_loss)
+
+
+def mean_of_known(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
+    """The mean along `axis` of what is not NaN; NaN where nothing is known, without a word."""
+    known = ~np.isnan(values)
+    total, number = np.where(known, values, 0).sum(axis), known.sum(axis)
+    return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
 
 
 def load(dataset: str, info: DatasetInfo) -> list[Variant]:
