@@ -21,7 +21,7 @@ from seglib.workspace import revision
 
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "gallery.js", "masks.js")
-VERDICTS = ("supported", "contradicted", "undecided", "not run")
+VERDICTS = ("supported", "contradicted", "undecided", "not run")  # as claims are listed
 
 
 def build(datasets: list[str], comparisons: Path, out: Path) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _section(comparison: Comparison, out: Path, anchor: str) -> dict[str, Any]:
         "ranking": views.ranking(comparison), "rest": views.score_table(comparison, views.REST),
         "seen": views.score_table(comparison, views.SEEN), "forest": views.forest(comparison),
         "classes": views.classes(comparison), "groups": views.groups(comparison), "confusion": confusion,
-        "dice_names": views.dice_names(comparison), "claims": comparison.claims,
+        "dice_names": views.dice_names(comparison), "claims": sorted(comparison.claims, key=lambda claim: VERDICTS.index(claim["verdict"])),
         "verdicts": [verdict for verdict in VERDICTS if verdict in {claim["verdict"] for claim in comparison.claims}],
         "figures": _figures(comparison, out), "gallery": comparison.gallery, "script": f"data/{folder}.js",
         "course": _course(comparison), "configurations": views.configurations(comparison),
