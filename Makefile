@@ -6,10 +6,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
-.PHONY: help repro test road pdf lint ui results clean
+.PHONY: help repro everything test road pdf lint ui results clean
 
 help:
 	@echo "make repro    raw data to the report: reports/index.html (9 to 20 minutes on 2 cores)"
+	@echo "make everything  all studies of params.yaml, to one report: everything/index.html (a GPU and a day; README)"
 	@echo "make test     the tests (about 4 minutes)"
 	@echo "make road     the whole pipeline on real pictures, in fresh clones (needs ../shared/mirror)"
 	@echo "make lint     the linter"
@@ -31,6 +32,10 @@ repro: .venv/stamp
 	@seglib mlsync
 	@echo "report:     $(CURDIR)/reports/index.html"
 	@echo "MLflow UI:  make ui"
+
+everything: .venv/stamp
+	@seglib everything
+	@seglib mlsync
 
 test: .venv/stamp
 	@python -m pytest -m "not road"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from seglib.datasets.store import DatasetInfo, Split, unpack
+from seglib.datasets.store import DatasetInfo, Split
 from seglib.figures import pictures
 from seglib.files import atomic_file, file_sha256, read_json, work_dir, write_json
 from seglib.workspace import VariantFiles, live_datasets, live_variants, revision
@@ -76,12 +76,13 @@ def leave_workspace() -> None:
 def draw_predictions(files: VariantFiles, path: Path, *, count: int = 8) -> None:
     """Test pictures, evenly spaced, each beside its truth and its prediction."""
     info, test = DatasetInfo.read(files.prepared), Split.open(files.prepared, "test")
-    predictions, ids, classes = np.load(files.predictions, mmap_mode="r"), test.index()["id"], len(info.classes)
+    predictions, ids = np.load(files.predictions, mmap_mode="r"), test.index()["id"]
     chosen = np.linspace(0, len(test) - 1, min(count, len(test))).round().astype(int)
-    rows = [[test.images[i], *(pictures.overlay(test.images[i], unpack(masks[i], classes))
+    rows = [[test.images[i], *(pictures.mask_overlay(test.images[i], masks[i], info, test.masks[i])
                                for masks in (test.masks, predictions))] for i in chosen]
     pictures.comparison_grid(rows, titles=["picture", "truth", files.name], legend=info.classes, path=path,
-                             captions=[[ids.iat[i], "", ""] for i in chosen])
+                             captions=[[ids.iat[i], "", ""] for i in chosen],
+                             hatched=pictures.any_ignored(test, chosen, info))
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -5,7 +5,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from seglib.params import Params, ParamsError, Train, explain
+from seglib.params import Params, ParamsError
+from seglib.params.datasets import Dataset
+from seglib.params.losses import BOUNDED, ON_LOGITS, Loss, resolved_loss
+from seglib.params.models import Frequency, Network
+from seglib.params.strict import explain
+from seglib.params.train import Train, resolved_train
+
+# The `train` section of a model that only counts: nothing else of it has a meaning there.
+WITHOUT_GRADIENTS = {"pixels": "unit", "targets": "unit", "output": "sigmoid", "batch_size": 64, "device": "cpu",
+                     "precision": "fp32", "threads": 1}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,22 +49,30 @@ def _config(params: Params, dataset: str, model: str, loss: str, seed: int) -> d
     merged = params.train.model_dump()
     for part in parts:
         merged |= part.train.model_dump(exclude_unset=True)
+    where = f"{dataset} × {model} × {loss}"
     try:
-        Train.model_validate(merged)
+        train = Train.model_validate(merged)
     except ValidationError as error:
-        raise ParamsError(explain(error, f"train, for {dataset} × {model} × {loss}")) from None
-    if merged["optimizer"] != "sgd":
-        del merged["momentum"]
+        raise ParamsError(explain(error, f"train, for {where}")) from None
+    network = params.models[model].resolved()
+    if isinstance(params.models[model], Frequency):
+        return {"model": network, "loss": {"terms": {}}, "train": WITHOUT_GRADIENTS, "seed": None}
+    _refuse_what_does_not_fit(*parts, train, where)
+    return {"model": network, "loss": resolved_loss(params.losses[loss], params.loss),
+            "train": resolved_train(train), "seed": seed}
 
-    constants = params.loss
-    weights = {term: float(getattr(constants, weight) if isinstance(weight, str) else weight)
-               for term, weight in params.losses[loss].weights().items()}
-    loss_config: dict[str, Any] = {"terms": weights}
-    if "dice" in weights:
-        loss_config |= {"epsilon": constants.epsilon, "dice_reduction": constants.dice_reduction}
 
-    model_config = params.models[model].model_dump(exclude={"train"}, exclude_none=True)
-    return {"model": model_config, "loss": loss_config, "train": merged, "seed": seed}
+def _refuse_what_does_not_fit(dataset: Dataset, model: Network, loss: Loss, train: Train, where: str) -> None:
+    need_probabilities = [term for term in loss.weights() if term in (*ON_LOGITS, *BOUNDED)]
+    if need_probabilities and train.output == "raw":
+        raise ParamsError(f"{where}: {' and '.join(need_probabilities)} are of probabilities, train.output is raw; "
+                          "choose output: sigmoid and targets: unit")
+    if "ce" in loss.weights() and dataset.task() != "multiclass":
+        raise ParamsError(f"{where}: ce is for classes that exclude each other, and this dataset's may overlap; "
+                          "choose bce")
+    if train.freeze_encoder_epochs and not model.has_encoder():
+        raise ParamsError(f"{where}: freeze_encoder_epochs is {train.freeze_encoder_epochs}, but the model has no "
+                          "encoder of its own; choose a resnet_unet, or 0")
 
 
 def fetch_config(params: Params, name: str) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def _log_missing_epochs(client: Any, run_id: str, metrics: dict[int, dict[str, f
     """Log each epoch's metrics once: a resumed or repeated training, or a second sync, doubles nothing."""
     from mlflow.entities import Metric
 
-    logged = {metric.step for metric in client.get_metric_history(run_id, "val/loss")}
+    logged = {metric.step for metric in client.get_metric_history(run_id, "lr")}
     now = int(time.time() * 1000)
     for epoch, values in sorted(metrics.items()):
         if epoch not in logged:

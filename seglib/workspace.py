@@ -41,6 +41,10 @@ class VariantFiles:
         return Path("runs", self.dataset, self.name, "history.csv")
 
     @property
+    def snapshots(self) -> Path:
+        return Path("runs", self.dataset, self.name, "snapshots.npz")
+
+    @property
     def timing(self) -> Path:
         return Path("timings", self.dataset, f"{self.name}.json")
 

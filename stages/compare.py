@@ -2,17 +2,15 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 import stages
 from seglib import records, tracking
-from seglib.comparison import claims, gallery, tables
+from seglib.comparison import claims, curves, drawings, gallery, tables
 from seglib.comparison.evidence import CONFIDENCE, Evidence
 from seglib.comparison.summary import summary
-from seglib.comparison.variants import HEADLINE, Variant, load
-from seglib.datasets.store import DatasetInfo, Split, unpack
-from seglib.figures import pictures, plots
+from seglib.comparison.variants import HEADLINE, load
+from seglib.datasets.store import DatasetInfo, Split
 from seglib.files import atomic_folder, read_json, write_json
 from seglib.metrics.scores import size_edges
 from seglib.workspace import prepared_folder
@@ -21,7 +19,7 @@ from seglib.workspace import prepared_folder
 def main(dataset: str) -> None:
     """Fill comparisons/DATASET: all that the page shows of it."""
     prepared = prepared_folder(dataset)
-    info, test = DatasetInfo.read(prepared), Split.open(prepared, "test")
+    info, val, test = DatasetInfo.read(prepared), *(Split.open(prepared, name) for name in ("val", "test"))
     config = read_json(Path(f"conf/{dataset}.compare.json"))
     tried = claims.load(Path("claims.yaml"))
     variants = load(dataset, info)
@@ -29,13 +27,14 @@ def main(dataset: str) -> None:
     sizes = size_edges(variants[0].runs[0].objects)
 
     scores, pairs = evidence.score_table(), evidence.pair_table()
-    ranking, curves = evidence.ranking(scores, pairs), tables.curve_table(variants)
-    by_class = tables.class_table(variants, info.classes, evidence.class_intervals(HEADLINE, info.classes))
+    ranking, points, trainings = (evidence.ranking(scores, pairs), curves.curve_table(variants),
+                                  curves.training_table(variants))
     written = {
-        "scores": scores, "pairs": pairs, "ranking": ranking, "classes": by_class, "curves": curves,
-        "groups": tables.group_table(evidence, sizes), "confusion": tables.confusion_table(variants, info.classes),
-        "gradients": tables.gradient_table(variants),
-        "dice_names": tables.dice_names(variants, test, len(info.classes))}
+        "scores": scores, "pairs": pairs, "ranking": ranking, "curves": points, "trainings": trainings,
+        "classes": tables.class_table(variants, info.classes, evidence.class_intervals(HEADLINE, info.classes)),
+        "groups": tables.group_table(evidence, sizes), "gradients": curves.gradient_table(variants),
+        "confusion": tables.confusion_table(variants, info.classes, info.task),
+        "dice_names": tables.dice_names(variants, test, info.task)}
     verdicts = claims.decide(tried, dataset, evidence)
 
     with atomic_folder(Path("comparisons") / dataset) as out:
@@ -44,13 +43,15 @@ def main(dataset: str) -> None:
         for name, table in written.items():
             _write_csv(table, out / "tables" / f"{name}.csv")
         write_json(out / "tables" / "claims.json", verdicts)
-        write_json(out / "tables" / "summary.json", summary(
-            dataset, info, variants, sizes=sizes, config=config, prepared=prepared,
-            evaluation=read_json(Path(f"conf/{dataset}.evaluate.json")), confidence=CONFIDENCE))
-        _write_csv(curves[curves["curve"] == "train window"], out / "curves.csv")
+        _write_csv(points[points["curve"] == "train window"], out / "curves.csv")
         _write_csv(ranking, out / "ranking.csv")
-        _draw(variants, curves, out / "figures")
-        _draw_pictures(variants, tables.pick_pictures(variants, config["pictures"]), info, test, out / "figures")
+        drawings.draw_curves(variants, points, trainings, out / "figures")
+        drawings.draw_pictures(variants, tables.pick_pictures(variants, config["pictures"]), info, test,
+                               out / "figures" / "pictures.png")
+        snapshots = drawings.draw_snapshots(variants, info, val, out / "figures")
+        write_json(out / "tables" / "summary.json", summary(
+            dataset, info, variants, sizes=sizes, config=config, prepared=prepared, snapshots=snapshots,
+            evaluation=read_json(Path(f"conf/{dataset}.evaluate.json")), confidence=CONFIDENCE))
         gallery.write_gallery(variants, info, test, count=config["gallery"], out=out / "gallery")
     tracking.try_sync(records.leave_comparison(dataset))
     best = ranking.iloc[0]
@@ -62,27 +63,6 @@ def main(dataset: str) -> None:
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
-
-
-def _draw(variants: list[Variant], curves: pd.DataFrame, folder: Path) -> None:
-    cases = {v.label: (v.best_case().files.seed, v.worst_case().files.seed) for v in variants}
-    plots.loss_curves(curves, folder / "loss.png", value="loss", label="loss (log scale)")
-    plots.loss_curves(curves, folder / "loss_normalised.png", value="normalised", label="loss, min-max normalised")
-    plots.term_curves(curves, folder / "terms.png")
-    plots.best_and_worst(curves, cases, folder / "best_and_worst.png")
-
-
-def _draw_pictures(variants: list[Variant], chosen: list[int], info: DatasetInfo, test: Split, folder: Path) -> None:
-    """Picture, truth, and every variant's prediction by its first seed."""
-    predictions = [np.load(variant.runs[0].files.predictions, mmap_mode="r") for variant in variants]
-    ids, classes = test.index()["id"], len(info.classes)
-    rows, captions = [], []
-    for i in chosen:
-        masks = [test.masks[i], *(predicted[i] for predicted in predictions)]
-        rows.append([test.images[i], *(pictures.overlay(test.images[i], unpack(mask, classes)) for mask in masks)])
-        captions.append([ids.iat[i], "truth", *(f"IoU {variant.runs[0].picture_iou(i):.2f}" for variant in variants)])
-    pictures.comparison_grid(rows, titles=["picture", "truth", *(variant.label for variant in variants)],
-                             captions=captions, legend=info.classes, path=folder / "pictures.png")
 
 
 if __name__ == "__main__":

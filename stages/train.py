@@ -1,22 +1,26 @@
-"""One variant's weights and history. `python -m stages.train shapes munet-mse_dice-1234`
+"""One variant's weights, history and snapshots. `python -m stages.train shapes munet-mse_dice-1234`
 
-A training that was killed goes on from its last epoch and ends in the same bytes.
+A training that was killed goes on from its last epoch and ends in the same bytes. So does a finished one that is asked
+for more epochs, where its schedule does not depend on how many there are.
 """
 
 import resource
 import shutil
 import sys
+from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
 
 import stages
 from seglib import records, tracking
-from seglib.files import read_json, work_dir, write_json
+from seglib.files import canonical_json, read_json, work_dir, write_json
 from seglib.identity import identity
-from seglib.training import history, weights
+from seglib.training import closed_form, history, weights
 from seglib.training.device import choose_device, machine, prepare_process, turn
 from seglib.training.loop import Training
+from seglib.training.optimization import OPEN_ENDED
 from seglib.workspace import VariantFiles, live_variants
 
 
@@ -26,7 +30,7 @@ def main(dataset: str, variant: str) -> None:
     config = read_json(files.conf)
     device = choose_device(config["train"]["device"])
     this = identity_of(files, device)
-    checkpoint = work_dir() / "checkpoints" / this / "last.pt"
+    checkpoint = checkpoint_of(files, config, device)
 
     live = live_variants(dataset)
     done = sum(other.timing.exists() and read_json(other.timing)["identity"] == identity_of(other, device)
@@ -36,20 +40,45 @@ def main(dataset: str, variant: str) -> None:
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     # One training of an identity at a time: a second one finds the checkpoint of the first.
     with FileLock(checkpoint.parent.with_suffix(".lock")), turn(device):
-        training = Training(config, files.prepared, checkpoint_path=checkpoint)
-        outcome = training.run(title=title, on_epoch=tracking.LiveRun(this, files))
+        on_epoch = tracking.LiveRun(this, files)
+        if config["loss"]["terms"]:
+            training = Training(config, files.prepared, checkpoint_path=checkpoint)
+            outcome = training.run(title=title, on_epoch=on_epoch)
+        else:
+            outcome = closed_form.fit(config, files.prepared, title=title, on_epoch=on_epoch)
 
     weights.save(files.weights, outcome.state, outcome.header)
     history.write(files.history, outcome.history)
+    outcome.snapshots.write(files.snapshots)
+    overfit = {} if outcome.overfit is None else {"overfit": outcome.overfit.as_json()}
     write_json(files.timing, {
-        "identity": this, "images_per_second": outcome.images_per_second,
-        "peak_memory_mb": peak_memory_mb(), **machine(device)})
+        "identity": this, "images_per_second": outcome.images_per_second, "peak_memory_mb": peak_memory_mb(),
+        **overfit, **machine(device)})
     tracking.try_sync(records.leave_training(files))
-    shutil.rmtree(checkpoint.parent, ignore_errors=True)
+    if can_be_extended(config):
+        size = f"{checkpoint.stat().st_size / 1e6:.0f} MB"
+        print(f"{title} can be extended by a higher train.epochs: its state is kept, {size} in {checkpoint.parent}")
+    else:
+        shutil.rmtree(checkpoint.parent, ignore_errors=True)
 
 
 def identity_of(files: VariantFiles, device: torch.device) -> str:
     return identity(files.conf.read_bytes(), (files.prepared / "dataset.json").read_bytes(), device.type)
+
+
+def can_be_extended(config: dict[str, Any]) -> bool:
+    """Whether a training with more epochs begins with this one."""
+    return config["train"].get("schedule") in OPEN_ENDED
+
+
+def checkpoint_of(files: VariantFiles, config: dict[str, Any], device: torch.device) -> Path:
+    """By the training's identity; where it can be extended, by what trainings of any length have in common."""
+    key = identity_of(files, device)
+    if can_be_extended(config):
+        train = {name: value for name, value in config["train"].items() if name != "epochs"}
+        conf = canonical_json(config | {"train": train}).encode()
+        key = identity(conf, (files.prepared / "dataset.json").read_bytes(), device.type)
+    return work_dir() / "checkpoints" / key / "last.pt"
 
 
 def peak_memory_mb() -> float:

@@ -5,25 +5,31 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import confusion_matrix
+import torch
+from PIL import Image
+from sklearn.metrics import average_precision_score, confusion_matrix
 
 from seglib import evaluation
-from seglib.datasets.store import Split, unpack
+from seglib.datasets.store import Split, ignored, pack, unpack
 from seglib.evaluation import SplitResult
+from seglib.metrics.counts import COUNTS
 from seglib.metrics.ranking import average_precision
-from tests.comparison.synthetic import CLASSES, MadeUp, logits_of, objects, spoiled, write_dataset
+from tests.comparison.synthetic import CLASSES, MadeUp, exclusive, logits_of, objects, spoiled, write_dataset
 
 PICTURES = 7
 
 
 def evaluated(folder: Path, monkeypatch: pytest.MonkeyPatch, truth: np.ndarray, logits: np.ndarray,
-              ignore: np.ndarray | None = None, *, targets: str = "unit") -> SplitResult:
+              ignore: np.ndarray | None = None, *, targets: str = "unit", task: str = "multilabel",
+              resize: str = "stretch", own: list[np.ndarray] | None = None) -> SplitResult:
     folder.mkdir()
     monkeypatch.chdir(folder)
-    write_dataset({"test": truth}, None if ignore is None else {"test": ignore})
+    write_dataset({"test": truth}, None if ignore is None else {"test": ignore}, task=task, resize=resize,
+                  own=None if own is None else {"test": own})
     monkeypatch.setattr(evaluation, "BATCH_SIZE", 3)  # batches that do not divide the pictures
     split = Split.open(Path("data/prepared/shapes"), "test")
-    return evaluation.evaluate(MadeUp({"test": logits}, targets=targets), split, CLASSES, tolerance=1)
+    predictor = MadeUp({"test": logits}, targets=targets, task=task, resize=resize)
+    return evaluation.evaluate(predictor, split, CLASSES, tolerance=1)
 
 
 @pytest.fixture
@@ -39,7 +45,7 @@ def test_counts_equal_those_of_the_written_masks(tmp_path: Path, monkeypatch: py
                                                  case: tuple[np.ndarray, ...]):
     truth, logits, _ = case
     found = evaluated(tmp_path / "x", monkeypatch, truth, logits)
-    predicted = unpack(found.masks, len(CLASSES))
+    predicted = unpack(found.masks, len(CLASSES), task="multilabel")
     np.testing.assert_array_equal(predicted, logits > 0)
     assert found.counts["image"].tolist() == [f"test-{n}" for n in range(PICTURES) for _ in CLASSES]
     assert found.counts["class"].tolist() == CLASSES * PICTURES
@@ -117,3 +123,78 @@ def test_ignored_pixels_are_not_displayed(tmp_path: Path, monkeypatch: pytest.Mo
     outputs = (truth * np.array([50, 100, 150, 200])[:, None, None]).astype(np.float32)
     found = evaluated(tmp_path / "x", monkeypatch, truth, outputs, ignore, targets="label").counts
     np.testing.assert_array_equal(found["displayed"], (truth & ~ignore[:, None]).sum((2, 3)).ravel())
+
+
+@pytest.fixture
+def exclusive_case() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(5)
+    truth = exclusive(objects(random, PICTURES))
+    ignore = random.random((PICTURES, *truth.shape[2:])) < 0.2
+    return truth, random.normal(size=truth.shape).astype(np.float32) + truth, ignore
+
+
+def test_exclusive_classes_are_the_largest_output_and_their_confusion_is_scikit_learns(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exclusive_case: tuple[np.ndarray, ...]):
+    truth, logits, ignore = exclusive_case
+    found = evaluated(tmp_path / "x", monkeypatch, truth, logits, ignore, task="multiclass")
+    np.testing.assert_array_equal(found.masks, logits.argmax(1))
+    expected = confusion_matrix(truth.argmax(1)[~ignore], logits.argmax(1)[~ignore], labels=range(4))
+    np.testing.assert_array_equal(found.confusion[:4, :4], expected)
+    assert found.confusion.sum() == expected.sum() == (~ignore).sum()
+    sums = found.counts.groupby("class", sort=False)[["tp", "fp", "fn", "tn"]].sum().to_numpy()
+    np.testing.assert_array_equal(sums[:, 0], expected.diagonal())
+    np.testing.assert_array_equal(sums[:, 1], expected.sum(0) - expected.diagonal())
+    np.testing.assert_array_equal(sums[:, 2], expected.sum(1) - expected.diagonal())
+    probabilities = torch.from_numpy(logits).softmax(1).numpy()
+    for k in range(4):
+        exact = average_precision_score(truth[:, k][~ignore], probabilities[:, k][~ignore])
+        assert average_precision(found.ranking.counts)[k] == pytest.approx(exact, abs=0.02)  # interpolated, in bins
+
+
+@pytest.mark.parametrize("task", ["multilabel", "multiclass"])
+def test_without_own_masks_own_counts_are_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                     exclusive_case: tuple[np.ndarray, ...], task: str):
+    truth, logits, ignore = exclusive_case
+    counts = evaluated(tmp_path / "x", monkeypatch, truth, logits, ignore, task=task).counts
+    for name in COUNTS:
+        np.testing.assert_array_equal(counts[f"own_{name}"], counts[name])
+
+
+SIZES = [(14, 14), (28, 21), (9, 30), (14, 40), (100, 7), (3, 3), (20, 20)]
+
+
+@pytest.mark.parametrize("task", ["multilabel", "multiclass"])
+def test_counts_at_own_size_are_those_of_resized_probabilities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                              exclusive_case: tuple[np.ndarray, ...], task: str):
+    """Pillow resizes, scikit-learn counts."""
+    truth, logits, _ = exclusive_case
+    random = np.random.default_rng(8)
+    tensor = torch.from_numpy(logits)
+    probabilities = (tensor.softmax(1) if task == "multiclass" else tensor.sigmoid()).numpy()
+    own = [pack(random.random((4, *size)) < 0.4, random.random(size) < 0.3, task=task) for size in SIZES]
+    counts = evaluated(tmp_path / "x", monkeypatch, truth, logits, own=own, task=task).counts
+    for n, (height, width) in enumerate(SIZES):
+        resized = np.stack([np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR))
+                            for plane in probabilities[n]])
+        said = resized.argmax(0) == np.arange(4)[:, None, None] if task == "multiclass" else resized > 0.5
+        valid = ~ignored(own[n], task=task)
+        found = counts.loc[counts["image"] == f"test-{n}", ["own_tp", "own_fp", "own_fn", "own_tn"]].to_numpy()
+        for k, true in enumerate(unpack(own[n], 4, task=task)):
+            (tn, fp), (fn, tp) = confusion_matrix(true[valid], said[k][valid], labels=[False, True])
+            np.testing.assert_allclose(found[k], [tp, fp, fn, tn], atol=1)  # a probability may round to either side
+    assert found.sum() == 4 * valid.sum() and (counts["tp"] != counts["own_tp"]).any()
+
+
+def test_what_was_cropped_away_is_predicted_as_no_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A picture twice as wide as high: of each side a quarter was never seen."""
+    truth = np.zeros((PICTURES, 4, 14, 14), bool)
+    truth[:, 0] = True
+    for task in ("multilabel", "multiclass"):
+        everywhere = np.zeros((4, 10, 20), bool)
+        everywhere[0] = True
+        own = [pack(everywhere, task=task)] * PICTURES
+        counts = evaluated(tmp_path / task, monkeypatch, truth, np.where(truth, 5, -5).astype(np.float32), own=own,
+                           task=task, resize="crop").counts
+        disk = counts[counts["class"] == "disk"]
+        assert (disk[["own_tp", "own_fp", "own_fn", "own_tn"]] == [100, 0, 100, 0]).all(axis=None)
+        assert (counts[counts["class"] == "star"][["own_tp", "own_fp", "own_fn"]] == 0).all(axis=None)

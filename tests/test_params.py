@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from seglib import params, resolve
+from seglib.params.train import NEUTRAL
+from seglib.training import augment
 from tests.conftest import ROOT
 
 
@@ -28,10 +30,31 @@ def test_the_committed_file_defines_at_least_three_losses_and_two_seeds():
     ("losses.a", {"mse": "dice_scal"}, "losses.a.mse: a weight is a number from 0 or one of: dice_scale; "
                                        "found 'dice_scal'"),
     ("losses.a", {"mse": -1}, "losses.a.mse: a weight is a number from 0 or one of: dice_scale; found -1"),
-    ("losses.a", {}, "losses.a: a loss needs at least one term: mse or dice"),
+    ("losses.a", {}, "losses.a: a loss needs at least one term: "
+                      "mse, dice, iou, tversky, bce, ce, focal, boundary"),
+    ("losses.a", {"tversky": 1, "tversky_alpha": -1},
+     "losses.a.tversky_alpha: input should be greater than or equal to 0 (found -1)"),
     ("losses.a+b", {"mse": 1}, "losses: the name 'a+b' may hold letters, digits and underscores only"),
     ("models.munet.dept", 4, "models.munet: unknown key 'dept': did you mean 'depth'?"),
     ("models.munet.depth", 5, "models.munet.depth: input should be a multiple of 2 (found 5)"),
+    ("models.unet.norm", "before",
+     "models.unet.norm: input should be 'batch', 'after_relu' or 'none' (found 'before')"),
+    ("models.unet.kind", "umet", "models.unet: unknown kind 'umet': did you mean 'unet'?"),
+    ("models.resnet34_unet_published.stem", "standard",
+     "models.resnet34_unet_published: decoder: published belongs to stem: full, the two were published as one"),
+    ("train.flip", 1.5, "train.flip: input should be less than or equal to 1 (found 1.5)"),
+    ("train.crop_min", 0, "train.crop_min: input should be greater than 0 (found 0)"),
+    ("train.snapshots", [3, 3], "train.snapshots: each entry may stand once, found [3, 3]"),
+    ("train.warmup_epochs", 1,
+     "train: schedule: one_cycle warms up by itself; choose another, or warmup_epochs: 0"),
+    ("train.freeze_encoder_epochs", 5, "train: freeze_encoder_epochs must be fewer than epochs, which count both"),
+    ("train.freeze_encoder_epochs", 2, "shapes × munet × mse: freeze_encoder_epochs is 2, but the model has no encoder "
+                                       "of its own; choose a resnet_unet, or 0"),
+    ("run.losses", ["ce"], "shapes × munet × ce: ce is for classes that exclude each other, and this dataset's may "
+                           "overlap; choose bce"),
+    ("datasets.mine", {"kind": "folder", "path": "x", "masks": "folders", "classes": [str(k) for k in range(32)],
+                       "test_fraction": 0.2, "val_fraction": 0.2, "image_size": 64, "resize": "pad"},
+     "datasets.mine: 32 classes that may overlap are more than the 31 a mask holds; choose masks: ids, or fewer"),
     ("datasets.coco.kind", "cocoa", "datasets.coco: unknown kind 'cocoa': did you mean 'coco'?"),
     ("datasets.coco.train.lrr", 3, "datasets.coco.train: unknown key 'lrr': did you mean 'lr'?"),
     ("datasets.coco.val_fraction", 0, "datasets.coco.val_fraction: input should be greater than 0 (found 0)"),
@@ -92,6 +115,42 @@ def test_what_a_variant_does_not_use_is_dropped(raw_params: dict[str, Any]):
     assert "epsilon" in found["munet-dice-1234"]["loss"]
     assert "momentum" not in found["munet-mse-1234"]["train"]
     assert found["munet_dlstudio-mse-1234"]["train"]["momentum"] == 0.9
+
+
+def test_terms_of_probabilities_refuse_raw_outputs(raw_params: dict[str, Any]):
+    raw_params["train"]["output"] = "raw"
+    raw_params["run"]["losses"] = ["bce_boundary"]
+    with pytest.raises(params.ParamsError, match="× bce_boundary: bce and boundary are of probabilities"):
+        configs(raw_params)
+
+
+def test_a_loss_has_the_options_of_its_terms_and_its_own_before_the_common_ones(raw_params: dict[str, Any]):
+    raw_params["losses"]["mine"] = {"tversky": 2, "focal": 1, "tversky_beta": 0.9}
+    raw_params["run"]["losses"] = ["mine"]
+    assert configs(raw_params)["munet-mine-1234"]["loss"] == {
+        "terms": {"tversky": 2.0, "focal": 1.0}, "epsilon": 1e-6, "focal_gamma": 2.0, "tversky_alpha": 0.3,
+        "tversky_beta": 0.9}
+
+
+def test_augmentations_are_gathered_and_those_that_do_nothing_dropped(raw_params: dict[str, Any]):
+    assert "augment" not in configs(raw_params)["munet-mse-1234"]["train"]
+    raw_params["train"] |= {"rotation": 15, "crop_min": 0.25}
+    assert configs(raw_params)["munet-mse-1234"]["train"]["augment"] == {
+        "rotation": 15.0, "crop_min": 0.25, "crop_max": 1.0}
+    raw_params["train"]["overfit"] = 8
+    assert "augment" not in configs(raw_params)["munet-mse-1234"]["train"]
+
+
+def test_both_rooms_mean_the_same_by_no_augmentation():
+    assert NEUTRAL == augment.NEUTRAL
+
+
+def test_a_model_that_only_counts_is_one_configuration_for_all_losses_and_seeds(raw_params: dict[str, Any]):
+    raw_params["run"] |= {"models": ["frequency"], "losses": ["mse", "mse_dice400", "bce"]}
+    raw_params["train"]["lr"] = 3.0
+    first, *others = configs(raw_params).values()
+    assert first["loss"] == {"terms": {}} and first["seed"] is None
+    assert others == [first] * 5
 
 
 def test_only_network_datasets_depend_on_the_fetch_section(raw_params: dict[str, Any]):

@@ -17,13 +17,13 @@ from ruamel.yaml import YAML, YAMLError
 from scipy import stats
 
 from seglib.comparison.evidence import Evidence
-from seglib.comparison.quantities import QUANTITIES, of_variant
+from seglib.comparison.quantities import QUANTITIES, TITLES, of_variant
 from seglib.comparison.variants import Variant
 from seglib.metrics.decisions import welch
 from seglib.metrics.scores import BY_NAME
 from seglib.metrics.statistics import interval
 from seglib.names import nearest
-from seglib.params import explain
+from seglib.params.strict import explain
 
 Interval = tuple[float, float | None, float | None]  # value, low, high
 BALANCE = "class_imbalance"  # of the test truth: pixels of the largest class over those of the smallest
@@ -92,6 +92,7 @@ class Claim(Strict):
     source: str
     datasets: list[str] = Field(min_length=1)
     train: dict[str, Any] = {}  # what the variants must have been trained with
+    epochs: int = 0  # and for how many epochs at least: what needs time is not decided by a short run
     each: Names = {}
     parts: list[Part] = Field(min_length=1)
 
@@ -152,7 +153,8 @@ def _decide(claim: Claim, evidence: Evidence) -> dict[str, Any]:
     else:
         verdict = next((v for v in ("contradicted", "undecided") if v in verdicts), "supported")
         counts = {v: verdicts.count(v) for v in ("supported", "contradicted", "undecided") if v in verdicts}
-        why = ", ".join(f"{n} {v}" for v, n in counts.items()) + f" of {len(parts)} comparisons"
+        why = ", ".join(f"{n} {v}" for v, n in counts.items())
+        why += f" of {len(parts)} comparison{'s' if len(parts) > 1 else ''}"
     return {"id": claim.id, "claim": claim.claim, "whose": claim.whose, "source": claim.source, "verdict": verdict,
             "why": why, "parts": parts}
 
@@ -167,9 +169,10 @@ def _judge(part: Part, names: dict[str, str], claim: Claim, evidence: Evidence) 
     if part.score == BALANCE:
         return _verdict(part, _imbalance(evidence), BALANCE.replace("_", " "))
     wanted = [(names | side.model_dump(exclude_none=True)) for side in (part.a, part.b) if side is not None]
-    found = [_find(evidence.variants, side, claim.train) for side in wanted]
+    found = [_find(evidence.variants, side, claim) for side in wanted]
     if missing := [side for side, variant in zip(wanted, found, strict=True) if variant is None]:
         conditions = "".join(f", {key}: {value}" for key, value in claim.train.items())
+        conditions += f", at least {claim.epochs} epochs" if claim.epochs else ""
         return {"text": "needs " + " and ".join(f"{side['model']} {side['loss']}{conditions}" for side in missing),
                 "verdict": "not run", "value": None, "low": None, "high": None}
     scores = [side.get("score", part.score) for side in wanted]
@@ -181,10 +184,16 @@ def _judge(part: Part, names: dict[str, str], claim: Claim, evidence: Evidence) 
     return _verdict(part, _measure(found, scores, evidence), described)
 
 
-def _find(variants: Sequence[Variant], side: dict[str, str], train: dict[str, Any]) -> Variant | None:
-    """The variant of these names, where it was trained as the claim needs it."""
+def _find(variants: Sequence[Variant], side: dict[str, str], claim: Claim) -> Variant | None:
+    """The variant of these names, where it was trained as the claim needs it, or needs no training at all."""
     return next((variant for variant in variants if (side.get("model"), side.get("loss")) in variant.names
-                 and all(variant.config["train"].get(key) == value for key, value in train.items())), None)
+                 and (not variant.config["loss"]["terms"] or _was_trained(variant, claim))), None)
+
+
+def _was_trained(variant: Variant, claim: Claim) -> bool:
+    train = variant.config["train"]
+    return (all(train.get(key) == value for key, value in claim.train.items())
+            and train.get("epochs", 0) >= claim.epochs)
 
 
 def _measure(variants: Sequence[Variant], scores: Sequence[str], evidence: Evidence) -> Interval:
@@ -245,8 +254,9 @@ def _sign(measured: Interval) -> int:
 def _verdict(part: Part, measured: Interval, described: str) -> dict[str, Any]:
     value, low, high = measured
     against = part.than if part.than is not None else part.within
-    expected = {"higher": "above 0", "lower": "below 0", "equal": f"within ±{against}",
-                "different": f"beyond ±{against}", "above": f"above {against}", "below": f"below {against}"}[part.verb]
+    limit = "0" if against is None else f"{against:g}"
+    expected = {"higher": "above 0", "lower": "below 0", "equal": f"within ±{limit}", "different": f"beyond ±{limit}",
+                "above": f"above {limit}", "below": f"below {limit}"}[part.verb]
     row = {"text": f"{described}; expected {expected}", "value": None if np.isnan(value) else value,
            "low": None if low is None or np.isnan(low) else low,
            "high": None if high is None or np.isnan(high) else high}
@@ -273,4 +283,4 @@ def _one_sided(low: float, high: float) -> str:
 
 
 def _title(score: str) -> str:
-    return BY_NAME[score].title if score in BY_NAME else score.replace("_", " ")
+    return BY_NAME[score].title if score in BY_NAME else TITLES.get(score, score.replace("_", " "))

@@ -76,15 +76,16 @@ class Evidence:
             "seeds_needed"])
 
     def _pairs(self, score: Score) -> Iterator[dict]:
-        pairs = list(itertools.combinations(range(len(self.variants)), 2))
+        """Of the variants that have the score: a class's frequencies alone, say, have no holes."""
         scored = [variant for variant in self.variants if np.isfinite(variant.scores_S("test", score.name)).all()]
-        if len(scored) < len(self.variants) or not pairs:
+        pairs = list(itertools.combinations(range(len(scored)), 2))
+        if not pairs:
             return
-        pictures = len(self.variants[0].runs[0].cases["test"]["tp"])
-        runs = [_runs(variant, "test", score) for variant in self.variants]
+        pictures = len(scored[0].runs[0].cases["test"]["tp"])
+        runs = [_runs(variant, "test", score) for variant in scored]
         p_values = permutation_p(runs, pairs, Resamples(pictures=pictures, count=self._count))
         for (i, j), p, p_holm in zip(pairs, p_values, decisions.holm(p_values), strict=True):
-            a, b = self.variants[i], self.variants[j]
+            a, b = scored[i], scored[j]
             higher = a.scores_S("test", score.name).mean() >= b.scores_S("test", score.name).mean()
             if higher != (score.better == "higher"):
                 a, b = b, a
@@ -132,7 +133,7 @@ def _runs(variant: Variant, split: str, score: Score) -> Runs:
     numerator, denominator = (np.stack([part[i] for part in parts]) for i in (0, 1))
     has_score_K = ~np.isnan(numerator).any((0, 1))
     return Runs(name=variant.label, numerator_SNK=np.nan_to_num(numerator),
-                denominator_SNK=denominator, scored_K=present(variant.runs[0].cases[split]) & has_score_K)
+                denominator_SNK=denominator, scored_K=score.present(variant.runs[0].cases[split]) & has_score_K)
 
 
 def _possible(found: tuple[float, float], score: str) -> tuple[float, float]:

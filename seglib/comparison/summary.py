@@ -8,7 +8,7 @@ import pandas as pd
 
 from seglib.comparison.tables import json_rows
 from seglib.comparison.variants import HEADLINE, Variant
-from seglib.datasets.store import DatasetInfo
+from seglib.datasets.store import DatasetInfo, Split
 from seglib.files import file_sha256
 from seglib.metrics.scores import AGGREGATIONS, SCORES
 
@@ -18,7 +18,8 @@ PIXEL_AP = {"title": "pixel AP", "unit": "", "better": "higher",
 
 
 def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, sizes: Sequence[float],
-            config: dict[str, Any], evaluation: dict[str, Any], prepared: Path, confidence: float) -> dict[str, Any]:
+            config: dict[str, Any], evaluation: dict[str, Any], prepared: Path, snapshots: dict[str, str],
+            confidence: float) -> dict[str, Any]:
     rejected = pd.read_csv(prepared / "rejected.csv").groupby(["split", "what", "reason"]).size()
     return {
         "dataset": dataset,
@@ -26,11 +27,15 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, siz
         "classes": info.classes,
         "counts": info.counts,
         "image_size": info.image_size,
+        "resize": info.resize,
+        "resized": Split.open(prepared, "test").has_own_masks(),
         "selection": info.selection,
         "rejected": json_rows(rejected.reset_index(name="n")),
-        "cases": {v.label: {"best": v.best_case().files.seed, "worst": v.worst_case().files.seed} for v in variants},
+        "cases": {v.label: {"best": v.best_case().seed, "worst": v.worst_case().seed} for v in variants},
         "configs": {variant.label: variant.config for variant in variants},
-        "seeds": sorted({run.files.seed for variant in variants for run in variant.runs}),
+        "seeds": sorted({run.seed for variant in variants for run in variant.runs} - {None}),
+        "seedless": [variant.label for variant in variants if variant.runs[0].seed is None],
+        "snapshots": snapshots,
         "headline": HEADLINE,
         "scores": {score.name: {"title": score.title, "formula": score.formula, "unit": score.unit,
                                 "better": score.better} for score in SCORES} | {"pixel_ap": PIXEL_AP},

@@ -1,4 +1,4 @@
-"""Tables that need no resampling: by class, by group of objects, confusions, curves, gradients, the names of Dice.
+"""Tables that need no resampling: by class, by group of objects, confusions, the names of Dice. Which pictures to show.
 
 Shapes: N pictures, K classes, H, W.
 """
@@ -12,7 +12,7 @@ import pandas as pd
 
 from seglib.comparison.evidence import Evidence
 from seglib.comparison.variants import HEADLINE, Run, Variant, mean_of_known
-from seglib.datasets.store import Split, ignore_bit, unpack
+from seglib.datasets.store import Split, ignored
 from seglib.metrics.scores import CROWDS, SCORES, image_scores, mean_score
 
 NOTHING = "nothing"
@@ -60,9 +60,12 @@ def group_table(evidence: Evidence, sizes: Sequence[float]) -> pd.DataFrame:
                                        "low", "high", "n"])
 
 
-def confusion_table(variants: Sequence[Variant], classes: Sequence[str]) -> pd.DataFrame:
-    """What true objects and true pixels of test are taken for: counts summed over seeds, shares of the truth's row."""
-    rows = []
+def confusion_table(variants: Sequence[Variant], classes: Sequence[str], task: str) -> pd.DataFrame:
+    """What true objects and true pixels of test are taken for: counts summed over seeds, shares of the truth's row.
+
+    Where classes exclude each other, every pixel that counts has one: there is neither background nor "several".
+    """
+    rows, exclusive = [], task == "multiclass"
     for variant in variants:
         objects = np.zeros((len(classes), len(classes) + 1), np.int64)  # the last column: nothing
         for run in variant.runs:
@@ -71,7 +74,9 @@ def confusion_table(variants: Sequence[Variant], classes: Sequence[str]) -> pd.D
         pixels = sum(np.array(run.summary["test"]["confusion"]) for run in variant.runs)
         for kind, matrix, truths, predictions in (
                 ("objects", objects, [*classes], [*classes, NOTHING]),
-                ("pixels", pixels, [*classes, "background"], [*classes, "background", "several"])):
+                ("pixels", pixels, [*classes, *([] if exclusive else ["background"])],
+                 [*classes, *([] if exclusive else ["background", "several"])])):
+            matrix = matrix[:len(truths), :len(predictions)]
             totals = matrix.sum(1, keepdims=True)
             shares = np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
             rows += [{"variant": variant.label, "kind": kind, "truth": truth, "predicted": predicted,
@@ -80,59 +85,23 @@ def confusion_table(variants: Sequence[Variant], classes: Sequence[str]) -> pd.D
     return pd.DataFrame(rows)
 
 
-def curve_table(variants: Sequence[Variant]) -> pd.DataFrame:
-    """Loss against iterations, a row a point: windows of the running mean and epochs of train and val.
-
-    `normalised` is (loss - min) / (max - min) of its own curve, as the sources drew it; it hides the scale, so two
-    normalised curves say nothing about which loss is lower. `score` is the IoU of epochs. Then every term unweighted,
-    and the norm of its gradient.
-    """
-    parts = []
-    for variant in variants:
-        for run in variant.runs:
-            for (split, span), curve in run.history.groupby(["split", "span"], sort=False):
-                loss = curve["loss"]
-                extent = loss.max() - loss.min()
-                terms = {name: curve[name] for term in variant.config["loss"]["terms"]
-                         for name in (term, f"{term}_grad_norm")}
-                parts.append(pd.DataFrame({
-                    "variant": variant.label, "model": variant.names[0][0], "loss_name": variant.names[0][1],
-                    "seed": run.files.seed, "curve": f"{split} {span}",
-                    "iteration": curve["iteration"], "epoch": curve["epoch"], "loss": loss,
-                    "normalised": (loss - loss.min()) / extent if extent > 0 else 0.0,
-                    "lr": curve["lr"], "score": curve["iou_score"], **terms}))
-    return pd.concat(parts, ignore_index=True)
-
-
-def gradient_table(variants: Sequence[Variant]) -> pd.DataFrame:
-    """Norms of the unweighted terms' gradients on the output layer: first, median, last; mean over seeds."""
-    rows = []
-    for variant in variants:
-        for term, weight in variant.config["loss"]["terms"].items():
-            norms = [run.history[f"{term}_grad_norm"].dropna().to_numpy() for run in variant.runs]
-            rows.append({"variant": variant.label, "term": term, "weight": weight,
-                         **{name: float(np.mean([pick(values) for values in norms])) for name, pick in (
-                             ("first", lambda values: values[0]), ("median", np.median),
-                             ("last", lambda values: values[-1]))}})
-    return pd.DataFrame(rows)
-
-
-def dice_names(variants: Sequence[Variant], test: Split, classes: int) -> pd.DataFrame:
+def dice_names(variants: Sequence[Variant], test: Split, task: str) -> pd.DataFrame:
     """What different codes call Dice, of the same test predictions, mean over seeds: how far they lie apart.
 
     `dice_batch_flattened_B`: B pictures and all classes as one long vector, then the mean over batches, as some
     training loops do. `_empty_0`, `_empty_1`: a picture without the class and without a find counts 0, or 1.
-    `dice_with_background`: background is one more class, all pixels pooled. `pixel_accuracy` has been called Dice too.
+    `dice_with_background`: background is one more class, all pixels pooled, where classes may overlap and so leave
+    any. `pixel_accuracy` has been called Dice too.
     """
     rows = []
     for variant in variants:
-        by_seed = [_dice_of(run, test, classes) for run in variant.runs]
+        by_seed = [_dice_of(run, test, task) for run in variant.runs]
         rows += [{"variant": variant.label, "definition": name, "value": float(np.mean([of[name] for of in by_seed]))}
                  for name in by_seed[0]]
     return pd.DataFrame(rows)
 
 
-def _dice_of(run: Run, test: Split, classes: int) -> dict[str, float]:
+def _dice_of(run: Run, test: Split, task: str) -> dict[str, float]:
     cases, scores = run.cases["test"], run.class_scores["test"]
     by_picture = image_scores(cases, "dice")
     found = {name: mean_score(scores[name]) for name in ("dice_dataset", "dice_image_mean")}
@@ -143,13 +112,19 @@ def _dice_of(run: Run, test: Split, classes: int) -> dict[str, float]:
         above, below = np.add.reduceat(twice, starts), np.add.reduceat(total, starts)
         found[f"dice_batch_flattened_{size}"] = float(np.divide(above, below, out=np.ones_like(above),
                                                                 where=below > 0).mean())
-    counted = np.asarray(test.masks) >> ignore_bit(test.masks.dtype) == 0
-    truth, predicted = (~unpack(np.asarray(masks), classes).any(-3) & counted
-                        for masks in (test.masks, np.load(run.files.predictions, mmap_mode="r")))
-    background = 2 * (truth & predicted).sum() / max(truth.sum() + predicted.sum(), 1)
-    found["dice_with_background"] = mean_score(np.append(scores["dice_dataset"], background))
+    if task == "multilabel":
+        found["dice_with_background"] = mean_score(np.append(scores["dice_dataset"], _background_dice(run, test)))
     found["pixel_accuracy"] = mean_score(scores["pixel_accuracy_dataset"])
     return found
+
+
+def _background_dice(run: Run, test: Split) -> float:
+    """Of the pixels that no class holds, where classes may overlap; NaN where neither truth nor prediction has any."""
+    both = total = 0
+    for truth_HW, predicted_HW in zip(test.masks, np.load(run.files.predictions, mmap_mode="r"), strict=True):
+        true, said = truth_HW == 0, (predicted_HW == 0) & ~ignored(truth_HW, task="multilabel")
+        both, total = both + np.count_nonzero(true & said), total + np.count_nonzero(true) + np.count_nonzero(said)
+    return 2 * both / total if total else float("nan")
 
 
 def pick_pictures(variants: Sequence[Variant], count: int) -> list[int]:

@@ -1,5 +1,7 @@
 """The variants of a dataset with their runs. A *variant* is model × loss; its seeds are repetitions.
 
+A model that is only counted, not trained, has neither loss nor seed: it is one variant with one run.
+
 Shapes: S seeds, N pictures, K classes.
 """
 
@@ -23,6 +25,7 @@ class Run:
     """One trained and evaluated seed of a variant."""
 
     files: VariantFiles
+    seed: int | None  # None where nothing is random
     history: pd.DataFrame
     cases: dict[str, Cases]  # by split
     objects: pd.DataFrame
@@ -46,8 +49,11 @@ class Run:
     @cached_property
     def final_loss(self) -> float:
         """The training loss of the last epoch: what "best case" and "worst case" are chosen by."""
-        history = self.history
-        return float(history[(history["split"] == "train") & (history["span"] == "epoch")]["loss"].iloc[-1])
+        return float(self.epochs("train")["loss"].iloc[-1])
+
+    def epochs(self, split: str) -> pd.DataFrame:
+        """The history's rows of whole epochs."""
+        return self.history[(self.history["split"] == split) & (self.history["span"] == "epoch")]
 
     def picture_iou(self, picture: int) -> float:
         """The mean IoU of one test picture over its classes; NaN with nothing there and nothing found."""
@@ -56,7 +62,10 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One model × loss with its runs, by seed. `label` joins the names of variants that are the same configuration."""
+    """One model × loss with its runs, by seed. `label` joins the names of variants that are the same configuration.
+
+    Without a loss the label is the model's name alone.
+    """
 
     label: str
     names: list[tuple[str, str]]  # model, loss
@@ -90,22 +99,28 @@ def load(dataset: str, info: DatasetInfo) -> list[Variant]:
     """The dataset's variants, best first by the mean test score; those of one configuration are one."""
     configs: dict[str, dict[str, Any]] = {}
     names: dict[str, list[tuple[str, str]]] = {}
-    seeds: dict[str, dict[int, VariantFiles]] = {}
+    files_of: dict[str, dict[int | None, VariantFiles]] = {}
     for files in live_variants(dataset):
         config = read_json(files.conf)
-        del config["seed"]
+        seed = config.pop("seed")
         key = canonical_json(config)
         configs[key] = config
         if (files.model, files.loss) not in names.setdefault(key, []):
             names[key].append((files.model, files.loss))
-        seeds.setdefault(key, {}).setdefault(files.seed, files)
-    variants = [Variant(" = ".join(" ".join(pair) for pair in names[key]), names[key], configs[key],
-                        [_run(files, info) for _, files in sorted(seeds[key].items())]) for key in configs]
+        files_of.setdefault(key, {}).setdefault(seed, files)
+    variants = [Variant(_label(names[key], config), names[key], config,
+                        [_run(files_of[key][seed], seed, info) for seed in sorted(files_of[key], key=lambda s: s or 0)])
+                for key, config in configs.items()]
     return sorted(variants, key=lambda v: -np.nan_to_num(v.scores_S("test", HEADLINE).mean(), nan=-1.0))
 
 
-def _run(files: VariantFiles, info: DatasetInfo) -> Run:
+def _label(names: list[tuple[str, str]], config: dict[str, Any]) -> str:
+    shown = [" ".join(pair) for pair in names] if config["loss"]["terms"] else [model for model, _ in names]
+    return " = ".join(dict.fromkeys(shown))
+
+
+def _run(files: VariantFiles, seed: int | None, info: DatasetInfo) -> Run:
     counts, objects = pd.read_parquet(files.counts), pd.read_parquet(files.objects)
     sizes = size_edges(objects)
     cases = {split: cases_of(counts, objects, split, info.classes, sizes) for split in ("val", "test")}
-    return Run(files, pd.read_csv(files.history), cases, objects, read_json(files.scores), info.classes)
+    return Run(files, seed, pd.read_csv(files.history), cases, objects, read_json(files.scores), info.classes)

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from seglib.datasets.download import Checksum, Downloader
 from seglib.datasets.images import ImageError, read_rgb
-from seglib.datasets.samples import Description, Rejection, Sample
+from seglib.datasets.samples import Description, Rejection, Sample, spaced_labels
 from seglib.files import link_or_copy, read_json, write_json
 from seglib.names import nearest
 
@@ -32,13 +32,12 @@ ANNOTATIONS = f"{HOST}/annotations/annotations_trainval2017.zip"
 # The host's ETag, which for a file uploaded in one part is its MD5; the same value stands in several public loaders.
 ANNOTATIONS_MD5 = Checksum("md5", "f4bbac642086de4f52a3fdda2de5fa2c", "the host's ETag")
 OFFICIAL = {"train": "train2017", "test": "val2017"}  # our split: theirs. val is carved from train.
-LARGEST_LABEL = 250.0  # label values are spaced evenly up to the one the sources' Shapes end at
 
 
 def describe(config: dict[str, Any]) -> Description:
     classes, side = config["classes"], config["image_size"]
-    values = [LARGEST_LABEL * (k + 1) / len(classes) for k in range(len(classes))]
-    return Description(task="multilabel", classes=classes, label_values=values, image_size=(side, side))
+    return Description(task="multilabel", classes=classes, label_values=spaced_labels(len(classes)),
+                       image_size=(side, side))
 
 
 def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -167,26 +166,21 @@ def _pixels(path: Path, image: dict[str, Any]) -> Image.Image:
 
 def _sample(names: dict[str, str], pixels: Image.Image, annotations: list[dict[str, Any]], class_of: dict[int, int],
             config: dict[str, Any], licence: str) -> Iterator[Sample | Rejection]:
-    side = config["image_size"]
-    scale = np.array([side / pixels.width, side / pixels.height] * 2)
-    planes_KHW = np.zeros((len(config["classes"]), side, side), bool)
+    planes_KHW = np.zeros((len(config["classes"]), pixels.height, pixels.width), bool)
     objects = []
     for annotation in annotations:
         try:
-            mask = decode(annotation, pixels.height, pixels.width)
-            resized = np.asarray(Image.fromarray(mask).resize((side, side), Image.Resampling.NEAREST))
-            if not resized.any():
+            mask_HW = decode(annotation, pixels.height, pixels.width)
+            if not mask_HW.any():
                 raise ValueError("its mask is empty")
         except ValueError as error:
             yield Rejection(**names, what="annotation", reason=f"annotation {annotation['id']}: {error}")
             continue
         k = class_of[annotation["category_id"]]
-        planes_KHW[k] |= resized
+        planes_KHW[k] |= mask_HW
         x, y, width, height = annotation["bbox"]
-        objects.append((k, tuple((np.array([x, y, x + width, y + height]) * scale).tolist())))
+        objects.append((k, (x, y, x + width, y + height)))
     if not objects:
         yield Rejection(**names, what="picture", reason="none of its annotations gave a mask")
         return
-    resized_image = pixels.resize((side, side), Image.Resampling.BILINEAR)  # Pillow's bilinear is antialiased
-    yield Sample(**names, image_HWC=np.asarray(resized_image), planes_KHW=planes_KHW,
-                 original_size=(pixels.height, pixels.width), objects=objects, licence=licence)
+    yield Sample(**names, image_HWC=np.asarray(pixels), planes_KHW=planes_KHW, objects=objects, licence=licence)

@@ -20,6 +20,29 @@ def read_rgb(source: Path | BinaryIO, *, upright: bool) -> Image.Image:
     upright: turn as its EXIF orientation says, as viewers do; False where annotations refer to the stored pixels.
     Raises ImageError for anything Pillow cannot decode whole, and for pictures beyond its size limit.
     """
+    image = _decode(source, upright)
+    if image.mode in SIXTEEN_BIT_MODES:
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def read_ids(source: Path | BinaryIO) -> np.ndarray:
+    """The numbers that a picture's pixels hold, as label maps are stored: (H, W), uint8 or a wider integer.
+
+    They are the values of a grey picture, the indices of one with a palette. Raises ImageError as `read_rgb` does, and
+    for a picture in colour.
+    """
+    image = _decode(source, upright=False)
+    if image.mode not in ("1", "L", "P", *SIXTEEN_BIT_MODES):
+        raise ImageError(f"its pixels are in mode {image.mode}, expected one number each (a grey or palette picture)")
+    values_HW = np.asarray(image)
+    return values_HW.astype(np.uint8) if values_HW.dtype == bool else values_HW
+
+
+def _decode(source: Path | BinaryIO, upright: bool) -> Image.Image:
     name = getattr(source, "name", "picture")
     try:
         with warnings.catch_warnings():
@@ -33,9 +56,4 @@ def read_rgb(source: Path | BinaryIO, *, upright: bool) -> Image.Image:
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError,
             Image.DecompressionBombWarning) as error:
         raise ImageError(f"{name} cannot be read as a picture: {error}") from None
-    if image.mode in SIXTEEN_BIT_MODES:
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    return image

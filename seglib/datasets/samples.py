@@ -1,4 +1,4 @@
-"""What a dataset's reader gives, picture by picture, before it is packed. Shapes: K classes, H, W."""
+"""What a dataset's reader gives, picture by picture, before it is resized and packed. Shapes: K classes, H, W."""
 
 import dataclasses
 
@@ -9,32 +9,56 @@ Box = tuple[float, float, float, float]  # min_x, min_y, max_x, max_y in pixels,
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a dataset's configuration says it will hold."""
+    """What a dataset's configuration says it will hold. A reader without a val split has it carved from train."""
 
-    task: str
+    task: str  # "multilabel" | "multiclass", see store
     classes: list[str]
     label_values: list[float]
-    image_size: tuple[int, int]  # (H, W), pixels
+    image_size: tuple[int, int]  # (H, W), pixels: what every picture is brought to
+    splits: tuple[str, ...] = ("train", "test")  # or ("train", "val", "test"), where the dataset has a val of its own
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A usable picture at its prepared size. `objects` are (class index, box), boxes in the prepared picture."""
+    """A usable picture at its own size, and all that is known of it there."""
 
     id: str
     source: str
     image_HWC: np.ndarray  # uint8
     planes_KHW: np.ndarray  # bool
-    original_size: tuple[int, int]  # (H, W)
-    objects: list[tuple[int, Box]]
+    ignore_HW: np.ndarray | None = None  # bool: pixels that nobody labelled
+    objects: list[tuple[int, Box]]  # (class index, box)
     licence: str
+
+    def __post_init__(self) -> None:
+        assert self.image_HWC.dtype == np.uint8 and self.image_HWC.shape[2:] == (3,), self.image_HWC.shape
+        assert self.planes_KHW.dtype == bool and self.planes_KHW.shape[1:] == self.own_size, self.planes_KHW.shape
+        assert self.ignore_HW is None or self.ignore_HW.shape == self.own_size, self.ignore_HW.shape
+
+    @property
+    def own_size(self) -> tuple[int, int]:
+        return self.image_HWC.shape[:2]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rejection:
-    """Something left out: a picture, or one annotation of a picture that stays. `reason` is for people."""
+    """Something left out: a picture, one annotation of a picture that stays, or a file that is neither.
+
+    `reason` is for people; they are counted by it, so one reason has one wording.
+    """
 
     id: str
     source: str
-    what: str  # "picture" or "annotation"
+    what: str  # "picture" | "annotation" | "file"
     reason: str
+
+
+def spaced_labels(classes: int) -> list[float]:
+    """Label values spaced evenly up to 250, the one the course's Shapes end at."""
+    return [250.0 * (k + 1) / classes for k in range(classes)]
+
+
+def box_around(plane_HW: np.ndarray) -> Box:
+    """The smallest box that holds every True pixel, of which there is at least one."""
+    rows, columns = plane_HW.any(1).nonzero()[0], plane_HW.any(0).nonzero()[0]
+    return float(columns[0]), float(rows[0]), float(columns[-1]) + 1, float(rows[-1]) + 1

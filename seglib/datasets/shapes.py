@@ -5,16 +5,14 @@ boxes]: three flat lists of 4096 values 0..255, label-valued planes (5, 64, 64),
 """
 
 import gzip
-import shutil
 import tarfile
-import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from seglib.datasets import shapes_generator
+from seglib.datasets import archives, shapes_generator
 from seglib.datasets.download import Downloader
 from seglib.datasets.samples import Description, Rejection, Sample
 from seglib.datasets.shapes_generator import LABELS, SIDE
@@ -44,7 +42,7 @@ def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
         return {}
     if source == "purdue":
         # Its host publishes no checksum; the tarball's own gzip CRC and the reader below are what checks it.
-        path = Downloader(**config["fetch"]).fetch(TARBALL, check=_is_tarball)
+        path = Downloader(**config["fetch"]).fetch(TARBALL, check=archives.file_names)
     else:
         path = repository_root() / source
     for split in SPLITS:
@@ -59,15 +57,6 @@ def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
     return {}
 
 
-def _is_tarball(path: Path) -> None:
-    """Read through the whole archive: a truncated one fails at its end."""
-    try:
-        with tarfile.open(path) as archive:
-            archive.getmembers()
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"what came is not a whole tar archive: {error}") from None
-
-
 def _take(folder: Path, name: str, out: Path) -> None:
     if not (folder / name).is_file():
         there = sorted(path.name for path in folder.glob("PurdueShapes5MultiObject-*.gz"))
@@ -77,16 +66,14 @@ def _take(folder: Path, name: str, out: Path) -> None:
 
 
 def _extract(tarball: Path, name: str, out: Path) -> None:
-    """One member of the tarball by its base name: its content is copied out, its path is not used."""
-    _is_tarball(tarball)
-    with tarfile.open(tarball) as archive:
-        members = {Path(member.name).name: member for member in archive if member.isfile()}
-        if name not in members:
-            there = sorted(member for member in members if member.startswith("PurdueShapes5MultiObject-"))
-            raise ValueError(f"{tarball.name} has no {name}; there: {', '.join(there) or 'none'} "
-                             "(set train_images and test_images to the numbers in the names)")
-        with archive.extractfile(members[name]) as content, (out / name).open("wb") as file:
-            shutil.copyfileobj(content, file)
+    """One member of the tarball by its base name."""
+    members = {PurePosixPath(member).name: member for member in archives.file_names(tarball)}
+    if name not in members:
+        there = sorted(member for member in members if member.startswith("PurdueShapes5MultiObject-"))
+        raise ValueError(f"{tarball.name} has no {name}; there: {', '.join(there) or 'none'} "
+                         "(set train_images and test_images to the numbers in the names)")
+    for _, content in archives.read_files(tarball, [members[name]]):
+        (out / name).write_bytes(content)
 
 
 def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rejection]:
@@ -122,4 +109,4 @@ def _sample(identifier: str, source: str, entry: list) -> Sample:
     objects = [(index_of[key], (float(x0), float(y0), float(x1) + 1, float(y1) + 1))
                for key, found in boxes.items() for x0, y0, x1, y1 in found]
     return Sample(id=identifier, source=source, image_HWC=np.stack(channels, -1), planes_KHW=planes_KHW > 0,
-                  original_size=(SIDE, SIDE), objects=objects, licence="")
+                  objects=objects, licence="")

@@ -2,65 +2,99 @@
 
     dataset.json             what the dataset is: task, classes, sizes, counts, hashes
     <split>/images.npy       uint8 (N, H, W, 3)
-    <split>/masks.npy        (N, H, W); multilabel: bit k says class k is there, the highest bit says ignore
+    <split>/masks.npy        (N, H, W), see below
     <split>/index.parquet    a row an image: where it came from and what it holds
+    <split>/own.parquet      val and test, where pictures have sizes of their own: the masks at those sizes
     rejected.csv             what was left out, and why
+
+The task says what a mask's pixel holds. "multilabel", where classes may overlap: bit k says class k is there, the
+highest bit says ignore. "multiclass", where they exclude each other: uint8, the class's number, 255 to ignore.
 
 Shapes: N images, B batch, K classes, H, W.
 """
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow
+from pyarrow import parquet
 
 from seglib.files import file_sha256, read_json, write_json
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SPLITS = ("train", "val", "test")
-MAX_CLASSES = 31
+MAX_CLASSES = {"multilabel": 31, "multiclass": 127}  # so that a mask read as signed is negative where it is ignored
+IGNORE = 255  # of a multiclass mask
+OWN_MASKS = "own.parquet"
 
 
-def mask_dtype(classes: int) -> np.dtype:
-    """The smallest unsigned type with a bit a class and one more, the highest, for "ignore"."""
-    for dtype in (np.uint8, np.uint16, np.uint32):
-        if classes < np.iinfo(dtype).bits:
-            return np.dtype(dtype)
-    raise ValueError(f"{classes} classes do not fit a mask; at most {MAX_CLASSES} do")
+def mask_dtype(classes: int, task: str) -> np.dtype:
+    """The type of a mask's pixels. Multilabel: the smallest unsigned one with a bit a class and one for "ignore".
+
+    Raises ValueError for more than `MAX_CLASSES`.
+    """
+    if classes > MAX_CLASSES[task]:
+        raise ValueError(f"{classes} classes do not fit a {task} mask; at most {MAX_CLASSES[task]} do")
+    if task == "multiclass":
+        return np.dtype(np.uint8)
+    return next(np.dtype(dtype) for dtype in (np.uint8, np.uint16, np.uint32) if classes < np.iinfo(dtype).bits)
 
 
-def ignore_bit(dtype: np.dtype) -> int:
-    return np.iinfo(dtype).bits - 1
+def pack(planes_KHW: np.ndarray, ignore_HW: np.ndarray | None = None, *, task: str) -> np.ndarray:
+    """Boolean planes to a mask: (K, H, W) to (H, W) of `mask_dtype(K, task)`.
 
-
-def pack(planes_KHW: np.ndarray, ignore_HW: np.ndarray | None = None) -> np.ndarray:
-    """Boolean planes to bits: (K, H, W) to (H, W) of `mask_dtype(K)`."""
-    dtype = mask_dtype(len(planes_KHW))
+    A pixel of a multiclass picture that no plane holds is ignored, as where `ignore_HW` is True; in several planes, it
+    has the last of them.
+    """
+    dtype = mask_dtype(len(planes_KHW), task)
+    if task == "multiclass":
+        mask_HW = np.full(planes_KHW.shape[1:], IGNORE, dtype)
+        for k, plane_HW in enumerate(planes_KHW):
+            mask_HW[plane_HW] = k
+        if ignore_HW is not None:
+            mask_HW[ignore_HW] = IGNORE
+        return mask_HW
     mask_HW = np.zeros(planes_KHW.shape[1:], dtype)
     for k, plane_HW in enumerate(planes_KHW):
         mask_HW |= plane_HW.astype(dtype) << dtype.type(k)
     if ignore_HW is not None:
-        mask_HW |= ignore_HW.astype(dtype) << dtype.type(ignore_bit(dtype))
+        mask_HW |= ignore_HW.astype(dtype) << dtype.type(_ignore_bit(dtype))
     return mask_HW
 
 
-def unpack(masks: np.ndarray, classes: int) -> np.ndarray:
-    """Bits to boolean planes: (..., H, W) to (..., K, H, W); the ignore bit is not among them."""
-    bits = np.arange(classes, dtype=masks.dtype).reshape(-1, 1, 1)
-    return ((masks[..., None, :, :] >> bits) & 1).astype(bool)
+def unpack(masks: np.ndarray, classes: int, *, task: str) -> np.ndarray:
+    """A mask's boolean planes: (..., H, W) to (..., K, H, W); what is ignored is said by `ignored`."""
+    values = np.arange(classes, dtype=masks.dtype).reshape(-1, 1, 1)
+    if task == "multiclass":
+        return masks[..., None, :, :] == values
+    return ((masks[..., None, :, :] >> values) & 1).astype(bool)
+
+
+def ignored(masks: np.ndarray, *, task: str) -> np.ndarray:
+    """Which pixels count nowhere: bool, the masks' shape."""
+    return masks == IGNORE if task == "multiclass" else masks >> _ignore_bit(masks.dtype) == 1
+
+
+def _ignore_bit(dtype: np.dtype) -> int:
+    return np.iinfo(dtype).bits - 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
     """dataset.json. `label_values`: what each class's pixels are worth under `targets: label`."""
 
-    task: str
+    task: str  # "multilabel" | "multiclass"
     classes: list[str]
     label_values: list[float]
     image_size: list[int]  # [H, W], pixels
+    resize: str  # how pictures came to that size: "stretch" | "pad" | "crop" (see geometry)
     counts: dict[str, int]  # images a split
+    class_pixels: list[int]  # of the train split, by class
+    valid_pixels: int  # of the train split, those that are not ignored
     selection: dict[str, Any]  # how many raw pictures were considered and why others were passed over
     files: dict[str, str]  # sha256 by path
     format_version: int = FORMAT_VERSION
@@ -101,6 +135,17 @@ class Split:
     def index(self) -> pd.DataFrame:
         return pd.read_parquet(self.folder / "index.parquet")
 
+    def has_own_masks(self) -> bool:
+        """Whether some picture's own size is not the network's."""
+        return (self.folder / OWN_MASKS).exists()
+
+    def own_masks(self) -> Iterator[np.ndarray]:
+        """Each picture's mask at its own size, (H, W) of the type of `masks`, in their order, where `has_own_masks`."""
+        with parquet.ParquetFile(self.folder / OWN_MASKS) as file:
+            for group in range(file.num_row_groups):
+                for row in file.read_row_group(group, columns=["height", "width", "mask"]).to_pylist():
+                    yield np.frombuffer(row["mask"], self.masks.dtype).reshape(row["height"], row["width"])
+
 
 class ArrayWriter:
     """Writes an .npy whose length is not known before its last item; memory holds one item at a time."""
@@ -130,6 +175,39 @@ class ArrayWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class OwnMaskWriter:
+    """Writes own.parquet, a row a picture: id, height, width and its packed mask's bytes in C order.
+
+    Memory holds one row group: 64 masks, or fewer where they are large.
+    """
+
+    ROWS, BYTES = 64, 64 << 20  # that a row group has at most, its last mask's bytes not counted
+    SCHEMA = pyarrow.schema([("id", pyarrow.string()), ("height", pyarrow.int32()), ("width", pyarrow.int32()),
+                             ("mask", pyarrow.binary())])
+
+    def __init__(self, path: Path):
+        self._file = parquet.ParquetWriter(path, self.SCHEMA, compression="zstd", use_dictionary=False)
+        self._rows: list[dict[str, Any]] = []
+
+    def append(self, identifier: str, mask_HW: np.ndarray) -> None:
+        height, width = mask_HW.shape
+        self._rows.append({"id": identifier, "height": height, "width": width, "mask": mask_HW.tobytes()})
+        if len(self._rows) == self.ROWS or sum(len(row["mask"]) for row in self._rows) >= self.BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._file.write_table(pyarrow.Table.from_pylist(self._rows, self.SCHEMA))
+        self._rows = []
+
+    def __enter__(self) -> "OwnMaskWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._rows:
+            self._flush()
+        self._file.close()
 
 
 def write_index(path: Path, rows: list[dict[str, Any]]) -> None:

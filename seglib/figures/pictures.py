@@ -1,5 +1,7 @@
-"""Pictures with masks: overlays, contact sheets, grids. Colours are the Okabe-Ito set, safe for colour-blind readers.
+"""Pictures with masks: overlays, contact sheets, grids.
 
+Colours are the Okabe-Ito set, safe for colour-blind readers. From the eighth class on they are those farthest from all
+before them, and from white, black and grey, as sharp and as red- and green-blind eyes see them (distances in OKLab).
 Shapes: K classes, H, W; pictures are uint8 (H, W, 3), masks boolean planes (K, H, W).
 """
 
@@ -9,28 +11,56 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from seglib.datasets.store import DatasetInfo, Split, unpack
+from seglib.datasets.store import DatasetInfo, Split, ignored, unpack
 from seglib.files import atomic_file
 
-PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178))
+PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178),
+           (85, 17, 34), (0, 0, 153), (102, 0, 255), (68, 85, 17), (0, 238, 187), (136, 119, 255), (153, 51, 102),
+           (17, 51, 85), (204, 204, 255), (153, 187, 153), (85, 68, 153), (221, 17, 204))
 INK, PAPER = (40, 40, 40), (255, 255, 255)
-FONT_SIZE, GAP, LINE = 13, 10, 22  # points; pixels between tiles; pixels a line of text takes
+HATCH = ((105, 105, 105), (175, 175, 175))  # of what is ignored: stripes of two greys, which no class has
+IGNORED = "ignored"  # in legends
+FONT_SIZE, GAP, LINE, TIGHT = 13, 10, 22, 16  # points; pixels between tiles, and that a line of text takes
 
 
 def class_color(k: int) -> tuple[int, int, int]:
-    """The colour of class k; beyond seven classes the set repeats, darker."""
+    """The colour of class k; beyond 19 classes the set repeats, darker."""
     shade = 0.6 ** (k // len(PALETTE))
     return tuple(int(channel * shade) for channel in PALETTE[k % len(PALETTE)])
 
 
-def overlay(image_HWC: np.ndarray, planes_KHW: np.ndarray, *, opacity: float = 0.45) -> np.ndarray:
-    """The picture with each class tinted and outlined in its colour."""
+def overlay(image_HWC: np.ndarray, planes_KHW: np.ndarray, ignored_HW: np.ndarray | None = None, *,
+            opacity: float = 0.45) -> np.ndarray:
+    """The picture with each class tinted and outlined in its colour, and what is ignored hatched in grey."""
     drawn = image_HWC.astype(np.float32)
     for k, plane in enumerate(planes_KHW):
         drawn[plane] = (1 - opacity) * drawn[plane] + opacity * np.array(class_color(k), np.float32)
     for k, plane in enumerate(planes_KHW):
         drawn[_outline(plane)] = class_color(k)
+    if ignored_HW is not None:
+        stripes_HW = _stripes(ignored_HW.shape)
+        for color, where_HW in zip(HATCH, (ignored_HW & ~stripes_HW, ignored_HW & stripes_HW), strict=True):
+            drawn[where_HW] = color
     return drawn.round().astype(np.uint8)
+
+
+def mask_overlay(image_HWC: np.ndarray, mask_HW: np.ndarray, info: DatasetInfo,
+                 truth_HW: np.ndarray | None = None) -> np.ndarray:
+    """`overlay` of a packed mask; what is ignored is said by the truth, where the mask is a prediction."""
+    out_HW = ignored(mask_HW if truth_HW is None else truth_HW, task=info.task)
+    return overlay(image_HWC, unpack(mask_HW, len(info.classes), task=info.task), out_HW)
+
+
+def any_ignored(split: Split, chosen: Sequence[int], info: DatasetInfo) -> bool:
+    """Whether any of these pictures has pixels to ignore, so that a legend must say what the hatch is."""
+    return any(ignored(split.masks[i], task=info.task).any() for i in chosen)
+
+
+def _stripes(shape: tuple[int, int]) -> np.ndarray:
+    """Diagonal stripes, bool (H, W); wide enough to be seen where the picture is drawn small."""
+    period = max(6, max(shape) // 24)
+    y_H1, x_W = np.arange(shape[0])[:, None], np.arange(shape[1])
+    return (x_W + y_H1) % period < period // 2
 
 
 def _outline(plane_HW: np.ndarray) -> np.ndarray:
@@ -51,26 +81,31 @@ def contact_sheet(split: Split, info: DatasetInfo, path: Path, *, chosen: Sequen
     """Pictures of a split beside their overlays, titled by id and classes; 20 evenly spaced ones unless `chosen`."""
     if chosen is None:
         chosen = np.linspace(0, len(split) - 1, min(len(split), 20)).round().astype(int).tolist()
-    index = split.index()
-    pairs = [(split.images[i], overlay(split.images[i], unpack(split.masks[i], len(info.classes)))) for i in chosen]
+    ids = split.index()["id"]
+    pairs = [(split.images[i], mask_overlay(split.images[i], split.masks[i], info)) for i in chosen]
     tiles = [np.concatenate([np.asarray(_enlarge(picture, side)) for picture in pair], axis=1) for pair in pairs]
-    captions = [f"{index['id'].iat[i]}: {', '.join(dict.fromkeys(index['objects'].iat[i]))}" for i in chosen]
+    held = [unpack(split.masks[i], len(info.classes), task=info.task).any((1, 2)) for i in chosen]
+    captions = [f"{ids.iat[i]}: {', '.join(np.array(info.classes, object)[there])}"
+                for i, there in zip(chosen, held, strict=True)]
     columns = min(columns, len(tiles))
-    save_png(_with_legend(_tiled(tiles, captions, columns), info.classes), path)
+    sheet = _with_legend(_tiled(tiles, captions, columns), info.classes, hatched=any_ignored(split, chosen, info))
+    save_png(sheet, path)
 
 
 def comparison_grid(rows: Sequence[Sequence[np.ndarray]], *, titles: Sequence[str], captions: Sequence[Sequence[str]],
-                    legend: Sequence[str], path: Path, side: int = 150) -> None:
-    """Rows of pictures under column titles, each over its caption, class colours below."""
+                    legend: Sequence[str], path: Path, hatched: bool = False, side: int = 150) -> None:
+    """Rows of pictures under column titles, each over its caption, class colours below; `hatched`: and the hatch's."""
     tiles = [np.asarray(_enlarge(picture, side)) for row in rows for picture in row]
-    body = _tiled(tiles, [text for row in captions for text in row], len(titles))
-    canvas = Image.new("RGB", (body.width, body.height + LINE), PAPER)
-    canvas.paste(body, (0, LINE))
+    body, width = _tiled(tiles, [text for row in captions for text in row], len(titles)), tiles[0].shape[1]
+    wrapped = [_lines(title, width) for title in titles]
+    top = LINE + (max(map(len, wrapped)) - 1) * TIGHT
+    canvas = Image.new("RGB", (body.width, body.height + top), PAPER)
+    canvas.paste(body, (0, top))
     draw = ImageDraw.Draw(canvas)
-    for column, title in enumerate(titles):
-        x = GAP + column * (tiles[0].shape[1] + GAP)
-        draw.text((x, LINE), title, INK, _fitting(title, tiles[0].shape[1]), anchor="ls")
-    save_png(_with_legend(canvas, legend), path)
+    for column, lines in enumerate(wrapped):
+        for up, line in enumerate(reversed(lines)):
+            draw.text((GAP + column * (width + GAP), top - up * TIGHT), *_fitting(line, width), anchor="ls")
+    save_png(_with_legend(canvas, legend, hatched=hatched), path)
 
 
 def _enlarge(image_HWC: np.ndarray, side: int) -> Image.Image:
@@ -85,10 +120,26 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
 
 
-def _fitting(text: str, width: int) -> ImageFont.FreeTypeFont:
-    """The largest font, of the usual size or less, in which `text` is at most `width` pixels wide."""
-    sizes = range(FONT_SIZE, 7, -1)
-    return next((font for size in sizes if (font := _font(size)).getlength(text) <= width), _font(7))
+def _fitting(text: str, width: int) -> tuple[str, tuple[int, int, int], ImageFont.FreeTypeFont]:
+    """What to draw so that it is at most `width` pixels wide: text, ink, font. A long text is smaller, then shorter."""
+    for size in range(FONT_SIZE, 8, -1):
+        if (font := _font(size)).getlength(text) <= width:
+            return text, INK, font
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…", INK, font
+
+
+def _lines(text: str, width: int) -> list[str]:
+    """A title in as many lines of whole words as it needs at the usual size."""
+    font, lines = _font(FONT_SIZE), [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def _tiled(tiles: Sequence[np.ndarray], captions: Sequence[str], columns: int) -> Image.Image:
@@ -101,13 +152,17 @@ def _tiled(tiles: Sequence[np.ndarray], captions: Sequence[str], columns: int) -
         x = GAP + position % columns * (width + GAP)
         y = GAP + position // columns * (height + LINE + GAP)
         canvas.paste(Image.fromarray(tile), (x, y))
-        draw.text((x, y + height + 4), caption, INK, _fitting(caption, width))
+        draw.text((x, y + height + 4), *_fitting(caption, width))
     return canvas
 
 
-def _with_legend(picture: Image.Image, names: Sequence[str]) -> Image.Image:
+def _with_legend(picture: Image.Image, names: Sequence[str], *, hatched: bool) -> Image.Image:
     """The picture with a line (or more) of colour swatches and class names below it."""
     font, swatch = _font(FONT_SIZE), 14
+    fills = [np.full((swatch, swatch, 3), class_color(k), np.uint8) for k in range(len(names))]
+    if hatched:
+        names = [*names, IGNORED]
+        fills.append(np.array(HATCH, np.uint8)[_stripes((swatch, swatch)).astype(int)])
     places, x, line = [], GAP, 0
     for name in names:
         needed = swatch + 6 + round(font.getlength(name)) + 18
@@ -118,8 +173,9 @@ def _with_legend(picture: Image.Image, names: Sequence[str]) -> Image.Image:
     canvas = Image.new("RGB", (picture.width, picture.height + (line + 1) * LINE + 4), PAPER)
     canvas.paste(picture)
     draw = ImageDraw.Draw(canvas)
-    for k, (name, (x, line)) in enumerate(zip(names, places, strict=True)):
+    for name, fill, (x, line) in zip(names, fills, places, strict=True):
         middle = picture.height + line * LINE + LINE // 2
-        draw.rectangle((x, middle - 7, x + swatch - 1, middle + 6), fill=class_color(k), outline=INK)
+        canvas.paste(Image.fromarray(fill), (x, middle - 7))
+        draw.rectangle((x, middle - 7, x + swatch - 1, middle + 6), outline=INK)
         draw.text((x + swatch + 6, middle), name, INK, font, anchor="lm")
     return canvas

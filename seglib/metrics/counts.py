@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 COUNTS = ("tp", "fp", "fn", "tn")
+OWN = tuple(f"own_{name}" for name in COUNTS)  # the same at the picture's own size
 
 
 def count_BK4(predicted_BKHW: Tensor, truth_BKHW: Tensor, valid_B1HW: Tensor | None = None) -> Tensor:
@@ -24,11 +25,13 @@ def count_BK4(predicted_BKHW: Tensor, truth_BKHW: Tensor, valid_B1HW: Tensor | N
 
 
 def pooled_scores(counts_K4: np.ndarray) -> dict[str, float]:
-    """IoU and Dice of summed counts, the plain mean over the classes that the truth holds; NaN when it holds none.
+    """IoU, Dice and pixel accuracy of summed counts, the plain mean over the classes that the truth holds.
 
-    TP / (TP + FP + FN) and 2 TP / (2 TP + FP + FN): the `iou_dataset` and `dice_dataset` of `scores`, for the loop.
+    TP / (TP + FP + FN), 2 TP / (2 TP + FP + FN) and (TP + TN) / all: the `iou_dataset`, `dice_dataset` and
+    `pixel_accuracy_dataset` of `scores`, for the loop. NaN where the truth holds no class.
     """
-    tp, fp, fn, _ = counts_K4[counts_K4[:, 0] + counts_K4[:, 2] > 0].T
+    tp, fp, fn, tn = counts_K4[counts_K4[:, 0] + counts_K4[:, 2] > 0].T
     if not tp.size:
-        return {"iou": float("nan"), "dice": float("nan")}
-    return {"iou": float((tp / (tp + fp + fn)).mean()), "dice": float((2 * tp / (2 * tp + fp + fn)).mean())}
+        return dict.fromkeys(("iou", "dice", "pixel_accuracy"), float("nan"))
+    return {"iou": float((tp / (tp + fp + fn)).mean()), "dice": float((2 * tp / (2 * tp + fp + fn)).mean()),
+            "pixel_accuracy": float(((tp + tn) / (tp + fp + fn + tn)).mean())}

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from seglib.metrics.boundary import BOUNDARY
-from seglib.metrics.counts import COUNTS
+from seglib.metrics.counts import COUNTS, OWN
 from seglib.metrics.objects import SEEN, SHAPE
 
 Cases = Mapping[str, np.ndarray]
-COLUMNS = (*COUNTS, *BOUNDARY, *SHAPE, "displayed")
+COLUMNS = (*COUNTS, *BOUNDARY, *SHAPE, "displayed", *OWN)
 SIZES = ("small", "medium", "large")  # thirds of the test objects, by their pixels
 CROWDS = ("1", "2", "3", "4", "5 or more")  # objects in a picture
 OVERLAPS = ("free", "covered")  # covered: shares pixels with an object of another class
@@ -39,19 +39,24 @@ class Score:
     denominator: Callable[[Cases], np.ndarray]
     unit: str = ""
     group: tuple[str, str] | None = None  # (size | objects | overlap, which): the score of these objects alone
+    size: str = ""  # "own_" for a score of the pictures at their own size
+
+    def present(self, cases: Cases) -> np.ndarray:
+        """Which classes the truth of any picture holds at that size, bool (K,)."""
+        return present(cases, self.size)
 
     def of(self, cases: Cases) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Numerator and denominator (N, K), and which classes are scored, bool (K,)."""
         numerator, denominator = self.numerator(cases), self.denominator(cases)
-        return numerator, denominator, present(cases) & (denominator.sum(0) > 0)
+        return numerator, denominator, self.present(cases) & (denominator.sum(0) > 0)
 
 
-def present(cases: Cases) -> np.ndarray:
-    """Which classes the truth of any picture holds, bool (K,).
+def present(cases: Cases, size: str = "") -> np.ndarray:
+    """Which classes the truth of any picture holds, bool (K,); `size` "own_": at the pictures' own size.
 
     False alarms on any other cannot be told from a class that was never asked for: it has no score.
     """
-    return (cases["tp"] + cases["fn"]).sum(0) > 0
+    return (cases[f"{size}tp"] + cases[f"{size}fn"]).sum(0) > 0
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -59,19 +64,19 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
 
 
-def _counted(weights: Mapping[str, float]) -> Callable[[Cases], np.ndarray]:
-    return lambda cases: sum(weight * cases[name] for name, weight in weights.items())
+def _counted(weights: Mapping[str, float], size: str = "") -> Callable[[Cases], np.ndarray]:
+    return lambda cases: sum(weight * cases[size + name] for name, weight in weights.items())
 
 
 def _both_ways(name: str, title: str, formula: str, numerator: Mapping[str, float],
-               denominator: Mapping[str, float]) -> list[Score]:
+               denominator: Mapping[str, float], size: str = "") -> list[Score]:
     """A share of counts, pooled over pictures (`_dataset`) and as the mean of each picture's (`_image_mean`)."""
-    above, below = _counted(numerator), _counted(denominator)
+    above, below = _counted(numerator, size), _counted(denominator, size)
 
     def whole(cases: Cases) -> np.ndarray:
         """A class that is there but has nothing to divide by (precision, never predicted) scores 0, not nothing."""
         counts = below(cases)
-        never = (counts.sum(0) == 0) & present(cases)
+        never = (counts.sum(0) == 0) & present(cases, size)
         return np.where(never, 1.0, counts)
 
     def of_picture(cases: Cases) -> np.ndarray:
@@ -79,12 +84,17 @@ def _both_ways(name: str, title: str, formula: str, numerator: Mapping[str, floa
 
     def has_score(cases: Cases) -> np.ndarray:
         scored = (below(cases) > 0).astype(np.float64)
-        return np.where((scored.sum(0) == 0) & present(cases), 1.0, scored)
+        return np.where((scored.sum(0) == 0) & present(cases, size), 1.0, scored)
 
-    return [Score(name=f"{name}_dataset", title=f"{title}, all pixels", formula=formula, better="higher",
+    return [Score(name=f"{name}_dataset", title=f"{title}, all pixels", formula=formula, better="higher", size=size,
                   numerator=above, denominator=whole),
-            Score(name=f"{name}_image_mean", title=f"{title}, image mean", formula=formula, better="higher",
+            Score(name=f"{name}_image_mean", title=f"{title}, image mean", formula=formula, better="higher", size=size,
                   numerator=lambda cases: np.nan_to_num(of_picture(cases)), denominator=has_score)]
+
+
+def _of_all_classes(column: str) -> Callable[[Cases], np.ndarray]:
+    """A column summed over the classes, the same for each of them: (N, K)."""
+    return lambda cases: np.broadcast_to(cases[column].sum(1, keepdims=True), cases[column].shape)
 
 
 def _objects(name: str, title: str, formula: str, column: str, *, better: str, group: tuple[str, str] | None = None
@@ -103,14 +113,24 @@ def _named(kind: str, which: str) -> str:
 GROUPS = [("size", which) for which in SIZES] + [("objects", which) for which in CROWDS] + [
     ("overlap", which) for which in OVERLAPS]
 
+IOU = ("TP / (TP + FP + FN)", {"tp": 1}, {"tp": 1, "fp": 1, "fn": 1})
+DICE = ("2 TP / (2 TP + FP + FN)", {"tp": 2}, {"tp": 2, "fp": 1, "fn": 1})
+
 SCORES: tuple[Score, ...] = (
-    *_both_ways("iou", "IoU", "TP / (TP + FP + FN)", {"tp": 1}, {"tp": 1, "fp": 1, "fn": 1}),
-    *_both_ways("dice", "Dice", "2 TP / (2 TP + FP + FN)", {"tp": 2}, {"tp": 2, "fp": 1, "fn": 1}),
+    *_both_ways("iou", "IoU", *IOU),
+    *_both_ways("dice", "Dice", *DICE),
+    *_both_ways("iou_own", "IoU at own size", *IOU, size="own_"),
+    *_both_ways("dice_own", "Dice at own size", *DICE, size="own_"),
     *_both_ways("precision", "precision", "TP / (TP + FP)", {"tp": 1}, {"tp": 1, "fp": 1}),
     *_both_ways("recall", "recall", "TP / (TP + FN)", {"tp": 1}, {"tp": 1, "fn": 1}),
     *_both_ways("specificity", "specificity", "TN / (TN + FP)", {"tn": 1}, {"tn": 1, "fp": 1}),
     *_both_ways("pixel_accuracy", "pixel accuracy", "(TP + TN) / (TP + FP + FN + TN)", {"tp": 1, "tn": 1},
                 {"tp": 1, "fp": 1, "fn": 1, "tn": 1}),
+    Score(name="overall_accuracy", title="overall accuracy", better="higher",
+          formula="TP of all classes / (TP + FN) of all classes: where classes exclude each other, the share of pixels "
+                  "that are given their class",
+          numerator=_of_all_classes("tp"),
+          denominator=lambda cases: _of_all_classes("tp")(cases) + _of_all_classes("fn")(cases)),
     *_both_ways("boundary_iou", "boundary IoU", "IoU of the two masks' boundary regions (Cheng et al. 2021)",
                 {"boundary_tp": 1}, {"boundary_tp": 1, "boundary_fp": 1, "boundary_fn": 1}),
     *_both_ways("nsd", "surface distance, normalised", "the share of both surfaces that lies within the tolerance of "

@@ -121,6 +121,7 @@ class MUnet(nn.Module):
     """
 
     divisor = 8
+    encoder = None
 
     def __init__(self, *, classes: int, depth: int, width: int, upsampling: str, skip_connections: bool = True,
                  aspp_rates: Sequence[int] | None = None):

@@ -5,16 +5,25 @@ from torch.nn import functional
 
 
 class Padded(nn.Module):
-    """Wraps a network whose input sides must be multiples of its `divisor`, and which names its `output_layer`."""
+    """Wraps a network whose input sides must be multiples of its `divisor`; passes on what the network names."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
 
     @property
-    def output_layer(self) -> nn.Module:
-        """The layer that writes the logits: where the losses' gradients are compared."""
+    def divisor(self) -> int:
+        return self.network.divisor
+
+    @property
+    def output_layer(self) -> nn.Module | None:
+        """The layer whose weight writes the logits: where the losses' gradients are compared. None: there is none."""
         return self.network.output_layer
+
+    @property
+    def encoder(self) -> nn.Module | None:
+        """The part that came pretrained, or could have: what a training may freeze. None: there is none."""
+        return self.network.encoder
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Pictures of any size to logits of the same height and width.
@@ -22,7 +31,7 @@ class Padded(nn.Module):
         Edges are repeated rather than filled with black, which a network could take for an object's border.
         """
         height, width = x_BCHW.shape[-2:]
-        down, right = -height % self.network.divisor, -width % self.network.divisor
+        down, right = -height % self.divisor, -width % self.divisor
         if down or right:
             x_BCHW = functional.pad(x_BCHW, (0, right, 0, down), mode="replicate")
         return self.network(x_BCHW)[..., :height, :width]

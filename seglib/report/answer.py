@@ -77,6 +77,8 @@ def to_settle(pair: dict[str, Any], comparison: Comparison) -> str:
 
 
 def _seeds(comparison: Comparison) -> list[Markup]:
+    if not comparison.summary["seeds"]:
+        return [say("Nothing here was trained, so there are no seeds to vary.")]
     n = int(comparison.scores["seeds"].max())
     if n == 1:
         return [say("One seed was trained: seeds were not varied, so another could change this order.")]

@@ -1,9 +1,11 @@
 """The page and all beside it, from `comparisons/`, by jinja2; every text that comes from data is escaped."""
 
+import dataclasses
 import itertools
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
-from seglib.report import falling_loss, prose, tables, views, words
+from seglib.report import falling_loss, prose, seen, tables, views, words
 from seglib.report.answer import answer
 from seglib.report.scripts import dataset_script
 from seglib.report.tables import Comparison
@@ -24,19 +26,58 @@ SCRIPTS = ("page.js", "gallery.js", "masks.js")
 VERDICTS = ("supported", "contradicted", "undecided", "not run")  # as claims are listed
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+    """One section's comparison, and where its files lie from the page: paths with "/" between their parts."""
+
+    name: str
+    comparison: Comparison
+    figures: str
+    gallery: str
+    script: str  # to be written
+
+
 def build(datasets: list[str], comparisons: Path, out: Path) -> dict[str, Any]:
     """Write the page, its scripts and its pictures into `out`; gives the headline scores, for metrics.json.
 
     The headline is, for each dataset and variant, the mean over seeds of test IoU and Dice, and IoU's interval.
     """
-    read = [tables.read(comparisons / dataset) for dataset in datasets]
-    sections = [_section(comparison, out, f"d{n}") for n, comparison in enumerate(read, 1)]
+    for dataset, kind in itertools.product(datasets, ("figures", "gallery")):
+        shutil.copytree(comparisons / dataset / kind, out / kind / dataset, ignore=shutil.ignore_patterns("*.json"))
+    sources = [Source(name=dataset, comparison=tables.read(comparisons / dataset), figures=f"figures/{dataset}",
+                      gallery=f"gallery/{dataset}", script=f"data/{dataset}.js") for dataset in datasets]
+    _write_page(sources, out, command="make repro")
+    return {source.name: _headline(source.comparison) for source in sources}
+
+
+def build_everything(folder: Path) -> dict[str, Any]:
+    """Write one page of many studies, folder/index.html; gives the headline scores by study and dataset.
+
+    `folder` holds a copy of comparisons/<dataset> as <study>/<dataset>, for each of them a section. Their figures and
+    galleries are shown where they lie. Raises ValueError where there is none.
+    """
+    found = sorted(path.parents[1] for path in folder.glob("*/*/tables/summary.json"))
+    if not found:
+        raise ValueError(f"{folder} holds no comparison: expected {folder}/<study>/<dataset>/tables/summary.json")
+    sources, headlines = [], {}
+    for path in found:
+        study, dataset = path.parts[-2:]
+        place = f"{study}/{dataset}"
+        sources.append(Source(name=study if study == dataset else f"{study} ({dataset})", comparison=tables.read(path),
+                              figures=f"{place}/figures", gallery=f"{place}/gallery", script=f"{place}/page.js"))
+        headlines.setdefault(study, {})[dataset] = _headline(sources[-1].comparison)
+    _write_page(sources, folder, command="make everything")
+    return headlines
+
+
+def _write_page(sources: Sequence[Source], out: Path, *, command: str) -> None:
+    sections = [_section(source, out, f"d{n}") for n, source in enumerate(sources, 1)]
     page = _environment().get_template("page.html").render(
-        sections=sections, definitions=views.definitions(read), origin=origin(), splits=views.SPLITS, style=_style())
+        sections=sections, definitions=views.definitions(source.comparison for source in sources), origin=origin(),
+        command=command, splits=views.SPLITS, style=_style())
     (out / "index.html").write_text(page, encoding="utf-8")
     for name in SCRIPTS:
         shutil.copyfile(HERE / name, out / name)
-    return {comparison.dataset: _headline(comparison) for comparison in read}
 
 
 def _style() -> Markup:
@@ -46,54 +87,53 @@ def _style() -> Markup:
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(loader=jinja2.PackageLoader("seglib.report"), autoescape=True, trim_blocks=True,
                                      lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters |= {name: getattr(words, name)
-                            for name in ("number", "signed", "brief", "probability", "interval", "listed", "name")}
+    environment.filters |= {name: getattr(words, name) for name in (
+        "number", "signed", "brief", "probability", "interval", "listed", "name", "a_seed")}
     # Figures and tables are numbered over the whole page, in reading order.
     environment.globals |= {"next_table": itertools.count(1).__next__, "next_figure": itertools.count(1).__next__}
     return environment
 
 
-def _section(comparison: Comparison, out: Path, anchor: str) -> dict[str, Any]:
-    """What the page says of one dataset; puts the dataset's pictures and its script in place."""
-    folder = quote(comparison.dataset)
-    confusion = views.confusion(comparison)
-    shutil.copytree(comparison.folder / "gallery", out / "gallery" / comparison.dataset,
-                    ignore=shutil.ignore_patterns("*.json"))
-    (out / "data").mkdir(exist_ok=True)
-    (out / "data" / f"{comparison.dataset}.js").write_text(
-        dataset_script(comparison, confusion, f"gallery/{folder}"), encoding="utf-8")
+def _section(source: Source, out: Path, anchor: str) -> dict[str, Any]:
+    """What the page says of one comparison; puts its script in place."""
+    comparison = source.comparison
+    confusion, figures = views.confusion(comparison), _figures(source, out)
+    script = out / source.script
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text(dataset_script(source.name, comparison, confusion, quote(source.gallery)), encoding="utf-8")
     return {
-        "id": anchor, "dataset": comparison.dataset, "summary": comparison.summary, "variants": comparison.variants,
+        "id": anchor, "name": source.name, "dataset": comparison.dataset, "summary": comparison.summary,
+        "variants": comparison.variants, "exclusive": comparison.exclusive,
         "images": {split: int(comparison.scores.query("split == @split")["images"].max()) for split in views.SPLITS},
         "many_seeds": comparison.many_seeds, "answer": answer(comparison),
-        "ranking": views.ranking(comparison), "rest": views.score_table(comparison, views.REST),
+        "ranking": views.ranking(comparison), "sizes": views.own_size(comparison),
+        "rest": views.score_table(comparison, views.REST),
         "seen": views.score_table(comparison, views.SEEN), "forest": views.forest(comparison),
         "classes": views.classes(comparison), "groups": views.groups(comparison), "confusion": confusion,
         "dice_names": views.dice_names(comparison),
         "claims": sorted(comparison.claims, key=lambda claim: VERDICTS.index(claim["verdict"])),
         "verdicts": [verdict for verdict in VERDICTS if verdict in {claim["verdict"] for claim in comparison.claims}],
-        "figures": _figures(comparison, out), "gallery": comparison.gallery, "script": f"data/{folder}.js",
-        "course": _course(comparison), "configurations": views.configurations(comparison),
+        "figures": figures, "trainings": views.trainings(comparison),
+        "snapshots": views.snapshots(comparison, figures), "gallery": comparison.gallery,
+        "script": quote(source.script), "course": _course(comparison),
+        "left_out": views.left_out(comparison), "configurations": views.configurations(comparison),
     }
 
 
 def _course(comparison: Comparison) -> dict[str, Any]:
     return {"scaling": prose.dice_scaling(comparison), "gradients": prose.gradients(comparison),
-            "windows": prose.WINDOWS, "variation": prose.variation(comparison), "seen": prose.seen(comparison),
-            "seen_sentences": prose.seen_sentences(comparison), "falling_loss": falling_loss.falling_loss(comparison),
+            "windows": prose.WINDOWS, "variation": prose.variation(comparison),
+            "seen_sentences": seen.seen_sentences(comparison), "falling_loss": falling_loss.falling_loss(comparison),
             "dice_names": prose.dice_names(comparison)}
 
 
-def _figures(comparison: Comparison, out: Path) -> dict[str, dict[str, Any]]:
-    """Copy the figures that compare drew; gives each its address and its size, so that the page never jumps."""
-    target = out / "figures" / comparison.dataset
-    shutil.copytree(comparison.folder / "figures", target)
+def _figures(source: Source, out: Path) -> dict[str, dict[str, Any]]:
+    """Each figure that compare drew, by its stem: its address and its size, so that the page never jumps."""
     figures = {}
-    for path in sorted(target.glob("*.png")):
+    for path in sorted((out / source.figures).glob("*.png")):
         with Image.open(path) as image:
             width, height = image.size
-        figures[path.stem] = {"src": f"figures/{quote(comparison.dataset)}/{quote(path.name)}", "width": width,
-                              "height": height}
+        figures[path.stem] = {"src": quote(f"{source.figures}/{path.name}"), "width": width, "height": height}
     return figures
 
 

@@ -50,10 +50,10 @@ def _disagreement(comparison: Comparison, value: str, text: str) -> Markup:
 def _steps(comparison: Comparison) -> list[Markup]:
     """Within one training, where both numbers come from the same masks: epochs at which val loss and IoU both fell."""
     epochs = comparison.curves[comparison.curves["curve"] == "val epoch"].sort_values("iteration", kind="stable")
-    change = epochs.groupby(["variant", "seed"], sort=False)[["loss", "score"]].diff().dropna()
+    change = epochs.groupby(["variant", "seed"], sort=False)[["loss", "iou_score"]].diff().dropna()
     fell = change[change["loss"] < 0]
     if fell.empty:
         return []
-    both = int((fell["score"] < 0).sum())
+    both = int((fell["iou_score"] < 0).sum())
     return [say("Within one training, of {} from an epoch to the next in which the val loss fell, the val IoU fell "
                 "too in {}.", count(len(fell), "step"), f"{both:,}" if both else "none")]

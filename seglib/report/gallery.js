@@ -6,6 +6,7 @@ class Gallery {
 
   constructor(root, data, viewer) {
     Object.assign(this, {root, data, viewer, all: false, tiles: []});
+    data.exclusive = data.task === "multiclass";
     this.form = root.querySelector("form");
     this.crisp = Math.max(data.width, data.height) <= 160;  // small pictures in squares, photographs smooth
     this.observer = new IntersectionObserver(entries => entries.forEach(entry => {
@@ -29,10 +30,10 @@ class Gallery {
   boxes() { return [...this.form.querySelectorAll("[name=variant]")]; }
   get view() { return this.form.elements.view.value; }
   set view(value) { this.form.elements.view.value = value; this.update(); }
-  // The chosen class as a mask of bits; all classes where none is chosen.
+  // The number of the chosen class; null for all of them.
   get chosen() {
     const value = this.form.elements.class.value;
-    return value === "" ? 2 ** this.data.classes.length - 1 : 2 ** Number(value);
+    return value === "" ? null : Number(value);
   }
 
   shot(picture) {
@@ -80,15 +81,17 @@ class Gallery {
 
   // Draw a tile, or the viewer's copy of it, as the controls say.
   paint(tile, stack) {
-    const {width, height, colors} = this.data, pixels = width * height;
+    const {width, height} = this.data, pixels = width * height;
     const errors = this.view === "errors" && tile.kind === "variant";
     const canvas = stack.querySelector("canvas"), context = canvas.getContext("2d");
     stack.classList.toggle("dim", errors);
     context.clearRect(0, 0, width, height);
     if (this.view === "plain" || tile.packed === null) return;
     const mask = Masks.unpack(tile.packed, pixels);
-    context.putImageData(errors ? Masks.errors(mask, Masks.unpack(tile.picture.truth, pixels), width, height, this.chosen)
-      : Masks.overlay(mask, width, height, colors, this.chosen), 0, 0);
+    const image = errors ? Masks.errors(mask, Masks.unpack(tile.picture.truth, pixels), this.data, this.chosen)
+      : Masks.overlay(mask, this.data, this.chosen);
+    if (tile.picture.ignored) Masks.hatch(image, Masks.unpack(tile.picture.ignored, pixels));
+    context.putImageData(image, 0, 0);
   }
 
   draw(tile) {
@@ -116,6 +119,7 @@ class Gallery {
     }
     this.root.querySelectorAll(".legend").forEach(legend => { legend.hidden = legend.dataset.view !== this.view; });
     this.root.querySelector(".legend .any").hidden = Boolean(name);
+    this.root.querySelectorAll(".legend .one").forEach(part => { part.hidden = !name; });  // else each is another class too
     this.root.querySelector(".shown").textContent = variants.size === boxes.length ? `all ${boxes.length}` : `${variants.size} of ${boxes.length}`;
     this.root.querySelector(".count").textContent = matching.length ? `${shown.size} of ${this.data.pictures.length} pictures shown.` : "No picture matches.";
     this.more.hidden = shown.size === matching.length;
@@ -163,7 +167,7 @@ class Viewer {
   show(tile) {
     this.tile = tile;
     const {picture, gallery} = tile, stack = gallery.stack(picture);
-    this.figure.replaceChildren(stack, element("figcaption", "", `${tile.caption}${tile.variant ? `, seed ${gallery.data.seed_shown[tile.variant]}` : ""} · ${picture.id} · ${picture.place} · ${picture.classes.join(", ") || "no class"}`));
+    this.figure.replaceChildren(stack, element("figcaption", "", `${tile.caption}${tile.variant && gallery.data.seed_shown[tile.variant] !== null ? `, seed ${gallery.data.seed_shown[tile.variant]}` : ""} · ${picture.id} · ${picture.place} · ${picture.classes.join(", ") || "no class"}`));
     gallery.paint(tile, stack);
   }
 

@@ -59,8 +59,8 @@ function chooseConfusion(section, confusion, variant) {
     [...table.tBodies[0].rows].forEach((row, i) => [...row.querySelectorAll("td")].forEach((cell, j) => {
       const [share, count] = rows ? rows[i][j] : [null, null];
       cell.style.setProperty("--share", share ?? 0);
-      cell.firstChild.data = share === null ? "–" : `${(100 * share).toFixed(1)} %`;
-      cell.querySelector("small").textContent = count === null ? "" : count.toLocaleString("en");
+      cell.firstChild.data = share === null ? "–" : count ? `${(100 * share).toFixed(1)} %` : "·";
+      cell.querySelector("small").textContent = count ? count.toLocaleString("en") : "";
     }));
   }
 }

@@ -15,16 +15,6 @@ from seglib.report.words import brief, count, listed, name, number, say, with_in
 
 WINDOWS = (("first", "at first"), ("median", "in the middle"), ("last", "at the end"))
 ABOUT_EQUAL = 2  # gradients within this factor of each other pull about equally hard
-# What people see in the pictures: the score, what it is about, and how its highest and its lowest are called.
-SEEN = (
-    ("hole_share", "holes", "most holes", "fewest holes"),
-    ("specks", "specks", "most specks", "fewest specks"),
-    ("completeness", "completeness", "most complete", "least complete"),
-    ("wrong_class", "wrong classes", "most wrong classes", "fewest wrong classes"),
-    ("missed_small", "missed small objects", "most small objects missed", "fewest small objects missed"),
-    ("missed_covered", "missed covered objects", "most covered objects missed", "fewest covered objects missed"),
-    ("boundary_iou_dataset", "boundaries", "best boundaries", "worst boundaries"),
-)
 
 
 def _key(comparison: Comparison, variant: str, *parts: str) -> str:
@@ -49,6 +39,16 @@ def by_part(comparison: Comparison, *fixed: str) -> list[list[str]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
+def losses_on_one_model(comparison: Comparison) -> list[list[str]]:
+    """Groups of variants that differ in nothing but the loss."""
+    return by_part(comparison, "model", "train")
+
+
+def models_with_one_loss(comparison: Comparison) -> list[list[str]]:
+    """Groups of variants of several models, each with the training that its name stands for, and one loss."""
+    return [group for group in by_part(comparison, "loss") if len(set(map(model_of, group))) > 1]
+
+
 # Should Dice be scaled, by how much, and why?
 
 def gradients(comparison: Comparison) -> list[dict[str, Any]]:
@@ -62,7 +62,8 @@ def gradients(comparison: Comparison) -> list[dict[str, Any]]:
         k = of["dice"]["weight"] / of["mse"]["weight"]
         equal = {window: _ratio(of["mse"][window], of["dice"][window]) for window, _ in WINDOWS}
         pulls = {window: _stronger(k, ratio) for window, ratio in equal.items()}
-        found.append({"variant": variant, "k": k, "equal": equal, "pulls": pulls})
+        targets = comparison.summary["configs"][variant]["train"].get("targets")
+        found.append({"variant": variant, "k": k, "targets": targets, "equal": equal, "pulls": pulls})
     return found
 
 
@@ -87,38 +88,56 @@ def sweeps(comparison: Comparison) -> list[dict[str, Any]]:
         for variant in group:
             terms = comparison.summary["configs"][variant]["loss"]["terms"]
             score = comparison.score(variant, comparison.headline)
-            if set(terms) <= {"mse", "dice"} and score and score["mean"] is not None:
+            if terms and set(terms) <= {"mse", "dice"} and score and score["mean"] is not None:
                 k = terms.get("dice", 0) / terms["mse"] if "mse" in terms else None
                 points.append({"variant": variant, "k": k, "score": score})
         points.sort(key=lambda point: float("inf") if point["k"] is None else point["k"])
-        found.append({"model": model_of(group[0]), "points": points})
+        targets = comparison.summary["configs"][group[0]]["train"].get("targets")
+        found.append({"model": model_of(group[0]), "targets": targets, "points": points})
     return [sweep for sweep in found if sum(bool(point["k"]) for point in sweep["points"]) > 1]
 
 
 def dice_scaling(comparison: Comparison) -> list[Markup]:
-    sentences = [_gradient_sentence(gradients(comparison))]
-    found = sweeps(comparison)
+    """Nothing where the study has not both MSE and Dice: then it does not ask."""
+    terms = {term for config in comparison.summary["configs"].values() for term in config["loss"]["terms"]}
+    if not {"mse", "dice"} <= terms:
+        return []
+    rows, found = gradients(comparison), sweeps(comparison)
+    sentences = _gradient_sentences(rows)
     if not found:
-        ran = sorted({row["k"] for row in gradients(comparison)})
+        ran = sorted({row["k"] for row in rows})
         sentences.append(say("This study did not run MSE + k·Dice with more than one k on any model{}, so it does not "
                              "say which k is best.", f" (it ran k = {listed(map(brief, ran))})" if ran else ""))
-    for sweep in found:
-        sentences.append(_sweep_sentence(comparison, sweep))
+    models = [sweep["model"] for sweep in found]
+    for sweep in found:  # one model may have been swept with targets of 1 and of label values
+        targets = f" (targets: {sweep['targets']})" if models.count(sweep["model"]) > 1 else ""
+        sentences.append(_sweep_sentence(comparison, sweep, targets))
     return sentences
 
 
-def _gradient_sentence(rows: list[dict[str, Any]]) -> Markup:
+def _gradient_sentences(rows: list[dict[str, Any]]) -> list[Markup]:
+    """One for networks of each scale of targets, since that decides what k means."""
+    rows = [row for row in rows if any(ratio is not None for ratio in row["equal"].values())]
+    if not rows:
+        return [say("This study did not train MSE and Dice together, so it has no gradients of both to set against "
+                    "each other.")]
+    scales = list(dict.fromkeys(row["targets"] for row in rows))
+    sentences = [say("Scaling Dice matters through the gradients: a term steers the training as hard as its gradient, "
+                     "times its weight, is long.")]
+    for targets in scales:
+        of = f" of networks with targets: {targets}" if len(scales) > 1 else ""
+        sentences.append(_equal_gradients([row for row in rows if row["targets"] == targets], of))
+    return sentences
+
+
+def _equal_gradients(rows: list[dict[str, Any]], of: str) -> Markup:
     parts = []
     for window, when in WINDOWS:
         ratios = [row["equal"][window] for row in rows if row["equal"][window] is not None]
         if ratios:
             low, high = brief(min(ratios)), brief(max(ratios))
             parts.append(f"{low} {when}" if low == high else f"{low} to {high} {when}")
-    if not parts:
-        return say("This study did not train MSE and Dice together, so it has no gradients of both to set against each "
-                   "other.")
-    text = say("Scaling Dice matters through the gradients: a term steers the training as hard as its gradient, times "
-               "its weight, is long. On the output layer both terms would pull equally hard at k = {}.", listed(parts))
+    text = say("On the output layer{} both terms would pull equally hard at k = {}.", of, listed(parts))
     always = [row for row in rows if len(set(row["pulls"].values())) == 1 and None not in row["pulls"].values()]
     led = []
     for term in ("MSE", "Dice"):
@@ -135,9 +154,9 @@ def _k(point: dict[str, Any]) -> str:
     return "Dice alone" if point["k"] is None else "MSE alone" if point["k"] == 0 else f"k = {brief(point['k'])}"
 
 
-def _sweep_sentence(comparison: Comparison, sweep: dict[str, Any]) -> Markup:
+def _sweep_sentence(comparison: Comparison, sweep: dict[str, Any], targets: str) -> Markup:
     points = sweep["points"]
-    text = say("{}, test IoU: {}.", name(sweep["model"]),
+    text = say("{}{}, test IoU: {}.", name(sweep["model"]), targets,
                listed(f"{_k(point)}: {with_interval(point['score'])}" for point in points))
     mixed = [point for point in points if point["k"]]
     best = max(mixed, key=lambda point: point["score"]["mean"])
@@ -162,8 +181,8 @@ def variation(comparison: Comparison) -> list[Markup]:
     if not ranked:
         return [say("Nothing could be ranked, so there is no variation to explain.")]
     spreads = {
-        "losses on one model": _spread(comparison, ranked, "model"),
-        "models with one loss": _spread(comparison, ranked, "loss"),
+        "losses on one model": _spread(ranked, losses_on_one_model(comparison)),
+        "models with one loss": _spread(ranked, models_with_one_loss(comparison)),
     }
     sds = [row["sd"] for row in ranked.values() if row["sd"] is not None]
     seeds = statistics.fmean(sd * sd for sd in sds) ** 0.5 if sds else None
@@ -186,11 +205,10 @@ def variation(comparison: Comparison) -> list[Markup]:
     return sentences + _group_sentences(comparison, next(iter(ranked)))
 
 
-def _spread(comparison: Comparison, ranked: dict[str, dict[str, Any]], fixed: str) -> float | None:
-    """The sd of means among variants that share `fixed`, over all such groups (root of the mean variance)."""
-    groups = [[ranked[variant]["mean"] for variant in group if variant in ranked]
-              for group in by_part(comparison, fixed)]
-    variances = [statistics.variance(group) for group in groups if len(group) > 1]
+def _spread(ranked: dict[str, dict[str, Any]], groups: list[list[str]]) -> float | None:
+    """The sd of means among the variants of a group, over all groups (root of the mean variance)."""
+    means = [[ranked[variant]["mean"] for variant in group if variant in ranked] for group in groups]
+    variances = [statistics.variance(group) for group in means if len(group) > 1]
     return statistics.fmean(variances) ** 0.5 if variances else None
 
 
@@ -219,43 +237,6 @@ def apart(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]] |
         return None
     high, low = max(rows, key=lambda row: row["mean"]), min(rows, key=lambda row: row["mean"])
     return (high, low) if high["low"] > low["high"] else None
-
-
-# What do the pictures show for each loss?
-
-def seen(comparison: Comparison) -> list[dict[str, Any]]:
-    """For each model with several losses and each thing people see: the highest and the lowest loss, or neither."""
-    tables = []
-    for group in by_part(comparison, "model"):
-        rows = []
-        for score, about, most, least in SEEN:
-            cells = [comparison.score(variant, score) for variant in group]
-            cells = [cell for cell in cells if cell is not None]
-            if cells:
-                rows.append({"score": score, "about": about, "most": most, "least": least, "extremes": apart(cells)})
-        tables.append({"model": model_of(group[0]), "variants": group, "rows": rows})
-    return tables
-
-
-def seen_sentences(comparison: Comparison) -> list[Markup]:
-    """One sentence a loss that stands out, one for what is not told apart."""
-    tables = seen(comparison)
-    if not tables:
-        return [say("This study did not run two losses on one model, so the pictures cannot be told apart by loss.")]
-    sentences = []
-    for table in tables:
-        for variant in table["variants"]:
-            marks = [f"{row['most']} ({number(row['extremes'][0]['mean'])})" for row in table["rows"]
-                     if row["extremes"] and row["extremes"][0]["variant"] == variant]
-            marks += [f"{row['least']} ({number(row['extremes'][1]['mean'])})" for row in table["rows"]
-                      if row["extremes"] and row["extremes"][1]["variant"] == variant]
-            if marks:
-                sentences.append(say("{}: {}.", name(variant), listed(marks)))
-        unclear = [row["about"] for row in table["rows"] if not row["extremes"]]
-        if unclear:
-            sentences.append(say("On {} the losses are not told apart by {}.", name(table["model"]),
-                                 listed(unclear, "or")))
-    return sentences
 
 
 # How far do scores called Dice lie from each other?

@@ -27,6 +27,7 @@ class Comparison:
     groups: pd.DataFrame
     confusion: pd.DataFrame
     curves: pd.DataFrame
+    trainings: pd.DataFrame
     dice_names: pd.DataFrame
     gradients: pd.DataFrame
 
@@ -37,6 +38,11 @@ class Comparison:
     @property
     def headline(self) -> str:
         return self.summary["headline"]
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether a pixel has one class and no more."""
+        return self.summary["task"] == "multiclass"
 
     @property
     def variants(self) -> list[str]:

@@ -12,10 +12,12 @@ from seglib.report.tables import Comparison, definition, lower_is_better, record
 SPLITS = ("test", "val")
 AGGREGATED = {"dataset": "all pixels", "image_mean": "image mean"}
 MAIN = ("iou", "dice", "boundary_iou")
-REST = ("precision", "recall", "specificity", "pixel_accuracy", "nsd", "hd95", "pixel_ap")
+SIZES = ("iou", "iou_own", "dice", "dice_own")  # at the network's size and at the pictures' own
+REST = ("precision", "recall", "specificity", "pixel_accuracy", "overall_accuracy", "nsd", "hd95", "pixel_ap")
 SEEN = ("hole_share", "specks", "completeness", "displayed", "wrong_class", "missed", "missed_small", "missed_medium",
         "missed_large", "missed_covered", "missed_free")
 FIRST_PAIRS = 10  # with no more pairs than this all are shown; else those of the best variant, the rest folded away
+PARTS = ("model", "loss", "train")  # of a configuration
 CLASS_SCORES = ("iou", "dice", "precision", "recall", "boundary_iou")
 DICE_TITLES = {
     "dice_dataset": "all pixels pooled", "dice_image_mean": "image mean, empty ones left out",
@@ -30,9 +32,10 @@ GROUPS = {"size": "object size, area in pixels", "objects": "objects in the pict
 def score_table(comparison: Comparison, scores: Iterable[str]) -> dict[str, Any]:
     """Columns in groups (a score, its aggregations) and, for each split and variant, a cell a column.
 
-    A score that scores.csv does not have gets no column.
+    A score that no variant has gets no column, nor does one that says nothing here (see `_says_something`).
     """
-    there = set(comparison.scores["score"])
+    there = set(comparison.scores.dropna(subset="mean")["score"]) or set(comparison.scores["score"])
+    scores = [score for score in scores if _says_something(comparison, score)]
     groups = []
     for score in scores:
         columns = [(f"{score}_{kind}", text) for kind, text in AGGREGATED.items() if f"{score}_{kind}" in there]
@@ -47,6 +50,15 @@ def score_table(comparison: Comparison, scores: Iterable[str]) -> dict[str, Any]
                        for group in groups for name, _ in group["columns"]]}
             for split in SPLITS for variant in comparison.variants]
     return {"groups": groups, "rows": rows, "two_lines": any(text for group in groups for _, text in group["columns"])}
+
+
+def _says_something(comparison: Comparison, score: str) -> bool:
+    """Own size differs from the network's where pictures were resized; exclusive classes neither overlap nor need 1."""
+    if score.endswith("_own"):
+        return comparison.summary["resized"]
+    if score == "overall_accuracy":
+        return comparison.exclusive
+    return not (comparison.exclusive and score in ("missed_covered", "missed_free"))
 
 
 def ranking(comparison: Comparison) -> dict[str, Any]:
@@ -104,7 +116,15 @@ def classes(comparison: Comparison) -> dict[str, Any]:
 
 def groups(comparison: Comparison) -> list[dict[str, Any]]:
     """By object size, number of objects and overlap, on test: a table a score, a row a variant, a cell a group."""
-    return [_group_table(comparison, score, table) for score, table in comparison.groups.groupby("score", sort=False)]
+    table = comparison.groups
+    if comparison.exclusive:
+        table = table[table["by"] != "overlap"]
+    return [_group_table(comparison, score, of_score) for score, of_score in table.groupby("score", sort=False)]
+
+
+def own_size(comparison: Comparison) -> dict[str, Any]:
+    """The scores at the network's size beside those at the pictures' own; empty where these are the same."""
+    return score_table(comparison, SIZES if comparison.summary["resized"] else ())
 
 
 def _group_table(comparison: Comparison, score: str, table: pd.DataFrame) -> dict[str, Any]:
@@ -159,26 +179,74 @@ def dice_names(comparison: Comparison) -> dict[str, Any]:
 
 def definitions(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
     """The definition of each score that a table shows, once, in the tables' order."""
+    comparisons = list(comparisons)
     named = {name: entry for comparison in comparisons for name, entry in comparison.summary["scores"].items()}
     summary = {"scores": named}
-    return [definition(summary, name) | {"title": title(summary, name)} for name in (*MAIN, *REST, *SEEN)
-            if definition(summary, name)]
+    return [definition(summary, name) | {"title": title(summary, name)} for name in (*MAIN, *SIZES[1::2], *REST, *SEEN)
+            if definition(summary, name) and any(_says_something(comparison, name) for comparison in comparisons)]
+
+
+def trainings(comparison: Comparison) -> list[dict[str, Any]]:
+    """A row a trained variant, best first: of each column its values, one a seed."""
+    rows = []
+    for variant in comparison.variants:
+        of = records(comparison.trainings[comparison.trainings["variant"] == variant])
+        if of:
+            rows.append({"variant": variant, "epochs": int(of[0]["epochs"]), "kept_by": of[0]["kept_by"],
+                         "overfit": of[0]["overfit"] and int(of[0]["overfit"]),
+                         "stopped_early": any(row["trained"] < row["epochs"] for row in of),
+                         **{name: [row[name] for row in of] for name in (
+                             "seed", "trained", "kept", "val_iou", "val_dice", "score_gap", "lowest_val_loss_epoch",
+                             "val_loss_rise")}})
+    return rows
+
+
+def snapshots(comparison: Comparison, figures: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """(variant, figure) of those that kept masks while they trained, best first."""
+    drawn = comparison.summary["snapshots"]
+    return [(variant, figures[drawn[variant]]) for variant in comparison.variants if variant in drawn]
+
+
+def left_out(comparison: Comparison) -> list[tuple[str, str, str, str]]:
+    """(split, what, why, how many) of what raw data had and the dataset has not."""
+    passed = [(name, "picture", "does not pass the dataset's rule", f"{of['pictures'] - of['selected']:,} of "
+               f"{of['pictures']:,}") for name, of in sorted(comparison.summary["selection"].items())
+              if of["pictures"] > of["selected"]]
+    return passed + [(row["split"], row["what"], row["reason"], f"{row['n']:,}")
+                     for row in comparison.summary["rejected"]]
 
 
 def configurations(comparison: Comparison) -> dict[str, Any]:
-    """What all variants share, once; and a column for each setting in which they differ."""
-    flat = {variant: dict(_flat(config)) for variant, config in comparison.summary["configs"].items()}
+    """What all trained variants share, once; and of each variant, part by part, the settings in which they differ.
+
+    Of a model without a loss, which shares little with the others, all settings.
+    """
+    configs = comparison.summary["configs"]
+    flat = {variant: dict(_flat(configs[variant])) for variant in comparison.variants}
+    trained = [config for variant, config in flat.items() if configs[variant]["loss"]["terms"]]
     keys = list(dict.fromkeys(key for config in flat.values() for key in config))
-    same = [key for key in keys if len({repr(config.get(key)) for config in flat.values()}) == 1]
-    differing = [key for key in keys if key not in same]
-    first = next(iter(flat.values()), {})
-    return {"same": [(key, first[key]) for key in same], "differing": differing,
-            "rows": [(variant, [config.get(key) for key in differing]) for variant, config in flat.items()]}
+    same = [key for key in (trained[0] if trained else ()) if len({config.get(key) for config in trained}) == 1]
+    told = {variant: [(key, config[key]) for key in keys
+                      if key in config and (config not in trained or key not in same)]
+            for variant, config in flat.items()}
+    parts = [part for part in PARTS if any(key.startswith(f"{part}.") for of in told.values() for key, _ in of)]
+    rows = [(variant, [[(key.removeprefix(f"{part}."), value) for key, value in of if key.startswith(f"{part}.")]
+                       for part in parts]) for variant, of in told.items()]
+    return {"same": [(key, trained[0][key]) for key in same], "parts": parts, "rows": rows}
 
 
-def _flat(config: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+def _flat(config: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
     for key, value in config.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", value
+            yield f"{prefix}{key}", setting(value)
+
+
+def setting(value: Any) -> str:
+    """A setting as params.yaml has it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(setting, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)

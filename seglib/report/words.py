@@ -12,6 +12,13 @@ def number(value: float | None, digits: int = 3) -> str:
     return NONE if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
+def a_seed(values: Iterable[float | None], digits: int = 0, *, percent: bool = False) -> Markup:
+    """Numbers, a line each; the same line is the same seed in every column."""
+    texts = [f"{number(100 * value, 0)} %" if percent and value is not None else number(value, digits)
+             for value in values]
+    return Markup("<br>").join(texts)
+
+
 def signed(value: float | None, digits: int = 3) -> str:
     return NONE if value is None else f"{value:+.{digits}f}".replace("-", "−")
 

@@ -33,5 +33,11 @@ def batches(split: Split, batch_size: int, device: torch.device, order: np.ndarr
     signed = _SIGNED[split.masks.dtype.name]
     for start in range(0, len(order), batch_size):
         chosen = order[start:start + batch_size]
-        yield Batch(torch.from_numpy(split.images[chosen]).to(device, non_blocking=True),
-                    torch.from_numpy(split.masks[chosen].view(signed)).to(device, non_blocking=True))
+        yield Batch(_to(device, split.images[chosen]), _to(device, split.masks[chosen].view(signed)))
+
+
+def _to(device: torch.device, array: np.ndarray) -> Tensor:
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()  # or the copy would wait for all that the GPU has still to do
+    return tensor.to(device, non_blocking=True)

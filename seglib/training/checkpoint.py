@@ -13,12 +13,12 @@ def save(path: Path, state: dict[str, Any]) -> None:
         torch.save(state, temporary)
 
 
-def load(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """The state last saved at `path`; None where there is none, or where it cannot be read (a full disk once).
+def load(path: Path) -> dict[str, Any] | None:
+    """The state last saved at `path`, on the CPU; None where there is none that can be read (a disk was full once).
 
     Reads tensors and plain containers only, never arbitrary pickles.
     """
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # no file, or a damaged one, which may raise nearly anything
         return None

@@ -1,15 +1,17 @@
 """history.csv: what a training said while it ran, one row a span of iterations.
 
     iteration, epoch   where the span ends (counted from 1)
-    split, span        train: "window" (a running mean of `log_every` iterations) and "epoch"; val: "epoch"
-    lr                 the learning rate of the span's last iteration
+    split, span        train: "window" (a running mean of about `log_every` iterations) and "epoch"; val: "epoch"
+    lr                 the learning rate of the span's last iteration; 0 for a model that only counts
     loss               the weighted sum; then, for each term: `<term>` unweighted, `<term>_weighted`, and, for windows,
                        `<term>_grad_norm`, the norm of the unweighted term's gradient in the output layer's weights at
-                       the span's last iteration
-    iou_score, dice_score  the mean over classes of the split's dataset scores, for epochs
+                       the span's last iteration; empty for a model that only counts
+    iou_score, dice_score, pixel_accuracy_score
+                       the mean over classes of the split's dataset scores, for epochs
 """
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ import torch
 from torch import Tensor
 
 from seglib.files import atomic_file
-from seglib.losses import WeightedLoss
 from seglib.metrics.counts import pooled_scores
+
+Row = dict[str, Any]
+SCORES = ("iou", "dice", "pixel_accuracy")
 
 
 class RunningMean:
@@ -42,24 +46,36 @@ class RunningMean:
         return means
 
 
-def row(loss: WeightedLoss, means: list[float], *, iteration: int, epoch: int, split: str, span: str, lr: float,
-        grad_norms: list[float] | None = None, counts_K4: Tensor | None = None) -> dict[str, Any]:
-    """A row of history.csv. Raises ValueError when the loss is not a number any more."""
-    terms = dict(zip(loss.weights, means, strict=True))
-    total = sum(loss.weights[name] * value for name, value in terms.items())
-    if not np.isfinite(total):
+def window_ends(steps: int, log_every: int) -> set[int]:
+    """The iterations of an epoch, 1 to `steps`, that end a window.
+
+    The last one is among them, and windows are equally long but for one iteration: about `log_every`.
+    """
+    windows = max(1, round(steps / log_every))
+    return {window * steps // windows for window in range(1, windows + 1)}
+
+
+def row(weights: Mapping[str, float], means: Sequence[float], *, iteration: int, epoch: int, split: str, span: str,
+        lr: float, grad_norms: Sequence[float] | None = None, counts_K4: Tensor | None = None) -> Row:
+    """A row of history.csv. weights, means: of the loss's terms; empty for a model that only counts.
+
+    Raises ValueError when the loss is not a number any more.
+    """
+    terms = dict(zip(weights, means, strict=True))
+    total = sum(weights[name] * value for name, value in terms.items()) if terms else None
+    if total is not None and not np.isfinite(total):
         values = ", ".join(f"{name} {value}" for name, value in terms.items())
         raise ValueError(f"the {split} loss is {total} at iteration {iteration} "
                          f"(epoch {epoch}, lr {lr:.3g}; {values}): lower train.lr, or try train.precision=fp32")
     content = {"iteration": iteration, "epoch": epoch, "split": split, "span": span, "lr": lr, "loss": total}
     for position, (name, value) in enumerate(terms.items()):
-        content |= {name: value, f"{name}_weighted": loss.weights[name] * value}
+        content |= {name: value, f"{name}_weighted": weights[name] * value}
         content[f"{name}_grad_norm"] = grad_norms[position] if grad_norms else None
     scores = pooled_scores(counts_K4.cpu().numpy()) if counts_K4 is not None else {}
-    return content | {f"{name}_score": scores.get(name) for name in ("iou", "dice")}
+    return content | {f"{name}_score": scores.get(name) for name in SCORES}
 
 
-def write(path: Path, rows: list[dict[str, Any]]) -> None:
+def write(path: Path, rows: list[Row]) -> None:
     text = io.StringIO()
     pd.DataFrame(rows).to_csv(text, index=False, float_format="%.9g", lineterminator="\n")
     with atomic_file(path) as temporary:

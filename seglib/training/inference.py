@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
+from seglib.datasets.geometry import Fit, Size
 from seglib.datasets.store import Split
 from seglib.training import weights
 from seglib.training.batches import batches
@@ -40,13 +40,20 @@ class Predictor:
             planes, valid = self.encoding.planes(batch.masks_BHW)
             yield self.logits(batch.images_BHWC), planes, valid
 
-    def shares_at_own_size(self, image: Image.Image) -> np.ndarray:
-        """An RGB picture to float32 (K, H, W) at its own size: outputs as shares of their targets, present above 0.5.
+    def own_size(self, logits_KHW: Tensor, own: Size) -> Tensor:
+        """Logits at the training size to shares of targets at a picture's own: float32 (K, *own).
 
-        As in training, the network sees the picture stretched to the training size.
+        `Encoding.present_of` says where each class is. All are 0 where the picture was cut away.
         """
-        height, width = self.header.image_size
-        pixels = np.array(image.resize((width, height), Image.Resampling.BILINEAR))
-        share = self.encoding.share_of_target(self.logits(torch.from_numpy(pixels)[None]))
-        resized = functional.interpolate(share, (image.height, image.width), mode="bilinear")
-        return resized[0].cpu().numpy()
+        share_1KHW = self.encoding.share_of_target(logits_KHW[None])
+        return Fit(self.header.resize, own, tuple(self.header.image_size)).back(share_1KHW[0])
+
+    def shares_at_own_size(self, image: Image.Image) -> np.ndarray:
+        """An RGB picture to float32 (K, H, W) at its own size: outputs as shares of their targets, see `own_size`.
+
+        The network sees the picture as it saw those of the training: brought to their size in the same way.
+        """
+        own = (image.height, image.width)
+        fitted = Fit(self.header.resize, own, tuple(self.header.image_size)).picture(image)
+        logits = self.logits(torch.from_numpy(np.array(fitted))[None])
+        return self.own_size(logits[0], own).cpu().numpy()

@@ -1,11 +1,9 @@
 """The training loop: a variant's configuration and a prepared dataset in, weights and a history out.
 
 Deterministic: the same configuration on the same machine gives the same bytes, killed and resumed or not. Shapes:
-B batch, C channels, K classes, H, W.
+B batch, K classes, H, W.
 """
 
-import copy
-import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -13,34 +11,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from seglib import models
-from seglib.datasets.store import DatasetInfo, Split
-from seglib.losses import WeightedLoss
+from seglib.datasets.store import DatasetInfo
+from seglib.losses import TERMS, View, WeightedLoss, inverse_frequency
+from seglib.losses import logits as logit_terms
 from seglib.metrics.counts import count_BK4
-from seglib.training import checkpoint, history
+from seglib.training import checkpoint, history, overfit, phases
+from seglib.training.augment import Augment
 from seglib.training.batches import Batch, batches, epoch_order
-from seglib.training.device import autocast, choose_device, choose_precision, prepare_process
-from seglib.training.encoding import Encoding
-from seglib.training.weights import Header
-
-Row = dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """A finished training. `state` are the weights to keep; `images_per_second` covers this process's epochs."""
-
-    state: dict[str, Tensor]
-    header: Header
-    history: list[Row]
-    images_per_second: float
+from seglib.training.history import Row, RunningMean
+from seglib.training.optimization import Optimization
+from seglib.training.overfit import Verdict
+from seglib.training.phases import Phase
+from seglib.training.selection import JUDGES, Selection
+from seglib.training.setup import Outcome, Setup
+from seglib.training.snapshots import Snapshots
 
 
 class Training:
-    """One training of one variant.
+    """One training of one variant, by gradients.
 
     config: a variant's configuration (`conf/<dataset>/<variant>.json`).
     dataset: the prepared dataset's folder; `train/` and `val/` are read, `test/` never.
@@ -48,160 +39,211 @@ class Training:
     """
 
     def __init__(self, config: dict[str, Any], dataset: Path, *, checkpoint_path: Path | None = None):
-        train = config["train"]
-        prepare_process(train["threads"])
-        self.info = DatasetInfo.read(dataset)
-        self.config, self.settings, self.seed = config, train, config["seed"]
-        self.train_split, self.val_split = Split.open(dataset, "train"), Split.open(dataset, "val")
-        self.device = choose_device(train["device"])
-        self.precision = choose_precision(train["precision"], self.device)
-        self.encoding = Encoding.of(train, self.info.label_values)
-        self.loss = WeightedLoss(**config["loss"])
+        self.settings, self.seed, self.checkpoint_path = config["train"], config["seed"], checkpoint_path
+        state = checkpoint.load(checkpoint_path) if checkpoint_path is not None else None
+        if state is not None and state["epoch"] > self.settings["epochs"]:
+            state = None  # of a longer training, whose beginning is not kept
+        self.setup = Setup(config, dataset, pretrained=state is None)
+        self.network, self.encoding, self.device = self.setup.network, self.setup.encoding, self.setup.device
+        self.loss = _loss(config["loss"], self.settings["output"], self.setup.info)
 
-        # Initial weights are drawn on the CPU, so that a seed means the same network on every device.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            network = models.build(config["model"], classes=len(self.info.classes))
-        self.network = network.to(self.device, memory_format=torch.channels_last)
-        self.steps_an_epoch = -(-len(self.train_split) // train["batch_size"])
-        self.optimizer, self.schedule = _optimization(self.network, train, train["epochs"] * self.steps_an_epoch)
+        self.train_split, self.val_split = self.setup.train_split, self.setup.val_split
+        self.snapshots = Snapshots(self.settings.get("snapshots", ()), self.val_split, self.setup.info.task)
+        if "overfit" in self.settings:
+            self.train_split = self.val_split = overfit.first_pictures(self.train_split, self.settings["overfit"])
+        self.augment = Augment(self.settings["augment"], self.seed) if "augment" in self.settings else None
 
-        self.epoch = 0
+        self.steps_an_epoch = -(-len(self.train_split) // self.settings["batch_size"])
+        self.window_ends = history.window_ends(self.steps_an_epoch, self.settings["log_every"])
+        self.selection = Selection(self.settings.get("best_by"), keeps_best=self.settings["keep"] == "best")
+        self.phases = phases.phases_of(self.settings)
+        self.epoch, self.seconds, self._was_finished = 0, 0.0, False
         self.history: list[Row] = []
-        self.window = history.RunningMean(len(self.loss.weights), self.device)
-        self.best_score, self.best_state = -1.0, None
-        self.checkpoint_path = checkpoint_path
-        if checkpoint_path is not None and (state := checkpoint.load(checkpoint_path, self.device)) is not None:
+        self._enter(self.phases[0])
+        if state is not None:
             self._restore(state)
 
     @property
-    def header(self) -> Header:
-        return Header(model=self.config["model"], classes=self.info.classes, label_values=self.info.label_values,
-                      image_size=self.info.image_size, pixels=self.encoding.pixels, targets=self.encoding.targets,
-                      output=self.encoding.output, device=self.device.type, precision=self.precision,
-                      threads=self.settings["threads"])
+    def finished(self) -> bool:
+        return self.epoch == self.settings["epochs"] or self.stopped_early
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the last phase has gone `patience` epochs without a better val score."""
+        better_at = max(self.selection.better_at, self.phase.first - 1)
+        return self.phase is self.phases[-1] and self.epoch - better_at >= self.settings.get("patience", math.inf)
 
     def run(self, *, title: str, on_epoch: Callable[[list[Row]], None] = lambda rows: None) -> Outcome:
         """Train to the last epoch. `on_epoch` gets each epoch's rows of the history, once, as they come.
 
         Raises ValueError when the loss stops being a number.
         """
-        epochs, started_at, started = self.settings["epochs"], self.epoch, time.perf_counter()
+        epochs = self.settings["epochs"]
         with tqdm(total=epochs * self.steps_an_epoch, initial=self.epoch * self.steps_an_epoch, desc=title,
                   unit="it", disable=None, dynamic_ncols=True) as bar:
-            while self.epoch < epochs:
-                rows_before = len(self.history)
+            def say(text: str) -> None:
+                bar.write(f"{title} {text}")
+
+            if self.epoch:
+                say(self._how_it_goes_on())
+            while not self.finished:
+                started, rows_before = time.perf_counter(), len(self.history)
                 self.epoch += 1
+                if self.epoch > self.phase.last:
+                    self._enter(self._phase_of(self.epoch))
+                if len(self.phases) > 1 and self.epoch == self.phase.first:
+                    say(str(self.phase))
                 self._train_epoch(bar)
                 self._validate()
+                self.optimization.end_epoch(self.selection.value_of(self.history[-1]))
+                self.seconds += time.perf_counter() - started
                 if self.checkpoint_path is not None:
                     checkpoint.save(self.checkpoint_path, self._state())
-                rows = self.history[rows_before:]
-                on_epoch(rows)
-                bar.write(f"{title} epoch {self.epoch}/{epochs}: " + _summary(rows))
-        seconds = time.perf_counter() - started
-        images = (self.epoch - started_at) * len(self.train_split)
-        state = self.best_state if self.settings["keep"] == "best" else self.network.state_dict()
-        return Outcome(state, self.header, self.history, images / seconds if images else 0.0)
+                on_epoch(self.history[rows_before:])
+                say(f"epoch {self.epoch}/{epochs}: {self._summary()}")
+            outcome = self._outcome()
+            for line in self._conclusions(outcome):
+                say(line)
+        return outcome
+
+    def _phase_of(self, epoch: int) -> Phase:
+        return next(phase for phase in self.phases if phase.first <= epoch <= phase.last)
+
+    def _enter(self, phase: Phase) -> None:
+        """A phase begins with an optimiser and a schedule of its own."""
+        self.phase = phase
+        phases.start(phase, self.network)
+        learning = (parameter for parameter in self.network.parameters() if parameter.requires_grad)
+        self.optimization = Optimization(learning, self.settings, lr=phase.lr, epochs=phase.epochs,
+                                         steps_an_epoch=self.steps_an_epoch)
 
     def _train_epoch(self, bar: tqdm) -> None:
-        self.network.train()
-        epoch_mean = history.RunningMean(len(self.loss.weights), self.device)
-        counts_K4 = torch.zeros(len(self.info.classes), 4, dtype=torch.int64, device=self.device)
+        phases.training_mode(self.phase, self.network)
+        terms = len(self.loss.weights)
+        window_mean, epoch_mean = RunningMean(terms, self.device), RunningMean(terms, self.device)
+        counts_K4 = self._no_counts()
         order = epoch_order(len(self.train_split), seed=self.seed, epoch=self.epoch)
-        first = (self.epoch - 1) * self.steps_an_epoch + 1
-        last = self.settings["epochs"] * self.steps_an_epoch
-        for iteration, batch in enumerate(
-                batches(self.train_split, self.settings["batch_size"], self.device, order), start=first):
-            logits, planes, valid, values = self._forward(batch)
-            closes_window = iteration % self.settings["log_every"] == 0 or iteration == last
-            grad_norms = self._gradient_norms(values) if closes_window else None
+        for step, batch in enumerate(batches(self.train_split, self.settings["batch_size"], self.device, order), 1):
+            iteration = (self.epoch - 1) * self.steps_an_epoch + step
+            if self.augment is not None:
+                batch = Batch(*self.augment.apply(batch.images_BHWC, batch.masks_BHW, task=self.encoding.task,
+                                                  epoch=self.epoch, iteration=iteration))
+            view = self._view(batch)
+            values = self.loss(view)
+            grad_norms = self._gradient_norms(values) if step in self.window_ends else None
+            lr = self.optimization.lr
+            self.optimization.step(self.loss.total(values))
 
-            self.optimizer.zero_grad(set_to_none=True)
-            self.loss.total(values).backward()
-            lr = self.optimizer.param_groups[0]["lr"]
-            self.optimizer.step()
-            self.schedule.step()
-
-            self.window.add(values)
+            window_mean.add(values)
             epoch_mean.add(values)
-            counts_K4 += count_BK4(self.encoding.present(logits.detach()), planes, valid).sum(0)
+            counts_K4 += self._counts_K4(view)
             bar.update()
-            if closes_window:
-                self._log("train", "window", self.window.take(), iteration, lr, grad_norms=grad_norms)
+            if step in self.window_ends:
+                self._log("train", "window", window_mean, iteration, lr, grad_norms=grad_norms)
                 bar.set_postfix(loss=f"{self.history[-1]['loss']:.4g}")
-        self._log("train", "epoch", epoch_mean.take(), iteration, lr, counts_K4=counts_K4)
+        self._log("train", "epoch", epoch_mean, iteration, lr, counts_K4=counts_K4)
 
     @torch.no_grad()
     def _validate(self) -> None:
         self.network.eval()
-        mean = history.RunningMean(len(self.loss.weights), self.device)
-        counts_K4 = torch.zeros(len(self.info.classes), 4, dtype=torch.int64, device=self.device)
-        for batch in batches(self.val_split, self.settings["batch_size"], self.device):
-            logits, planes, valid, values = self._forward(batch)
-            mean.add(values)
-            counts_K4 += count_BK4(self.encoding.present(logits), planes, valid).sum(0)
-        self._log("val", "epoch", mean.take(), self.epoch * self.steps_an_epoch, self.history[-1]["lr"],
-                  counts_K4=counts_K4)
-        score = self.history[-1]["iou_score"]
-        score = -1.0 if math.isnan(score) else score  # a val split may hold none of the classes
-        if self.settings["keep"] == "best" and score >= self.best_score:
-            self.best_score, self.best_state = score, copy.deepcopy(self.network.state_dict())
+        mean, counts_K4 = RunningMean(len(self.loss.weights), self.device), self._no_counts()
+        for batch in self.setup.batches(self.val_split):
+            view = self._view(batch)
+            mean.add(self.loss(view))
+            counts_K4 += self._counts_K4(view)
+        self._log("val", "epoch", mean, self.epoch * self.steps_an_epoch, self.history[-1]["lr"], counts_K4=counts_K4)
+        self.selection.see(self.history[-1], self.network)
+        self.snapshots.take(
+            self.epoch, lambda images: self.encoding.present(self.setup.logits(images.to(self.device))))
 
-    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None, dict[str, Tensor]]:
-        """Logits, true planes, valid pixels, loss terms of a batch; everything but the network in float32."""
+    def _view(self, batch: Batch) -> View:
+        """What the loss sees of a batch; everything but the network in float32."""
         planes, valid = self.encoding.planes(batch.masks_BHW)
-        with autocast(self.device, self.precision):
-            logits = self.network(self.encoding.pictures(batch.images_BHWC))
-        values = self.loss(self.encoding.seen_by_losses(logits), self.encoding.targets_of(planes), valid)
-        return logits, planes, valid, values
+        logits = self.setup.logits(batch.images_BHWC).float().contiguous()  # in the layout of the planes
+        return View(logits_BKHW=logits, output_BKHW=self.encoding.seen_by_losses(logits),
+                    target_BKHW=self.encoding.targets_of(planes), planes_BKHW=planes, valid_B1HW=valid,
+                    exclusive=self.encoding.exclusive)
 
-    def _gradient_norms(self, values: dict[str, Tensor]) -> list[float]:
-        """The norm of each unweighted term's gradient in the output layer's weights."""
+    def _counts_K4(self, view: View) -> Tensor:
+        present = self.encoding.present(view.logits_BKHW.detach())
+        return count_BK4(present, view.planes_BKHW, view.valid_B1HW).sum(0)
+
+    def _no_counts(self) -> Tensor:
+        return torch.zeros(self.encoding.classes, 4, dtype=torch.int64, device=self.device)
+
+    def _gradient_norms(self, values: dict[str, Tensor]) -> list[float] | None:
+        """The norm of each unweighted term's gradient in the output layer's weights; None without such a layer."""
+        if self.network.output_layer is None:
+            return None
         weight = self.network.output_layer.weight
         return [torch.autograd.grad(value, weight, retain_graph=True)[0].norm().item() for value in values.values()]
 
-    def _log(self, split: str, span: str, means: list[float], iteration: int, lr: float, **extra: Any) -> None:
-        self.history.append(history.row(self.loss, means, iteration=iteration, epoch=self.epoch, split=split,
-                                        span=span, lr=lr, **extra))
+    def _log(self, split: str, span: str, mean: RunningMean, iteration: int, lr: float, **extra: Any) -> None:
+        self.history.append(history.row(self.loss.weights, mean.take(), iteration=iteration, epoch=self.epoch,
+                                        split=split, span=span, lr=lr, **extra))
 
     def _state(self) -> dict[str, Any]:
-        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(), "epoch": self.epoch, "history": self.history,
-                "window": (self.window.sums, self.window.count), "best": (self.best_score, self.best_state)}
+        return {"network": self.network.state_dict(), "optimization": self.optimization.state_dict(),
+                "selection": self.selection.state_dict(), "snapshots": self.snapshots.state_dict(),
+                "epoch": self.epoch, "history": self.history, "seconds": self.seconds, "finished": self.finished}
 
     def _restore(self, state: dict[str, Any]) -> None:
+        self.epoch, self.history, self.seconds = state["epoch"], state["history"], state["seconds"]
+        self._was_finished = state["finished"]
+        self._enter(self._phase_of(self.epoch))
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.epoch, self.history = state["epoch"], state["history"]
-        self.window.sums, self.window.count = state["window"]
-        self.best_score, self.best_state = state["best"]
+        self.optimization.load_state_dict(state["optimization"])
+        self.selection.load_state_dict(state["selection"])
+        self.snapshots.load_state_dict(state["snapshots"])
+
+    def _outcome(self) -> Outcome:
+        kept = next(row for row in self.history if (row["split"], row["epoch"]) == ("val", self.selection.epoch))
+        verdict = Verdict(len(self.train_split), kept["iou_score"]) if "overfit" in self.settings else None
+        return Outcome(state=self.selection.weights(self.network), header=self.setup.header, history=self.history,
+                       snapshots=self.snapshots, overfit=verdict,
+                       images_per_second=self.epoch * len(self.train_split) / self.seconds)
+
+    def _how_it_goes_on(self) -> str:
+        if self.finished:
+            return f"is trained already: nothing follows its epoch {self.epoch}"
+        if self._was_finished:
+            return f"extends a training that was finished with epoch {self.epoch}"
+        return f"goes on after epoch {self.epoch}, the last that an earlier run ended"
+
+    def _summary(self) -> str:
+        train, val = self.history[-2:]
+        by = self.selection.by
+        judge = f", {JUDGES[by]} {val[f'{by}_score']:.3f}" if by in ("dice", "pixel_accuracy") else ""
+        best = ", the best so far" if self.selection.keeps_best and self.selection.epoch == self.epoch else ""
+        return (f"lr {train['lr']:.3g}, loss {train['loss']:.4g}, val loss {val['loss']:.4g}, "
+                f"val IoU {val['iou_score']:.3f}{judge}{best}")
+
+    def _conclusions(self, outcome: Outcome) -> list[str]:
+        """What is to be said at the end."""
+        said = []
+        if self.stopped_early:
+            said.append(f"stops early: no better {JUDGES[self.selection.by]} for {self.settings['patience']} epochs")
+        if self.selection.keeps_best and self.selection.epoch < self.epoch:
+            said.append(f"keeps the weights of epoch {self.selection.epoch}, the best by {JUDGES[self.selection.by]}")
+        return said + ([str(outcome.overfit)] if outcome.overfit else [])
 
 
-def _optimization(network: nn.Module, train: dict[str, Any], iterations: int
-                  ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    match train["optimizer"]:
-        case "adamw":
-            optimizer: torch.optim.Optimizer = torch.optim.AdamW(
-                network.parameters(), lr=train["lr"], weight_decay=train["weight_decay"], fused=True)
-        case "sgd":
-            optimizer = torch.optim.SGD(network.parameters(), lr=train["lr"], momentum=train["momentum"],
-                                        weight_decay=train["weight_decay"], fused=True)
-        case name:
-            raise ValueError(f"unknown optimizer {name!r}; known: adamw, sgd")
-    match train["schedule"]:
-        case "one_cycle":
-            schedule: torch.optim.lr_scheduler.LRScheduler = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, max_lr=train["lr"], total_steps=iterations + 1)
-        case "constant":
-            schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
-        case name:
-            raise ValueError(f"unknown schedule {name!r}; known: one_cycle, constant")
-    return optimizer, schedule
+def _loss(config: dict[str, Any], output: str, info: DatasetInfo) -> WeightedLoss:
+    """The `loss` section of a variant's configuration; weights by inverse frequency are the dataset's to say.
 
-
-def _summary(rows: list[Row]) -> str:
-    train, val = (next(row for row in rows if (row["split"], row["span"]) == (split, "epoch"))
-                  for split in ("train", "val"))
-    return f"loss {train['loss']:.4g}, val loss {val['loss']:.4g}, val IoU {val['iou_score']:.3f}"
+    Raises ValueError where a term takes logits and train.output says that there are none.
+    """
+    options = {key: value for key, value in config.items() if key not in ("terms", "class_weights")}
+    match config.get("class_weights", "none"):
+        case "none":
+            pass
+        case "inverse_frequency":
+            options["class_weights"] = inverse_frequency(info.class_pixels, info.valid_pixels)
+        case numbers:
+            options["class_weights"] = numbers
+    loss = WeightedLoss(config["terms"], **options)
+    on_logits = [term for term in loss.weights if TERMS[term].__module__ == logit_terms.__name__]
+    if on_logits and output == "raw":
+        raise ValueError(f"train.output is raw, but these terms make probabilities of logits: {', '.join(on_logits)}; "
+                         "choose train.output=sigmoid with train.targets=unit, or other terms")
+    return loss

@@ -27,7 +27,9 @@ class Header:
     model: dict[str, Any]
     classes: list[str]
     label_values: list[float]
+    task: str
     image_size: list[int]  # [H, W] of the training pictures
+    resize: str  # how pictures came to that size
     pixels: str
     targets: str
     output: str
@@ -38,7 +40,7 @@ class Header:
     @property
     def encoding(self) -> Encoding:
         return Encoding(pixels=self.pixels, targets=self.targets, output=self.output,
-                        label_values=tuple(self.label_values))
+                        label_values=tuple(self.label_values), task=self.task)
 
 
 def save(path: Path, state: dict[str, torch.Tensor], header: Header) -> None:
@@ -63,7 +65,7 @@ def read_header(path: Path) -> Header:
 def load(path: Path, device: torch.device) -> tuple[nn.Module, Header]:
     """The network, in evaluation mode on `device`, and its header."""
     header = read_header(path)
-    network = models.build(header.model, classes=len(header.classes))
+    network = models.build(header.model, classes=len(header.classes), image_size=header.image_size, pretrained=False)
     with safe_open(path, framework="pt") as file:
         network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     return network.to(device, memory_format=torch.channels_last).eval(), header

@@ -1,16 +1,31 @@
-"""One made-up study for all tests of this room: a good network, its twins, and a bad one; two seeds each."""
+"""Two made-up studies for all tests of this room.
+
+`made_up`: a good network, its twins, and a bad one; two seeds each; classes may overlap. `mixed`: classes exclude each
+other, and variants have three seeds, two, and none.
+"""
 
 import contextlib
 import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from seglib.comparison.evidence import Evidence
 from seglib.comparison.variants import Variant, load
-from seglib.datasets.store import DatasetInfo
-from tests.comparison.synthetic import history_of, logits_of, objects, spoiled, write_dataset, write_variant
+from seglib.datasets.store import DatasetInfo, pack
+from tests.comparison.synthetic import (
+    SIDE,
+    epochs_of,
+    exclusive,
+    history_of,
+    logits_of,
+    objects,
+    spoiled,
+    write_dataset,
+    write_variant,
+)
 
 RESAMPLES = 1000
 GOOD, SAME, BAD = "munet alias = munet good", "munet same", "munet bad"
@@ -66,3 +81,51 @@ def compared(made_up: Compared, monkeypatch: pytest.MonkeyPatch) -> Compared:
     """The study, and we stand in its folder."""
     monkeypatch.chdir(made_up.folder)
     return made_up
+
+
+MULTICLASS = "multiclass"
+EPOCHS = 6
+
+
+def masks_of(planes_NKHW: np.ndarray) -> np.ndarray:
+    return np.stack([pack(planes_KHW, task=MULTICLASS) for planes_KHW in planes_NKHW])
+
+
+@pytest.fixture(scope="session")
+def mixed_study(tmp_path_factory: pytest.TempPathFactory) -> Compared:
+    """unet with seeds 1 to 3, convnet with 1 and 2, and frequency, whose two folders hold one and the same result.
+
+    Pictures are resized, in all of them the left column is ignored, and unet's first seed has snapshots.
+    """
+    folder, random = tmp_path_factory.mktemp("mixed"), np.random.default_rng(3)
+    truth = {"val": exclusive(objects(random, 6)), "test": exclusive(objects(random, 20))}
+    ignore = {split: np.broadcast_to(np.arange(SIDE) == 0, planes[:, 0].shape) for split, planes in truth.items()}
+    own = {split: [pack(plane.repeat(2, 1).repeat(3, 2), task=MULTICLASS) for plane in planes]
+           for split, planes in truth.items()}
+    often = {split: np.broadcast_to(truth["test"].mean(0), planes.shape).astype(np.float32)
+             for split, planes in truth.items()}
+    with contextlib.chdir(folder):
+        info = write_dataset(truth, ignore, task=MULTICLASS, own=own)
+        for name, share, seeds in (("unet", 0.02, (1, 2, 3)), ("convnet", 0.2, (1, 2))):
+            for seed in seeds:
+                logits = {split: logits_of(random, spoiled(random, planes, share)) for split, planes in truth.items()}
+                falling = np.linspace(3, 1, EPOCHS)
+                val = np.array([3, 2, 1, 1.2, 1.4, 1.5]) + 0.01 * seed
+                history = epochs_of(falling, val, val_iou=[0.1, 0.3, 0.5, 0.6, 0.55, 0.58], train_iou=falling[::-1] / 4)
+                windows = history_of(falling, ce=2.0).query("span == 'window'")
+                snapshots = {1: masks_of(np.roll(truth["val"][:3], 3, axis=-1)), 4: masks_of(truth["val"][:3])}
+                write_variant(f"{name}-ce-{seed}", logits, history=pd.concat([windows, history], ignore_index=True),
+                              terms={"ce": 1}, train={"keep": "best", "best_by": "iou", "epochs": 9, "patience": 2},
+                              task=MULTICLASS, snapshots=snapshots if (name, seed) == ("unet", 1) else None)
+        for seed in (1, 2):
+            write_variant(f"frequency-ce-{seed}", often, history=epochs_of([np.nan], [np.nan]), terms={},
+                          train={"batch_size": 4}, task=MULTICLASS)
+        variants = load("shapes", info)
+        return Compared(folder, info, variants, Evidence(variants, RESAMPLES))
+
+
+@pytest.fixture
+def mixed(mixed_study: Compared, monkeypatch: pytest.MonkeyPatch) -> Compared:
+    """The study, and we stand in its folder."""
+    monkeypatch.chdir(mixed_study.folder)
+    return mixed_study

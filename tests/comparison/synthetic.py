@@ -4,7 +4,7 @@ Shapes: N pictures, K classes, H, W.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +15,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from seglib.datasets.store import DatasetInfo, Split, pack
+from seglib.datasets.store import OWN_MASKS, DatasetInfo, OwnMaskWriter, Split, pack
 from seglib.files import write_json
 from seglib.training.batches import batches
 from seglib.training.encoding import Encoding
+from seglib.training.inference import Predictor
 from seglib.workspace import VariantFiles
 from stages import evaluate
 
@@ -28,16 +29,17 @@ SIDE = 14
 Planes = dict[str, np.ndarray]  # by split, bool (N, K, H, W)
 
 
-class MadeUp:
+class MadeUp(Predictor):
     """A predictor that says what it was given: logits (N, K, H, W) a split."""
 
     device = torch.device("cpu")
 
-    def __init__(self, logits: Mapping[str, np.ndarray], *, targets: str = "unit"):
+    def __init__(self, logits: Mapping[str, np.ndarray], *, targets: str = "unit", task: str = "multilabel",
+                 resize: str = "stretch"):
         self.made_up = logits
-        self.header = SimpleNamespace(targets=targets, label_values=LABELS)
+        self.header = SimpleNamespace(targets=targets, label_values=LABELS, resize=resize, image_size=[SIDE, SIDE])
         self.encoding = Encoding(pixels="unit", targets=targets, output="sigmoid" if targets == "unit" else "raw",
-                                 label_values=tuple(LABELS))
+                                 label_values=tuple(LABELS), task=task)
 
     def split(self, split: Split, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         start = 0
@@ -68,36 +70,60 @@ def logits_of(random: np.random.Generator, planes: np.ndarray) -> np.ndarray:
     return (np.where(planes, 1.0, -1.0) * random.uniform(0.1, 3, planes.shape)).astype(np.float32)
 
 
-def write_dataset(truth: Planes, ignore: Planes | None = None) -> DatasetInfo:
-    """data/prepared/shapes under the current folder; `ignore`: bool (N, H, W) a split."""
+def exclusive(planes: np.ndarray) -> np.ndarray:
+    """The planes of classes that exclude each other: the last of several wins, what is left is the ghost's."""
+    owner = np.full((len(planes), SIDE, SIDE), len(CLASSES) - 1)
+    for k in range(len(CLASSES) - 1):
+        owner[planes[:, k]] = k
+    return owner[:, None] == np.arange(len(CLASSES))[:, None, None]
+
+
+def write_dataset(truth: Planes, ignore: Planes | None = None, *, task: str = "multilabel", resize: str = "stretch",
+                  own: dict[str, list[np.ndarray]] | None = None) -> DatasetInfo:
+    """data/prepared/shapes under the current folder; `ignore`: bool (N, H, W) a split.
+
+    own: a split's packed masks at the pictures' own sizes.
+    """
     folder = Path("data/prepared/shapes")
     for split, planes in truth.items():
         (folder / split).mkdir(parents=True)
         random = np.random.default_rng(len(planes))
         ignored = ignore[split] if ignore else [None] * len(planes)
-        masks = np.stack([pack(p, i) for p, i in zip(planes, ignored, strict=True)])
+        masks = np.stack([pack(p, i, task=task) for p, i in zip(planes, ignored, strict=True)])
         np.save(folder / split / "images.npy", random.integers(0, 256, (len(planes), SIDE, SIDE, 3), dtype=np.uint8))
         np.save(folder / split / "masks.npy", masks)
         pd.DataFrame({"id": [f"{split}-{n}" for n in range(len(planes))]}).to_parquet(folder / split / "index.parquet")
+        if own:
+            with OwnMaskWriter(folder / split / OWN_MASKS) as writer:
+                for n, mask_HW in enumerate(own[split]):
+                    writer.append(f"{split}-{n}", mask_HW)
     (folder / "rejected.csv").write_text("split,what,id,source,reason\n")
-    info = DatasetInfo(task="multilabel", classes=CLASSES, label_values=LABELS, image_size=[SIDE, SIDE],
-                       counts={split: len(planes) for split, planes in truth.items()}, selection={}, files={})
+    info = DatasetInfo(task=task, classes=CLASSES, label_values=LABELS, image_size=[SIDE, SIDE], resize=resize,
+                       counts={split: len(planes) for split, planes in truth.items()}, selection={}, files={},
+                       class_pixels=[1] * len(CLASSES), valid_pixels=1)
     info.write(folder)
     return info
 
 
 def write_variant(name: str, logits: Planes, *, history: pd.DataFrame, terms: Mapping[str, float],
-                  train: Mapping[str, Any], targets: str = "unit") -> VariantFiles:
-    """Configuration, history and, by the evaluate stage, all results of one run. `name` is <model>-<loss>-<seed>."""
+                  train: Mapping[str, Any], targets: str = "unit", task: str = "multilabel",
+                  snapshots: Mapping[int, np.ndarray] | None = None) -> VariantFiles:
+    """Configuration, history and, by the evaluate stage, all results of one run. `name` is <model>-<loss>-<seed>.
+
+    Without terms the run has no seed. snapshots: packed masks (P, H, W) of the first val pictures, by epoch.
+    """
     files = VariantFiles("shapes", name)
     write_json(Path("conf/shapes.evaluate.json"), {"tolerance": 1})
     write_json(files.conf, {"model": {"kind": files.model}, "loss": {"terms": dict(terms)}, "train": dict(train),
-                            "seed": files.seed})
+                            "seed": files.seed if terms else None})
     files.weights.parent.mkdir(parents=True)
     files.weights.write_bytes(name.encode())
     history.to_csv(files.history, index=False)
+    masks = np.stack(list(snapshots.values())) if snapshots else np.zeros((0, 0, SIDE, SIDE), np.uint8)
+    np.savez(files.snapshots, epochs=np.array(list(snapshots or {}), int), pictures=np.arange(masks.shape[1]),
+             masks=masks)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "Predictor", lambda path: MadeUp(logits, targets=targets))
+        patch.setattr(evaluate, "Predictor", lambda path: MadeUp(logits, targets=targets, task=task))
         patch.setattr(evaluate, "turn", lambda device: contextlib.nullcontext())
         patch.setattr(evaluate.records, "leave_result", lambda files: None)
         patch.setattr(evaluate.tracking, "try_sync", lambda record: None)
@@ -110,7 +136,22 @@ def history_of(loss: np.ndarray, **grad_norms: float) -> pd.DataFrame:
     windows = pd.DataFrame({"iteration": 10 * np.arange(1, len(loss) + 1), "epoch": 1, "split": "train",
                             "span": "window", "lr": 0.01, "loss": loss,
                             **{f"{term}_grad_norm": norm for term, norm in grad_norms.items()}})
-    ends = pd.DataFrame({"iteration": 10 * len(loss), "epoch": 1, "split": ["train", "val"], "span": "epoch",
-                         "lr": 0.01, "loss": [loss[-1], loss[-1] + 1], "iou_score": 0.5, "dice_score": 0.6})
+    ends = epochs_of([loss[-1]], [loss[-1] + 1]).assign(iteration=10 * len(loss))
     table = pd.concat([windows, ends], ignore_index=True)
     return table.assign(**dict.fromkeys(grad_norms, table["loss"]))
+
+
+def epochs_of(train: Sequence[float], val: Sequence[float], **scores: Sequence[float]) -> pd.DataFrame:
+    """The rows of epochs alone, 10 iterations each, with these losses.
+
+    scores: by split and name (val_iou), .5, .6 and .7 of those that are not given.
+    """
+    parts = []
+    for split, loss in (("train", train), ("val", val)):
+        given = {name: scores.get(f"{split}_{name}", default)
+                 for name, default in (("iou", 0.5), ("dice", 0.6), ("pixel_accuracy", 0.7))}
+        epochs = np.arange(1, len(loss) + 1)
+        parts.append(pd.DataFrame({
+            "iteration": 10 * epochs, "epoch": epochs, "split": split, "span": "epoch", "lr": 0.01,
+            "loss": np.asarray(loss, float), **{f"{name}_score": value for name, value in given.items()}}))
+    return pd.concat(parts, ignore_index=True)

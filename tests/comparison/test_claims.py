@@ -53,6 +53,29 @@ def test_the_study_of_shapes_can_decide_every_claim_on_label_values():
                     assert {(side["model"], side["loss"]) for side in sides} <= have, one.id
 
 
+def test_every_claim_on_pets_stanford_and_coco_has_a_study_that_decides_it():
+    """One that has its variants, on its dataset, for as many epochs as it needs."""
+    settings = params.load(ROOT / "params.yaml")
+    for one in load(ROOT / "claims.yaml"):
+        if "shapes" in one.datasets:
+            continue
+        needed = {(side["model"], side["loss"]) for part in one.parts if part.score != claims.BALANCE
+                  for names in claims._expanded(part)
+                  for side in (names | side.model_dump(exclude_none=True) for side in (part.a, part.b) if side)}
+        assert any(
+            set(one.datasets) <= set(study.datasets)
+            and needed <= {(model, loss) for model in study.models for loss in study.losses}
+            and all(epochs_of(settings, study, model) >= one.epochs for model, _ in needed if model != "frequency")
+            for study in settings.studies.values()), one.id
+
+
+def epochs_of(settings: params.Params, study: Any, model: str) -> int:
+    """What a study trains a model for: the model's own number goes before the study's."""
+    of_study = study.train.epochs if "epochs" in study.train.model_fields_set else settings.train.epochs
+    own = settings.models[model].train
+    return own.epochs if "epochs" in own.model_fields_set else of_study
+
+
 S, C, U, N = "supported", "contradicted", "undecided", "not run"
 MATRIX = [
     ({"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}, S),
@@ -161,6 +184,34 @@ def test_what_was_trained_otherwise_does_not_count(compared: Compared):
     found, = decide([claim(part, train={"targets": "unit"})], "shapes", compared.evidence)
     assert found["verdict"] == N
     assert found["why"] == "needs munet good, targets: unit and munet bad, targets: unit"
+
+
+UNET, CONVNET, FREQUENCY = ({"model": model, "loss": "ce"} for model in ("unet", "convnet", "frequency"))
+
+
+def test_what_needs_more_epochs_than_were_trained_is_not_run(mixed: Compared):
+    part = {"score": "iou_dataset", "is": "higher", "a": UNET, "b": CONVNET}
+    assert verdict(mixed, part, epochs=9) == S
+    found, = decide([claim(part, epochs=10)], "shapes", mixed.evidence)
+    assert found["verdict"] == N
+    assert found["why"] == "needs unet ce, at least 10 epochs and convnet ce, at least 10 epochs"
+    # It was asked for 9 epochs and stopped after 6.
+    assert verdict(mixed, {"score": "val_dice_by_epoch_10", "is": "above", "than": 0.1, "a": UNET}) == N
+
+
+def test_a_model_without_epochs_and_seeds_is_compared_all_the_same(mixed: Compared):
+    part = {"score": "pixel_ap", "is": "higher", "a": UNET, "b": FREQUENCY}
+    assert verdict(mixed, part, epochs=9, train={"patience": 2}) == S
+    assert verdict(mixed, {"score": "iou_dataset", "is": "below", "than": 0.9, "a": FREQUENCY}, epochs=9) == S
+    for name in ("curve_roughness", "val_loss_rise", "lowest_val_loss_epoch", "val_iou_by_epoch_16"):
+        assert verdict(mixed, {"score": name, "is": "higher", "a": UNET, "b": FREQUENCY}) == N
+
+
+def test_quantities_of_epochs_are_decided_over_seeds(mixed: Compared):
+    assert verdict(mixed, {"score": "lowest_val_loss_epoch", "is": "above", "than": 2, "a": UNET}) == S
+    assert verdict(mixed, {"score": "lowest_val_loss_epoch", "is": "above", "than": 3.5, "a": UNET}) == C
+    assert verdict(mixed, {"score": "val_loss_rise", "is": "above", "than": 0.4, "a": UNET}) == S
+    assert verdict(mixed, {"score": "score_gap", "is": "lower", "a": UNET, "b": CONVNET}) == U  # the same curves
 
 
 def test_a_claim_on_another_dataset_is_not_told(compared: Compared):

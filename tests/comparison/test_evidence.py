@@ -35,12 +35,6 @@ def row(table: pd.DataFrame, **where: str) -> pd.Series:
     return found.iloc[0]
 
 
-def test_one_configuration_under_two_names_is_one_variant(compared: Compared):
-    assert [variant.label for variant in compared.variants] == [GOOD, SAME, BAD]
-    assert all(len(variant.runs) == 2 for variant in compared.variants)
-    assert sorted(compared.variants[0].names) == [("munet", "alias"), ("munet", "good")]
-
-
 def test_scores_are_means_over_the_runs_own(compared: Compared, scores: pd.DataFrame):
     for split in ("test", "val"):
         by_seed = [read_json(Path(f"results/shapes/munet-good-{seed}/scores.json"))[split]["mean"] for seed in (1, 2)]
@@ -167,3 +161,40 @@ def test_an_interval_stays_within_what_the_score_can_be(compared: Compared):
     shares = table.drop(index=["hd95_image_mean", "specks"])
     assert (table["low"].dropna() >= 0).all() and (shares["high"].dropna() <= 1).all()
     assert (table.loc["hd95_image_mean", "high"] > 1).any()
+
+
+def test_variants_of_different_numbers_of_seeds_are_compared(mixed: Compared):
+    evidence = mixed.evidence
+    scores, pairs = evidence.score_table(), evidence.pair_table()
+    seeds = {label: row(scores, variant=label, split="test", score="iou_dataset")["seeds"] for label in
+             ("unet ce", "convnet ce", "frequency")}
+    assert seeds == {"unet ce": 3, "convnet ce": 2, "frequency": 1}
+    there = scores.dropna(subset="mean")
+    assert (there["low"] <= there["mean"] + ROUNDING).all() and (there["mean"] <= there["high"] + ROUNDING).all()
+    assert math.isnan(row(scores, variant="frequency", split="test", score="iou_dataset")["sd"])
+    headline = pairs[pairs["score"] == "iou_dataset"]
+    assert sorted(zip(headline["a"], headline["b"], strict=True)) == [
+        ("convnet ce", "frequency"), ("unet ce", "convnet ce"), ("unet ce", "frequency")]
+    assert headline["settled"].all() and evidence.ranking(scores, pairs)["rank"].tolist() == [1, 2, 3]
+
+
+def test_a_score_that_one_variant_lacks_is_compared_among_the_others(compared: Compared):
+    """What finds nothing has no holes: the others' pairs stay, and Holm's correction is for as many as there are."""
+    silent = compared.variant(BAD)
+    runs = [dataclasses.replace(run, cases=run.cases | {"test": run.cases["test"] | {
+        "hole_pixels": np.zeros((26, 4)), "extent_pixels": np.zeros((26, 4))}}) for run in silent.runs]
+    variants = [compared.variant(GOOD), compared.variant(SAME), dataclasses.replace(silent, runs=runs)]
+    pairs = Evidence(variants, RESAMPLES).pair_table()
+    holes = pairs[pairs["score"] == "hole_share"]
+    assert len(holes) == 1 and set(holes[["a", "b"]].to_numpy().ravel()) == {GOOD, SAME}
+    assert len(pairs[pairs["score"] == "iou_dataset"]) == 3
+
+
+def test_scores_at_own_size_have_intervals_of_their_own(mixed: Compared):
+    """Twice and three times as large: the same scores but for rounding at the ignored column, which is not ignored."""
+    scores = mixed.evidence.score_table()
+    for label in ("unet ce", "convnet ce"):
+        own, network = (row(scores, variant=label, split="test", score=name)
+                        for name in ("iou_own_dataset", "iou_dataset"))
+        assert own["low"] < own["mean"] < own["high"]
+        assert own["mean"] != network["mean"] and own["mean"] == pytest.approx(network["mean"], abs=0.1)

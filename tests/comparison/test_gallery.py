@@ -16,6 +16,7 @@ from seglib.comparison.tables import pick_pictures, rank_pictures
 from seglib.datasets.store import Split, unpack
 from seglib.files import read_json
 from tests.comparison.conftest import BAD, GOOD, Compared
+from tests.comparison.synthetic import SIDE
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)
 MASKS = st.sampled_from([np.uint8, np.uint16, np.uint32]).flatmap(lambda dtype: hnp.arrays(
@@ -73,7 +74,7 @@ def test_the_gallery_is_what_was_predicted(compared: Compared, written: Path):
         i = ids.index(entry["id"])
         np.testing.assert_array_equal(np.asarray(Image.open(written / entry["file"])), test.images[i])
         np.testing.assert_array_equal(decoded(entry["truth"], shape), test.masks[i])
-        truth = unpack(np.asarray(test.masks[i]), 4)
+        truth = unpack(np.asarray(test.masks[i]), 4, task="multilabel")
         assert entry["classes"] == [name for name, plane in zip(found["classes"], truth, strict=True) if plane.any()]
         assert set(entry["variants"]) == set(found["seed_shown"])
         for variant in compared.variants:
@@ -81,7 +82,7 @@ def test_the_gallery_is_what_was_predicted(compared: Compared, written: Path):
             mask = np.load(f"results/shapes/munet-{variant.names[0][1]}-{seed}/predictions.npy")[i]
             shown = entry["variants"][variant.label]
             np.testing.assert_array_equal(decoded(shown["runs"], shape), mask)
-            predicted = unpack(mask, 4)
+            predicted = unpack(mask, 4, task="multilabel")
             by_class = [jaccard_score(t.ravel(), p.ravel()) for t, p in zip(truth, predicted, strict=True)
                         if t.any() or p.any()]
             assert shown["iou"] == pytest.approx(np.mean(by_class), abs=5e-5)
@@ -113,3 +114,24 @@ def test_a_picture_with_nothing_to_score_is_not_ranked(compared: Compared):
     silent = dataclasses.replace(run, cases=run.cases | {"test": run.cases["test"] | counts})
     ranked, means = rank_pictures([dataclasses.replace(variant, runs=[silent])])
     assert 3 not in ranked and np.isnan(means[3]) and len(ranked) == 25
+
+
+def test_exclusive_classes_are_shown_by_their_numbers_and_what_is_ignored_by_itself(mixed: Compared, tmp_path: Path):
+    test = Split.open(Path("data/prepared/shapes"), "test")
+    write_gallery(mixed.variants, mixed.info, test, count=6, out=tmp_path)
+    found, ids = read_json(tmp_path / "gallery.json"), test.index()["id"].tolist()
+    assert found["task"] == "multiclass"
+    assert found["seed_shown"]["frequency"] is None and found["seed_shown"]["unet ce"] in (1, 2, 3)
+    for entry in found["pictures"]:
+        i = ids.index(entry["id"])
+        truth, ignored = test.masks[i], np.arange(SIDE)[None] == np.zeros((SIDE, 1))
+        np.testing.assert_array_equal(decoded(entry["ignored"], truth.shape), ignored)
+        np.testing.assert_array_equal(decoded(entry["truth"], truth.shape), np.where(ignored, 0, truth.astype(int) + 1))
+        assert entry["classes"] == [found["classes"][k] for k in np.unique(truth[:, 1:])]
+        predicted = np.load("results/shapes/frequency-ce-1/predictions.npy")[i].astype(int)
+        np.testing.assert_array_equal(decoded(entry["variants"]["frequency"]["runs"], truth.shape),
+                                      np.where(ignored, 0, predicted + 1))
+
+
+def test_where_nothing_is_ignored_nothing_is_said_of_it(written: Path):
+    assert {entry["ignored"] for entry in read_json(written / "gallery.json")["pictures"]} == {None}

@@ -1,17 +1,25 @@
 """What a curve is called, on curves whose answer is a closed form."""
 
-from types import SimpleNamespace
+import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from seglib.comparison.quantities import QUANTITIES, of_variant
+from seglib.comparison.variants import Run
+from seglib.metrics.counts import COUNTS
 from tests.comparison.conftest import GOOD, SAME, Compared
-from tests.comparison.synthetic import history_of
+from tests.comparison.synthetic import epochs_of, history_of
+
+
+def run_of(history: pd.DataFrame) -> Run:
+    """A run of which nothing but its history is asked."""
+    return Run(files=None, seed=1, history=history, cases={}, objects=None, summary={}, classes=[])
 
 
 def quantity(name: str, loss: list[float], **grad_norms: float) -> float:
-    return QUANTITIES[name](SimpleNamespace(history=history_of(np.array(loss, float), **grad_norms)))
+    return QUANTITIES[name](run_of(history_of(np.array(loss, float), **grad_norms)))
 
 
 @pytest.mark.parametrize(("loss", "expected"), [
@@ -57,3 +65,52 @@ def test_only_running_means_of_train_are_the_curve():
 def test_a_variant_has_a_value_a_seed(compared: Compared):
     np.testing.assert_allclose(of_variant(compared.variant(GOOD), "balancing_scale"), [60, 30])
     assert np.isnan(of_variant(compared.variant(SAME), "balancing_scale")).all()
+
+
+def of_epochs(name: str, val_loss: list[float], **scores: list[float]) -> float:
+    return QUANTITIES[name](run_of(epochs_of([1.0] * len(val_loss), val_loss, **scores)))
+
+
+@pytest.mark.parametrize(("loss", "lowest", "rise"), [
+    ([4, 2, 1, 2, 3], 3, 2), ([3, 2, 1], 3, 0), ([1, 5], 1, 4), ([2, 1, 1], 2, 0), ([1], 1, 0),
+    ([np.nan], np.nan, np.nan)])
+def test_where_the_val_loss_turns_and_how_far_it_rises(loss: list[float], lowest: float, rise: float):
+    assert of_epochs("lowest_val_loss_epoch", loss) == pytest.approx(lowest, nan_ok=True)
+    assert of_epochs("val_loss_rise", loss) == pytest.approx(rise, nan_ok=True)
+
+
+def test_a_score_by_an_epoch_is_the_best_until_then_and_needs_that_many():
+    scores = [0.1, 0.5, 0.2, *[0.3] * 7, 0.9, 0.95]
+    assert of_epochs("val_dice_by_epoch_10", [1.0] * 12, val_dice=scores) == 0.5
+    assert of_epochs("val_dice_by_epoch_10", [1.0] * 10, val_dice=scores[2:]) == 0.95
+    assert np.isnan(of_epochs("val_dice_by_epoch_10", [1.0] * 9, val_dice=scores[:9]))
+    assert of_epochs("val_pixel_accuracy_by_epoch_10", [1.0] * 12, val_pixel_accuracy=scores) == 0.5
+    assert of_epochs("val_iou_by_epoch_16", [1.0] * 16, val_iou=[*scores, *[0.0] * 4]) == 0.95
+
+
+def test_the_gap_is_between_train_and_val_at_the_end():
+    assert of_epochs("score_gap", [1.0, 1], train_iou=[0.2, 0.9], val_iou=[0.6, 0.7]) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("counts", "expected"), [
+    ([[10, 0, 0, 90], [3, 0, 4, 93], [1, 5, 5, 89], [0, 0, 0, 100]], 0.96),  # only the two in the middle are poor
+    ([[10, 0, 0, 90], [0, 2, 0, 98]], 0.98),
+    ([[5, 5, 0, 90], [0, 0, 0, 100]], np.nan)])  # an IoU of a half is not below it; nothing there and nothing found
+def test_the_accuracy_that_a_poor_mask_can_have(counts: list[list[int]], expected: float):
+    cases = {name: np.array(counts, float)[:, [i]] for i, name in enumerate(COUNTS)}
+    run = dataclasses.replace(run_of(pd.DataFrame()), cases={"test": cases})
+    assert QUANTITIES["poor_mask_accuracy"](run) == pytest.approx(expected, nan_ok=True)
+
+
+def test_poor_is_what_the_mean_over_the_classes_is():
+    """Two classes, IoU .2 and 1: their mean is not poor. IoU .2 and .4: it is, with accuracies .92 and .94."""
+    cases = {name: np.array([[[1, 4, 0, 95], [9, 0, 0, 91]], [[2, 5, 3, 90], [4, 3, 3, 90]]], float)[..., i]
+             for i, name in enumerate(COUNTS)}
+    run = dataclasses.replace(run_of(pd.DataFrame()), cases={"test": cases})
+    assert QUANTITIES["poor_mask_accuracy"](run) == pytest.approx((0.92 + 0.94) / 2)
+
+
+def test_a_model_without_a_loss_has_no_curve(mixed: Compared):
+    counted, = mixed.variant("frequency").runs
+    there = {name for name, quantity in QUANTITIES.items() if not np.isnan(quantity(counted))}
+    assert there <= {"score_gap", "poor_mask_accuracy"}

@@ -12,10 +12,10 @@ from sklearn import metrics as sk
 from torchmetrics.classification import MultilabelF1Score
 
 from seglib.comparison import tables
-from seglib.datasets.store import Split, ignore_bit, unpack
+from seglib.datasets.store import Split, unpack
 from seglib.metrics.ranking import average_precision
 from seglib.workspace import VariantFiles
-from tests.comparison.conftest import BAD, GOOD, SAME, Compared
+from tests.comparison.conftest import BAD, GOOD, Compared
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]  # truth and prediction, bool (N, K, H, W), a pair a seed
 
@@ -26,8 +26,9 @@ def split(compared: Compared) -> Split:
 
 
 def pairs_of(loss: str, split: Split) -> Pairs:
-    return [(unpack(np.asarray(split.masks), 4), unpack(np.load(VariantFiles("shapes", f"munet-{loss}-{seed}")
-                                                                .predictions), 4)) for seed in (1, 2)]
+    predictions = [np.load(VariantFiles("shapes", f"munet-{loss}-{seed}").predictions) for seed in (1, 2)]
+    truth = unpack(np.asarray(split.masks), 4, task="multilabel")
+    return [(truth, unpack(predicted, 4, task="multilabel")) for predicted in predictions]
 
 
 def dice(truth: np.ndarray, predicted: np.ndarray, empty: float = np.nan) -> float:
@@ -76,7 +77,7 @@ DEFINITIONS = {
 
 @pytest.mark.parametrize("definition", DEFINITIONS)
 def test_what_is_called_dice(compared: Compared, split: Split, definition: str):
-    found = tables.dice_names(compared.variants, split, 4)
+    found = tables.dice_names(compared.variants, split, "multilabel")
     assert len(found) == 3 * len(DEFINITIONS)
     for label, loss in ((GOOD, "good"), (BAD, "bad")):
         value, = found[(found["variant"] == label) & (found["definition"] == definition)]["value"]
@@ -92,7 +93,7 @@ def test_a_picture_with_nothing_is_a_whole_batch_of_dice_1(compared: Compared, s
     counts = {"tp": np.zeros((2, 1)), "fp": np.zeros((2, 1)), "fn": np.array([[0.0], [5]]), "tn": np.ones((2, 1))}
     cases = {"test": run.cases["test"] | counts}
     silent = dataclasses.replace(run, cases=cases)
-    found = tables._dice_of(silent, split, 4)
+    found = tables._dice_of(silent, split, "multilabel")
     assert found["dice_batch_flattened_1"] == 0.5 and found["dice_batch_flattened_4"] == 0
     assert (found["dice_image_mean"], found["dice_image_mean_empty_0"], found["dice_image_mean_empty_1"]) == (0, 0, 0.5)
 
@@ -100,16 +101,16 @@ def test_a_picture_with_nothing_is_a_whole_batch_of_dice_1(compared: Compared, s
 def test_ignored_pixels_are_no_background(compared: Compared, split: Split):
     masks = np.array(split.masks)
     where = np.random.default_rng(1).random(masks.shape) < 0.4
-    ignoring = dataclasses.replace(
-        split, masks=masks | (where.astype(masks.dtype) << masks.dtype.type(ignore_bit(masks.dtype))))
-    found = tables._dice_of(compared.variants[0].runs[0], ignoring, 4)
+    ignoring = dataclasses.replace(split, masks=masks | (where.astype(np.uint8) << 7))
+    found = tables._dice_of(compared.variants[0].runs[0], ignoring, "multilabel")
     truth, predicted = pairs_of("good", split)[0]
     background = dice(~truth.any(1)[~where], ~predicted.any(1)[~where])
     assert found["dice_with_background"] == pytest.approx(np.mean([*pooled(truth, predicted)[:3], background]))
 
 
 def test_confusions_equal_scikit_learns(compared: Compared, split: Split):
-    found = tables.confusion_table(compared.variants, compared.info.classes).set_index(["variant", "kind"])
+    found = tables.confusion_table(compared.variants, compared.info.classes, "multilabel")
+    found = found.set_index(["variant", "kind"])
     for label, loss in ((GOOD, "good"), (BAD, "bad")):
         expected = np.zeros((5, 6), int)
         for truth, predicted in pairs_of(loss, split):
@@ -126,6 +127,27 @@ def test_confusions_equal_scikit_learns(compared: Compared, split: Split):
     total = pd.concat([run.objects.query("split == 'test'") for run in compared.variant(BAD).runs])
     assert objects["count"].sum() == len(total)
     assert wrong["count"].sum() == ((total["taken_for"] != total["class"]) & (total["taken_for"] >= 0)).sum() > 0
+
+
+def test_exclusive_classes_are_confused_with_each_other_alone(mixed: Compared):
+    """scikit-learn's matrix of the pixels that count: neither background nor several classes at once."""
+    split = Split.open(Path("data/prepared/shapes"), "test")
+    truth = np.asarray(split.masks)
+    counted = truth != 255
+    found = tables.confusion_table(mixed.variants, mixed.info.classes, "multiclass").set_index(["variant", "kind"])
+    for variant in mixed.variants:
+        expected = sum(sk.confusion_matrix(truth[counted], np.load(run.files.predictions)[counted], labels=range(4))
+                       for run in variant.runs)
+        pixels = found.loc[(variant.label, "pixels")]
+        np.testing.assert_array_equal(pixels["count"].to_numpy().reshape(4, 4), expected)
+    assert list(dict.fromkeys(found.loc[("unet ce", "objects")]["predicted"])) == [*mixed.info.classes, "nothing"]
+
+
+def test_where_every_pixel_has_a_class_there_is_no_background_to_score(mixed: Compared):
+    split = Split.open(Path("data/prepared/shapes"), "test")
+    found = tables.dice_names(mixed.variants, split, "multiclass")
+    assert set(found["definition"]) == set(DEFINITIONS) - {"dice_with_background"}
+    assert len(found) == 3 * (len(DEFINITIONS) - 1) and found["value"].notna().all()
 
 
 def test_groups_are_the_scores_of_groups_with_their_objects(compared: Compared):
@@ -155,23 +177,6 @@ def test_classes_are_means_over_seeds_and_empty_where_absent(compared: Compared)
     ghost = found.loc[(GOOD, "test", "ghost")]
     assert ghost.dropna().to_dict() == {"images_with_class": 0}
     assert found.loc[(GOOD, "val"), "iou_dataset_low"].isna().all()  # intervals are of test
-
-
-def test_curves_keep_every_point_and_span_0_to_1(compared: Compared):
-    found = tables.curve_table(compared.variants)
-    assert len(found) == sum(len(run.history) for variant in compared.variants for run in variant.runs)
-    windows = found[found["curve"] == "train window"]
-    assert windows.groupby(["variant", "seed"])["normalised"].agg(["min", "max"]).to_numpy().tolist() == [[0, 1]] * 6
-    zigzag = windows[(windows["variant"] == BAD) & (windows["seed"] == 1)]
-    assert zigzag["normalised"].tolist() == pytest.approx([1, 0, 1, 0, 1])
-    assert zigzag["dice"].tolist() == zigzag["loss"].tolist() and zigzag["mse"].isna().all()
-
-
-def test_gradients_are_first_median_and_last(compared: Compared):
-    found = tables.gradient_table(compared.variants).set_index(["variant", "term"])
-    assert found.loc[(GOOD, "mse")].tolist() == pytest.approx([1, 6, 6, 6])
-    assert found.loc[(GOOD, "dice")].tolist() == pytest.approx([20, 0.15, 0.15, 0.15])  # 0.1 and 0.2
-    assert (SAME, "dice") not in found.index
 
 
 def test_a_class_has_its_own_average_precision(compared: Compared, split: Split):

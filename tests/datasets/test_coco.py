@@ -15,7 +15,7 @@ from seglib.datasets import coco, prepare, store
 from seglib.files import write_json
 
 CONFIG = {"kind": "coco", "classes": ["cake", "dog", "motorcycle"], "min_box": 200.0, "instances": "any"}
-PREPARE = {"image_size": 256, "val_fraction": 0.1, "max_rejected": 0.05}
+PREPARE = {"image_size": 256, "resize": "stretch", "val_fraction": 0.1, "max_rejected": 0.05}
 NETWORK = {"workers": 4, "retries": 1, "timeout": 5.0}
 
 
@@ -88,6 +88,16 @@ def test_a_segmentation_that_cannot_be_is_a_value_error(segmentation: Any):
         coco.decode({"segmentation": segmentation}, 10, 12)
 
 
+def peer_masks(api: COCO, image_id: int) -> list[tuple[int, np.ndarray]]:
+    """The masks of the instances that pass the rule, with their class index, by pycocotools."""
+    found = []
+    for annotation in api.loadAnns(api.getAnnIds(imgIds=[image_id], iscrowd=False)):
+        name = api.cats[annotation["category_id"]]["name"]
+        if name in CONFIG["classes"] and min(annotation["bbox"][2:]) >= 200:
+            found.append((CONFIG["classes"].index(name), api.annToMask(annotation)))
+    return found
+
+
 def test_prepared_pixels_and_masks_are_the_originals_resized(fetched: Path, annotations: Path, mirror: Path,
                                                              tmp_path: Path):
     out = tmp_path / "out"
@@ -105,16 +115,45 @@ def test_prepared_pixels_and_masks_are_the_originals_resized(fetched: Path, anno
                 expected = np.asarray(picture.convert("RGB").resize((256, 256), Image.Resampling.BILINEAR))
             np.testing.assert_array_equal(prepared.images[i], expected)
             planes = np.zeros((3, 256, 256), bool)
-            for annotation in api.loadAnns(api.getAnnIds(imgIds=[image["id"]], iscrowd=False)):
-                name = api.cats[annotation["category_id"]]["name"]
-                if name in CONFIG["classes"] and min(annotation["bbox"][2:]) >= 200:
-                    mask = Image.fromarray(api.annToMask(annotation)).resize((256, 256), Image.Resampling.NEAREST)
-                    planes[CONFIG["classes"].index(name)] |= np.asarray(mask).astype(bool)
-            np.testing.assert_array_equal(store.unpack(prepared.masks[i], 3), planes)
+            for k, mask in peer_masks(api, image["id"]):
+                resized = Image.fromarray(mask).resize((256, 256), Image.Resampling.NEAREST)
+                planes[k] |= np.asarray(resized).astype(bool)
+            np.testing.assert_array_equal(store.unpack(prepared.masks[i], 3, task="multilabel"), planes)
+            assert not store.ignored(prepared.masks[i], task="multilabel").any()
     with (out / "rejected.csv").open() as file:
         rejected = list(csv.DictReader(file))
     assert [(row["what"], row["id"], row["reason"]) for row in rejected] == [
         ("annotation", "165681", "a crowd of a chosen class, excluded by the rule")]
+
+
+def test_own_masks_are_pycocotools_own(fetched: Path, annotations: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    out.mkdir()
+    prepare.prepare(fetched, CONFIG | PREPARE | {"resize": "crop"}, out)
+    for split, official in (("val", "train2017"), ("test", "val2017")):
+        api = COCO(annotations / f"instances_{official}.json")
+        prepared = store.Split.open(out, split)
+        for row, mask in zip(prepared.index().itertuples(), prepared.own_masks(), strict=True):
+            planes = np.zeros((3, row.height, row.width), bool)
+            for k, plane in peer_masks(api, int(row.id)):
+                planes[k] |= plane.astype(bool)
+            np.testing.assert_array_equal(store.unpack(mask, 3, task="multilabel"), planes)
+
+
+def test_a_picture_that_keeps_no_object_at_a_small_size_is_left_out(fetched: Path, annotations: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    out.mkdir()
+    info = prepare.prepare(fetched, CONFIG | PREPARE | {"image_size": 1, "max_rejected": 1.0}, out)
+    kept = set()
+    for official in ("train2017", "val2017"):
+        api = COCO(annotations / f"instances_{official}.json")
+        for image_id in api.getImgIds():
+            # The one pixel is the nearest to the picture's middle.
+            if any(mask[mask.shape[0] // 2, mask.shape[1] // 2] for _, mask in peer_masks(api, image_id)):
+                kept.add(str(image_id))
+    assert 0 < len(kept) < 32
+    assert sum(info.counts.values()) == len(kept)
+    assert {i for split in info.counts for i in store.Split.open(out, split).index()["id"]} == kept
 
 
 def test_a_second_fetch_needs_neither_mirror_nor_network(fetched: Path, mirror: Path, tmp_path: Path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglib.datasets.images import ImageError, read_rgb
+from seglib.datasets.images import ImageError, read_ids, read_rgb
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> io.BytesIO:
@@ -41,6 +41,29 @@ def test_orientation_is_followed_when_asked():
 def test_damage_is_an_image_error(data: bytes):
     with pytest.raises(ImageError, match="cannot be read as a picture"):
         read_rgb(io.BytesIO(data), upright=True)
+
+
+@pytest.mark.parametrize(("mode", "dtype", "values"), [("L", np.uint8, [0, 7, 255]), ("P", np.uint8, [0, 7, 255]),
+                                                       ("I;16", np.uint16, [0, 7, 65535])])
+def test_numbers_are_read_as_they_are_stored(mode: str, dtype: type, values: list[int]):
+    stored = np.array([values, values[::-1]], dtype)
+    image = Image.fromarray(stored)
+    if mode == "P":
+        image = Image.frombytes("P", (3, 2), stored.tobytes())
+        image.putpalette([0, 0, 0, 255, 0, 0] * 128)
+    assert image.mode == mode
+    np.testing.assert_array_equal(read_ids(encoded(image)), stored)
+
+
+def test_two_values_are_read_as_numbers():
+    found = read_ids(encoded(Image.fromarray(np.array([[True, False]]))))
+    assert found.dtype == np.uint8 and found.tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "F"])
+def test_numbers_are_not_guessed_from_colours(mode: str):
+    with pytest.raises(ImageError, match=f"mode {mode}, expected one number each"):
+        read_ids(encoded(Image.new(mode, (2, 2)), "TIFF"))
 
 
 def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch):

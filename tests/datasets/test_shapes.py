@@ -171,8 +171,22 @@ def test_val_is_the_lowest_hashes_of_train(raw: Path, tmp_path: Path):
     assert train.index()["id"].to_list() == sorted(set(ids) - set(lowest))
     row = train.index().iloc[0]
     entry = course_dataset(raw / TRAIN)[int(row["id"].split("-")[1])]
-    np.testing.assert_array_equal(store.unpack(train.masks[0], 5), entry[3] > 0)
+    np.testing.assert_array_equal(store.unpack(train.masks[0], 5, task="multilabel"), entry[3] > 0)
     assert row["areas"].tolist() == (entry[3] > 0).sum((1, 2)).tolist()
+
+
+def test_prepared_bytes_are_those_of_the_first_format(raw: Path, tmp_path: Path):
+    # Written down before pictures could have sizes of their own: Shapes must not notice.
+    info = prepared(raw, tmp_path / "out")
+    assert {name: digest for name, digest in info.files.items() if name.endswith(".npy")} == {
+        "test/images.npy": "e2623fbeb75bce38e653b18809c5433d0221e11d813f63a5c395d6b58e93799b",
+        "test/masks.npy": "4dfe96572fc5f9f6bae56c27ddaba733f30af22519b94aa9c9805f920247fd95",
+        "train/images.npy": "de45189003ccae93ea1603fc5f7f17e593dce94c94fdaba4a95f5e8a8b5b6e34",
+        "train/masks.npy": "18423aaf8aec851312c6a79168bb26431a0e797e38d47bb8cc107c92f3007029",
+        "val/images.npy": "0f1b52777416dbb03de7a3a33a39377137be5046ba291e6c873e2826925d2a13",
+        "val/masks.npy": "b704ae3b9e7b9bb8aa90dfb2d383d6e77112ac5e9c7aa17e434764733a329846"}
+    assert {Path(name).name for name in info.files} == {"images.npy", "masks.npy", "index.parquet"}
+    assert info.resize == "stretch"
 
 
 def test_too_many_rejections_stop_the_stage(raw: Path, tmp_path: Path):

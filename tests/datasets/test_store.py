@@ -1,37 +1,54 @@
-"""The prepared format: bits, growing arrays, hashes."""
+"""The prepared format: bits and class numbers, growing arrays, own-size masks, hashes."""
 
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from seglib.datasets import store
 from seglib.files import file_sha256
 
 
 @given(st.integers(1, 31), st.integers(0, 2**31), st.booleans())
-def test_packing_loses_nothing(classes: int, seed: int, ignores: bool):
+def test_packing_classes_that_may_overlap_loses_nothing(classes: int, seed: int, ignores: bool):
     random = np.random.default_rng(seed)
     planes = random.random((classes, 4, 5)) < 0.5
     ignore = random.random((4, 5)) < 0.5 if ignores else None
-    mask = store.pack(planes, ignore)
-    assert mask.dtype == store.mask_dtype(classes)
-    np.testing.assert_array_equal(store.unpack(mask, classes), planes)
-    ignored = (mask >> store.ignore_bit(mask.dtype)) & 1
-    np.testing.assert_array_equal(ignored, ignore if ignores else np.zeros((4, 5)))
+    mask = store.pack(planes, ignore, task="multilabel")
+    assert mask.dtype == store.mask_dtype(classes, "multilabel")
+    np.testing.assert_array_equal(store.unpack(mask, classes, task="multilabel"), planes)
+    np.testing.assert_array_equal(store.ignored(mask, task="multilabel"), ignore if ignores else np.zeros((4, 5)))
+
+
+@given(st.integers(1, 127), st.integers(0, 2**31), st.booleans())
+def test_packing_classes_that_exclude_each_other_gives_their_numbers(classes: int, seed: int, ignores: bool):
+    random = np.random.default_rng(seed)
+    numbers = random.integers(-1, classes, (4, 5))  # -1: in no plane
+    ignore = random.random((4, 5)) < 0.5 if ignores else np.zeros((4, 5), bool)
+    planes = numbers == np.arange(classes).reshape(-1, 1, 1)
+    mask = store.pack(planes, ignore if ignores else None, task="multiclass")
+    expected = np.where(ignore | (numbers < 0), 255, numbers)
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, expected)
+    np.testing.assert_array_equal(store.unpack(mask, classes, task="multiclass"), planes & ~ignore)
+    np.testing.assert_array_equal(store.ignored(mask, task="multiclass"), expected == 255)
 
 
 @pytest.mark.parametrize(("classes", "dtype"), [(1, "uint8"), (7, "uint8"), (8, "uint16"), (15, "uint16"),
                                                 (16, "uint32"), (31, "uint32")])
 def test_masks_take_the_smallest_type_with_room_for_ignore(classes: int, dtype: str):
-    assert store.mask_dtype(classes) == dtype
+    assert store.mask_dtype(classes, "multilabel") == dtype
+    assert store.mask_dtype(classes, "multiclass") == np.uint8
 
 
-def test_too_many_classes_are_refused():
-    with pytest.raises(ValueError, match="32 classes do not fit a mask; at most 31 do"):
-        store.mask_dtype(32)
+@pytest.mark.parametrize(("task", "most"), [("multilabel", 31), ("multiclass", 127)])
+def test_too_many_classes_are_refused(task: str, most: int):
+    with pytest.raises(ValueError, match=f"{most + 1} classes do not fit a {task} mask; at most {most} do"):
+        store.mask_dtype(most + 1, task)
 
 
 @pytest.mark.parametrize("count", [0, 1, 1234])
@@ -41,6 +58,46 @@ def test_a_growing_array_is_a_plain_npy(tmp_path: Path, count: int):
         for item in expected:
             writer.append(item)
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), expected)
+
+
+def write_own_masks(folder: Path, masks: list[np.ndarray]) -> store.Split:
+    with store.OwnMaskWriter(folder / store.OWN_MASKS) as writer:
+        for i, mask in enumerate(masks):
+            writer.append(f"id-{i}", mask)
+    return store.Split(np.zeros((0, 1, 1, 3), np.uint8), np.zeros((0, 1, 1), masks[0].dtype), folder)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
+def test_own_masks_come_back_in_order_and_size(tmp_path: Path, dtype: type):
+    random = np.random.default_rng(0)
+    masks = [random.integers(0, 200, random.integers(1, 30, 2), dtype) for _ in range(150)]
+    split = write_own_masks(tmp_path, masks)
+    assert split.has_own_masks()
+    for found, expected in zip(split.own_masks(), masks, strict=True):
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, expected)
+    with parquet.ParquetFile(tmp_path / store.OWN_MASKS) as file:
+        groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
+        assert [group.num_rows for group in groups] == [64, 64, 22]
+        assert {group.column(3).compression for group in groups} == {"ZSTD"}
+    table = parquet.read_table(tmp_path / store.OWN_MASKS)
+    assert table["id"].to_pylist() == [f"id-{i}" for i in range(150)]
+    assert list(zip(table["height"].to_pylist(), table["width"].to_pylist(), strict=True)) == [m.shape for m in masks]
+
+
+def test_large_own_masks_make_smaller_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(store.OwnMaskWriter, "BYTES", 1000)
+    write_own_masks(tmp_path, [np.zeros((20, 20), np.uint8)] * 8)
+    with parquet.ParquetFile(tmp_path / store.OWN_MASKS) as file:
+        assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [3, 3, 2]
+
+
+def test_reading_own_masks_never_holds_them_all(tmp_path: Path):
+    random = np.random.default_rng(0)
+    split = write_own_masks(tmp_path, [random.integers(0, 256, (100, 100), np.uint8) for _ in range(640)])
+    before = pyarrow.total_allocated_bytes()
+    most = max(pyarrow.total_allocated_bytes() - before for _ in split.own_masks())
+    assert most < 640 * 100 * 100 / 2
 
 
 def test_dataset_json_lists_the_hash_of_every_split_file(prepared_shapes: Path):

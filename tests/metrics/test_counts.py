@@ -56,6 +56,7 @@ def test_pooled_scores_equal_scikit_learns_over_the_classes_that_are_there():
     there = [(truth[:, k].ravel(), predicted[:, k].ravel()) for k in (0, 2)]
     assert found["iou"] == pytest.approx(np.mean([sk.jaccard_score(*pair) for pair in there]))
     assert found["dice"] == pytest.approx(np.mean([sk.f1_score(*pair) for pair in there]))
+    assert found["pixel_accuracy"] == pytest.approx(np.mean([sk.accuracy_score(*pair) for pair in there]))
 
 
 def test_without_a_class_nothing_is_scored():

@@ -61,7 +61,30 @@ def test_the_loops_own_scores_are_the_dataset_scores():
     counts[:, 1, [0, 2]] = 0  # absent
     found = class_scores(of_counts(counts))
     pooled = pooled_scores(counts.sum(0))
-    assert {name: pytest.approx(mean_score(found[f"{name}_dataset"])) for name in ("iou", "dice")} == pooled
+    names = ("iou", "dice", "pixel_accuracy")
+    assert {name: pytest.approx(mean_score(found[f"{name}_dataset"])) for name in names} == pooled
+
+
+def test_scores_at_own_size_are_those_of_own_counts():
+    random = np.random.default_rng(5)
+    counts, own = random.integers(0, 50, (2, 6, 3, 4))
+    own[:, 1, [0, 2]] = 0  # a class that is there at the network's size alone
+    at_own_size = {f"own_{name}": values for name, values in of_counts(own).items() if name in COUNTS}
+    found, expected = class_scores(cases(**of_counts(counts) | at_own_size)), class_scores(of_counts(own))
+    for name in ("iou", "dice"):
+        for kind in ("dataset", "image_mean"):
+            np.testing.assert_array_equal(found[f"{name}_own_{kind}"], expected[f"{name}_{kind}"])
+            assert math.isnan(found[f"{name}_own_{kind}"][1]) and not math.isnan(found[f"{name}_{kind}"][1])
+
+
+def test_overall_accuracy_of_exclusive_classes_is_scikit_learns():
+    random = np.random.default_rng(6)
+    truth, said = random.integers(0, 4, (2, 5, 8, 8))
+    truth[truth == 3] = 2  # the last class is in no truth
+    planes = [torch.from_numpy(labels[:, None] == np.arange(4)[:, None, None]) for labels in (said, truth)]
+    found = class_scores(of_counts(count_BK4(*planes).numpy()))["overall_accuracy"]
+    assert mean_score(found) == pytest.approx(sk.accuracy_score(truth.ravel(), said.ravel()))
+    assert math.isnan(found[3])
 
 
 def test_the_empty_mask_rule():

@@ -1,39 +1,101 @@
-"""What every model must do: any size, train and eval, bf16, channels-last, one picture a batch."""
+"""What every model must do: any size, train and eval, bf16, channels-last, one picture, the same bytes, export."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnxruntime
 import pytest
 import torch
 
 from seglib import models
-from seglib.models.aspp import ASPP
+from seglib.models.padding import Padded
 
-CONFIGS = {
+_RESNET = {"kind": "resnet_unet", "encoder": "resnet18", "weights": "none"}
+TRAINABLE = {
     "munet": {"kind": "munet", "depth": 4, "width": 8, "upsampling": "learned"},
     "munet_deep": {"kind": "munet", "depth": 8, "width": 8, "upsampling": "learned"},
     "munet_dlstudio": {"kind": "munet", "depth": 4, "width": 8, "upsampling": "dlstudio"},
     "munet_aspp": {"kind": "munet", "depth": 4, "width": 8, "upsampling": "learned", "aspp_rates": [2, 4, 6]},
+    "unet": {"kind": "unet", "width": 8, "upsampling": "transposed", "norm": "batch"},
+    "unet_bilinear": {"kind": "unet", "width": 8, "upsampling": "bilinear", "norm": "after_relu"},
+    "unet_no_norm": {"kind": "unet", "width": 8, "upsampling": "transposed", "norm": "none"},
+    "resnet_unet": _RESNET | {"stem": "standard", "decoder": "matched"},
+    "resnet_unet_full": _RESNET | {"stem": "full", "decoder": "matched"},
+    "resnet_unet_published": _RESNET | {"stem": "full", "decoder": "published"},
+    "convnet": {"kind": "convnet", "width": 8, "layers": 3, "norm": "batch"},
 }
+CONFIGS = TRAINABLE | {"frequency": {"kind": "frequency"}}
+EXPORTED = sorted(CONFIGS.keys() - {"munet_deep", "unet_no_norm", "resnet_unet_full"})  # these hold no other operations
+
+
+def build(name: str, *, seed: int = 0) -> Padded:
+    torch.manual_seed(seed)
+    return models.build(CONFIGS[name], classes=3, image_size=(32, 32))
 
 
 @pytest.fixture(params=CONFIGS)
-def network(request: pytest.FixtureRequest) -> torch.nn.Module:
-    torch.manual_seed(0)
-    return models.build(CONFIGS[request.param], classes=3)
+def network(request: pytest.FixtureRequest) -> Padded:
+    """A network as after some training, so that neither batch norm nor a buffer of zeros is the identity."""
+    network = build(request.param)
+    for name, buffer in network.named_buffers():
+        if name.endswith(("running_mean", "running_var", "logits_KHW")):
+            torch.nn.init.uniform_(buffer, 0.5, 1.5)
+    return network
 
 
-@pytest.mark.parametrize("size", [(64, 64), (61, 37), (16, 8), (9, 130)])
+@pytest.fixture
+def deterministic_algorithms(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+def test_every_kind_is_tested_here():
+    assert {config["kind"] for config in CONFIGS.values()} == set(models.KINDS)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (61, 37), (16, 8), (9, 70)])
 @pytest.mark.parametrize("mode", ["train", "eval"])
-def test_any_size_keeps_its_size(network: torch.nn.Module, size: tuple[int, int], mode: str):
+def test_any_size_keeps_its_size(network: Padded, size: tuple[int, int], mode: str):
     getattr(network, mode)()
     assert network(torch.rand(2, 3, *size)).shape == (2, 3, *size)
 
 
-def test_one_picture_a_batch_trains(network: torch.nn.Module):
-    network.train()
-    network(torch.rand(1, 3, 32, 32)).square().mean().backward()
+def test_the_logits_of_a_picture_do_not_depend_on_its_batch(network: Padded):
+    network.eval()
+    pictures = torch.rand(3, 3, 40, 36)
+    with torch.no_grad():
+        alone = torch.cat([network(picture[None]) for picture in pictures])
+        torch.testing.assert_close(alone, network(pictures), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_one_picture_a_batch_trains_every_parameter(name: str):
+    network = build(name).train()
+    network(torch.rand(1, 3, 64, 64)).square().mean().backward()
+    has_idle_layers = any(parameter.grad is None for parameter in network.parameters())
+    assert has_idle_layers == (name == "munet_dlstudio")  # see test_munet
     assert network.output_layer.weight.grad.abs().sum() > 0
 
 
-def test_channels_last_and_bf16_agree_with_fp32(network: torch.nn.Module):
+@pytest.mark.usefixtures("deterministic_algorithms")
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_the_same_seed_gives_the_same_gradients_to_the_last_bit(name: str):
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    picture = torch.rand(2, 3, 40, 64, generator=torch.Generator().manual_seed(1))
+    gradients = []
+    for seed in (0, 0, 1):
+        network = build(name, seed=seed).to(device)
+        network(picture.to(device)).square().mean().backward()
+        gradients.append(network.output_layer.weight.grad)
+    assert torch.equal(gradients[0], gradients[1]) and not torch.equal(gradients[0], gradients[2])
+
+
+def test_channels_last_and_bf16_agree_with_fp32(network: Padded):
     network.eval()
     picture = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
@@ -46,23 +108,47 @@ def test_channels_last_and_bf16_agree_with_fp32(network: torch.nn.Module):
     assert error < 0.05  # bf16 keeps 8 bits of a number
 
 
+@pytest.mark.parametrize("network", EXPORTED, indirect=True)
+@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning")  # torch's own
+def test_exported_it_computes_the_same(network: Padded, tmp_path: Path):
+    network.eval()
+    pictures, path = torch.rand(2, 3, 40, 36), tmp_path / "network.onnx"
+    with torch.no_grad():
+        expected = network(pictures)
+        program = torch.export.export(network, (pictures,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        torch.testing.assert_close(program.module()(pictures), expected, rtol=1e-4, atol=1e-5)
+        torch.onnx.export(program, f=path, dynamo=True, verbose=False)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for chosen in (pictures, pictures[:1]):
+        [found] = session.run(None, {session.get_inputs()[0].name: chosen.numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), expected[:len(chosen)], rtol=1e-4, atol=1e-5)
+
+
+def test_only_a_resnet_waits_for_transformers_to_be_imported():
+    code = ("import sys; from seglib import models; "
+            f"models.build({CONFIGS['unet']}, classes=1, image_size=(8, 8)); assert 'transformers' not in sys.modules")
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(ValueError, match="unknown model kind 'vnet'; known: munet"):
-        models.build({"kind": "vnet"}, classes=1)
+    with pytest.raises(ValueError, match="unknown model kind 'vnet'; known: convnet, frequency, munet, resnet_unet, "):
+        models.build({"kind": "vnet"}, classes=1, image_size=(8, 8))
 
 
-def test_aspp_keeps_shape_and_has_its_five_branches():
-    pyramid = ASPP(16, [2, 4, 6])
-    assert pyramid(torch.rand(2, 16, 8, 8)).shape == (2, 16, 8, 8)
-    c = 16
-    branches = (c * c + 2 * c) + 3 * (9 * c * c + 2 * c) + (c * c + c)  # 1×1, three atrous, image pooling
-    projection = 5 * c * c + 2 * c
-    assert sum(p.numel() for p in pyramid.parameters()) == branches + projection
+def test_a_model_is_added_by_one_entry(monkeypatch: pytest.MonkeyPatch):
+    class Constant(torch.nn.Module):
+        divisor, output_layer, encoder = 4, None, None
 
+        def __init__(self, *, classes: int, image_size: tuple[int, int], value: float):
+            super().__init__()
+            self.shape, self.value, self.image_size = (classes, 1, 1), value, image_size
 
-def test_aspp_reaches_as_far_as_its_rates():
-    pyramid = ASPP(1, [6]).eval()
-    picture = torch.zeros(1, 1, 15, 15, requires_grad=True)
-    pyramid.branches[1][0](picture)[0, 0, 7, 7].backward()
-    rows = picture.grad[0, 0].nonzero()[:, 0].unique().tolist()
-    assert rows == [1, 7, 13]
+        def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+            assert all(side % self.divisor == 0 for side in x_BCHW.shape[2:])
+            return x_BCHW.new_full(self.shape, self.value).expand(len(x_BCHW), -1, *x_BCHW.shape[2:])
+
+    monkeypatch.setitem(models.KINDS, "constant", Constant)
+    network = models.build({"kind": "constant", "value": 7.0}, classes=2, image_size=[5, 6])
+    assert network.network.image_size == (5, 6) and network.divisor == 4
+    assert network.output_layer is None and network.encoder is None
+    torch.testing.assert_close(network(torch.rand(1, 3, 5, 6)), torch.full((1, 2, 5, 6), 7.0))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from seglib.report.builder import build
+from seglib.report.builder import build, build_everything
 from tests.report.browser import Browser
 from tests.report.synthetic import Study, write
 
@@ -26,6 +26,24 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "reports").mkdir()
     build(["shapes", "coco"], folder / "comparisons", folder / "reports")
     return folder / "reports/index.html"
+
+
+# Nine variants, one of them without loss and seed; eight classes of which each pixel has one; resized pictures.
+STANFORD = Study(dataset="stanford", task="multiclass", losses=("ce_weighted",), frequency=True, snapshots=True,
+                 models=("resnet18_unet_frozen", "resnet18_unet_unfrozen", "unet_crop4", "unet_flip50", "unet",
+                         "unet_after_relu", "unet_no_norm", "convnet"),
+                 classes=("sky", "tree", "road", "grass", "water", "building", "mountain", "foreground"))
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """index.html of three studies, two of them of one dataset."""
+    folder = tmp_path_factory.mktemp("everything")
+    write(STANFORD, folder / "stanford")
+    write(Study(), folder / "shapes")
+    write(Study(losses=("mse", "dice")), folder / "scale & sweep")
+    build_everything(folder)
+    return folder / "index.html"
 
 
 @pytest.fixture

@@ -1,7 +1,4 @@
-"""A made-up comparison: the files that `compare` writes, with numbers that hang together and no training behind them.
-
-Shapes: H, W; a mask's bit k says class k is there.
-"""
+"""A made-up comparison: the files that `compare` writes, with numbers that hang together and no training behind."""
 
 import dataclasses
 import itertools
@@ -10,23 +7,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageDraw
 
 from seglib.files import write_json
 from tests.report.synthetic_figures import write_figures
+from tests.report.synthetic_gallery import write_gallery
 
 LOSSES = {"mse": {"mse": 1.0}, "mse_dice": {"mse": 1.0, "dice": 1.0}, "mse_dice20": {"mse": 1.0, "dice": 20.0},
           "mse_dice400": {"mse": 1.0, "dice": 400.0}, "dice": {"dice": 1.0}}
-COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#d55e00", "#cc79a7", "#0072b2")
-PLACES = ("best", "median", "worst")
-SHARES = ("iou", "dice", "precision", "recall", "specificity", "pixel_accuracy", "boundary_iou", "nsd")
+TERMS = LOSSES | {"ce_weighted": {"ce": 1.0}}
+SHARES = ("iou", "dice", "precision", "recall", "specificity", "pixel_accuracy", "boundary_iou", "nsd", "iou_own",
+          "dice_own")
 LOWER = ("hd95_image_mean", "hole_share", "specks", "wrong_class", "missed", "missed_small", "missed_medium",
          "missed_large", "missed_covered", "missed_free")
 FORMULAS = {"iou": ("IoU", "TP / (TP + FP + FN)"), "dice": ("Dice", "2 TP / (2 TP + FP + FN)"),
             "precision": ("precision", "TP / (TP + FP)"), "recall": ("recall", "TP / (TP + FN)"),
             "specificity": ("specificity", "TN / (TN + FP)"), "boundary_iou": ("boundary IoU", "IoU of the bands"),
             "pixel_accuracy": ("pixel accuracy", "(TP + TN) / all"), "nsd": ("NSD", "borders within the tolerance"),
+            "iou_own": ("IoU at own size", "TP / (TP + FP + FN)"), "dice_own": ("Dice at own size", "2 TP / ..."),
             "hd95": ("HD95", "95th percentile of the distances between borders"),
+            "overall_accuracy": ("overall accuracy", "share of pixels that are given their class"),
             "pixel_ap": ("pixel AP", "area under the precision-recall curve over pixels")}
 DICE_NAMES = ("dice_dataset", "dice_image_mean", "dice_image_mean_empty_0", "dice_image_mean_empty_1",
               "dice_batch_flattened_1", "dice_batch_flattened_4", "dice_batch_flattened_8", "dice_with_background",
@@ -48,11 +47,22 @@ class Study:
     side: int = 64
     gap: float = 0.03
     settled: bool = True  # whether differences of more than a gap are
+    task: str = "multilabel"  # "multiclass": masks hold the class's number plus 1, and a column is ignored
+    frequency: bool = False  # whether the last variant is a model without loss and seed
+    snapshots: bool = False  # whether variants kept masks while they trained
     seed: int = 0
 
     @property
     def variants(self) -> list[str]:
-        return [f"{model} {loss}" for loss, model in itertools.product(self.losses, self.models)]
+        trained = [f"{model} {loss}" for loss, model in itertools.product(self.losses, self.models)]
+        return trained + (["frequency"] if self.frequency else [])
+
+    @property
+    def trained(self) -> list[str]:
+        return [variant for variant in self.variants if variant != "frequency"]
+
+    def seeds_of(self, variant: str) -> tuple[int, ...]:
+        return (0,) if variant == "frequency" else self.seeds
 
 
 def write(study: Study, comparisons: Path) -> Path:
@@ -64,13 +74,14 @@ def write(study: Study, comparisons: Path) -> Path:
     scores = _scores(study)
     tables = {"scores": scores, "ranking": _ranking(study, scores), "classes": _classes(study, rng),
               "pairs": _pairs(study, scores), "groups": _groups(study), "confusion": _confusion(study),
-              "curves": _curves(study, rng), "dice_names": _dice_names(study), "gradients": _gradients(study)}
+              "curves": _curves(study, rng), "trainings": _trainings(study), "dice_names": _dice_names(study),
+              "gradients": _gradients(study)}
     for name, table in tables.items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False, float_format="%.9g", lineterminator="\n")
     write_json(folder / "tables" / "claims.json", claims(study))
     write_json(folder / "tables" / "summary.json", _summary(study))
-    _gallery(study, folder / "gallery", rng)
-    write_figures(study.variants, folder / "figures")
+    write_gallery(study, folder / "gallery", rng)
+    write_figures(study.variants, folder / "figures", snapshots=len(study.trained) if study.snapshots else 0)
     return folder
 
 
@@ -78,7 +89,8 @@ def _names() -> dict[str, dict[str, str]]:
     """Title, formula, unit and direction of every score."""
     named = {}
     for name, (title, formula) in FORMULAS.items():
-        kinds = {"": ""} if name == "pixel_ap" else {"dataset": "all pixels", "image_mean": "image mean"}
+        alone = name in ("pixel_ap", "overall_accuracy")
+        kinds = {"": ""} if alone else {"dataset": "all pixels", "image_mean": "image mean"}
         for kind, text in kinds.items():
             entry = {"title": f"{title}, {text}" if text else title, "formula": formula, "unit": "", "better": "higher"}
             named[f"{name}_{kind}" if kind else name] = entry
@@ -97,17 +109,17 @@ def _scores(study: Study) -> pd.DataFrame:
     names = [f"{name}_{kind}" for name in SHARES for kind in ("dataset", "image_mean")]
     for i, variant in enumerate(study.variants):
         for split, extra in (("test", 0.0), ("val", 0.01)):
-            for j, name in enumerate([*names, "pixel_ap", "completeness", *LOWER]):
+            for j, name in enumerate([*names, "pixel_ap", "overall_accuracy", "completeness", *LOWER]):
                 mean = 0.85 - study.gap * i - 0.004 * j + extra
                 if name in LOWER:
                     mean = 0.02 + 0.05 * (i * (j + 3) % 7) / 7
                 mean *= 40 if name.startswith("hd95") else 1
                 width = 0.01 + 0.002 * (i + j) % 0.02
                 mean = np.nan if len(study.absent) == len(study.classes) else mean
-                many = len(study.seeds) > 1
+                many = len(study.seeds_of(variant)) > 1
                 rows.append({"variant": variant, "split": split, "score": name, "mean": mean,
                              "sd": width / 2 if many else np.nan, "low": mean - width, "high": mean + width,
-                             "min": mean - width / 2, "max": mean + width / 2, "seeds": len(study.seeds),
+                             "min": mean - width / 2, "max": mean + width / 2, "seeds": len(study.seeds_of(variant)),
                              "images": study.images if split == "test" else study.images // 2})
     return pd.DataFrame(rows)
 
@@ -163,9 +175,10 @@ def _groups(study: Study) -> pd.DataFrame:
 
 def _confusion(study: Study) -> pd.DataFrame:
     rows, pixels = [], (*study.classes, "background")
+    pixel_sides = (study.classes,) * 2 if study.task == "multiclass" else (pixels, (*pixels, "several"))
     for i, variant in enumerate(study.variants):
         for kind, truths, answers in (("objects", study.classes, (*study.classes, "nothing")),
-                                      ("pixels", pixels, (*pixels, "several"))):
+                                      ("pixels", *pixel_sides)):
             for t, truth in enumerate(truths):
                 counts = [900 - 20 * i if t == p else 5 + (t * 7 + p * 3 + i) % 20 for p in range(len(answers))]
                 rows += [{"variant": variant, "kind": kind, "truth": truth, "predicted": answer, "count": count,
@@ -175,20 +188,34 @@ def _confusion(study: Study) -> pd.DataFrame:
 
 def _curves(study: Study, rng: np.random.Generator) -> pd.DataFrame:
     parts = []
-    for i, variant in enumerate(study.variants):
-        terms = LOSSES[variant.split()[1]]
+    for i, variant in enumerate(study.trained):
+        terms = TERMS[variant.split()[1]]
         for seed, curve in itertools.product(study.seeds, ("train window", "train epoch", "val epoch")):
             n = 24 if curve == "train window" else 6
             fall = np.exp(-np.arange(n) * 3 / n) + rng.random(n) * 0.02
-            values = {"mse": 0.1 * fall, "dice": 0.2 + 0.7 * fall}
+            values = {"mse": 0.1 * fall, "dice": 0.2 + 0.7 * fall, "ce": 2 * fall}
             loss = sum(weight * values[term] for term, weight in terms.items())
             parts.append(pd.DataFrame({
                 "variant": variant, "seed": seed, "curve": curve, "iteration": np.arange(1, n + 1) * 600 // n,
                 "epoch": np.arange(1, n + 1) * 6 // n, "loss": loss,
                 "normalised": (loss - loss.min()) / (loss.max() - loss.min()), "lr": 1e-3,
-                "score": None if curve != "val epoch" else 0.85 - study.gap * i - 0.3 * fall,
-                **{term: values[term] if term in terms else None for term in ("mse", "dice")}}))
+                "iou_score": None if curve != "val epoch" else 0.85 - study.gap * i - 0.3 * fall,
+                **{term: values.get(term) if term in terms else None for term in ("mse", "dice")}}))
+    if study.frequency:
+        parts.append(pd.DataFrame({"variant": "frequency", "curve": ["train epoch", "val epoch"], "iteration": 9,
+                                   "epoch": 1, "iou_score": 0.2, "seed": None, "loss": None, "normalised": None}))
     return pd.concat(parts, ignore_index=True)
+
+
+def _trainings(study: Study) -> pd.DataFrame:
+    """Each first seed but the first variant's is stopped early; the second variant is asked to learn by heart."""
+    return pd.DataFrame([
+        {"variant": variant, "seed": seed, "epochs": 40, "trained": 30 if i and not n else 40,
+         "overfit": 8 if i == 1 else None, "kept": 21 + n, "kept_by": "iou", "val_iou": 0.8 - 0.01 * i - 0.001 * n,
+         "val_dice": 0.85 - 0.01 * i, "score_gap": 0.05 + 0.01 * i, "lowest_val_loss_epoch": 17, "val_loss_rise": 0.125}
+        for i, variant in enumerate(study.trained) for n, seed in enumerate(study.seeds)], columns=[
+            "variant", "seed", "epochs", "trained", "overfit", "kept", "kept_by", "val_iou", "val_dice", "score_gap",
+            "lowest_val_loss_epoch", "val_loss_rise"])
 
 
 def _dice_names(study: Study) -> pd.DataFrame:
@@ -198,11 +225,12 @@ def _dice_names(study: Study) -> pd.DataFrame:
 
 
 def _gradients(study: Study) -> pd.DataFrame:
-    norms = {"mse": (0.12, 0.03, 0.01), "dice": (0.04, 0.02, 0.02)}
+    norms = {"mse": (0.12, 0.03, 0.01), "dice": (0.04, 0.02, 0.02), "ce": (0.3, 0.1, 0.1)}
     return pd.DataFrame([
         {"variant": variant, "term": term, "weight": weight, "first": norms[term][0], "median": norms[term][1],
          "last": norms[term][2]}
-        for variant in study.variants for term, weight in LOSSES[variant.split()[1]].items()])
+        for variant in study.trained for term, weight in TERMS[variant.split()[1]].items()],
+        columns=["variant", "term", "weight", "first", "median", "last"])
 
 
 def claims(study: Study) -> list[dict[str, Any]]:
@@ -218,56 +246,23 @@ def claims(study: Study) -> list[dict[str, Any]]:
 
 
 def _summary(study: Study) -> dict[str, Any]:
-    train = {"optimizer": "adamw", "lr": 0.02, "epochs": 5}
+    train = {"optimizer": "adamw", "lr": 0.02, "epochs": 5, "targets": "unit", "snapshots": [1, 2],
+             "augment": {"flip": 0.5, "rotation": 15.0}}
+    configs = {variant: {"model": {"kind": model}, "loss": {"terms": TERMS[loss]}, "train": train}
+               for variant in study.trained for model, loss in [variant.split()]}
+    if study.frequency:
+        configs["frequency"] = {"model": {"kind": "frequency"}, "loss": {"terms": {}}, "train": {"batch_size": 64}}
     return {
-        "dataset": study.dataset, "classes": list(study.classes),
+        "dataset": study.dataset, "task": study.task, "resize": "stretch", "resized": study.task == "multiclass",
+        "seedless": ["frequency"] if study.frequency else [],
+        "snapshots": {variant: f"snapshots_{i}" for i, variant in enumerate(study.trained, 1) if study.snapshots},
+        "classes": list(study.classes),
         "counts": {"train": 9 * study.images // 2, "val": study.images // 2, "test": study.images},
         "image_size": [study.side, study.side], "selection": {"train2017": {"pictures": 74, "selected": 23}},
         "rejected": [{"split": "train", "what": "picture", "reason": "does not decode", "n": 3}],
         "cases": {variant: {"best": study.seeds[0], "worst": study.seeds[-1]} for variant in study.variants},
-        "configs": {variant: {"model": {"kind": model}, "loss": {"terms": LOSSES[loss]}, "train": train}
-                    for variant in study.variants for model, loss in [variant.split()]},
-        "seeds": list(study.seeds), "headline": "iou_dataset", "scores": _names(),
+        "configs": configs,
+        "seeds": list(study.seeds) if study.trained else [], "headline": "iou_dataset", "scores": _names(),
         "aggregations": {"image_mean": "the score of each image, then their mean", "dataset": "all pixels added up"},
         "tolerance": 2, "sizes": [120, 400], "resamples": 10000, "confidence": 0.95,
         "data_sha256": {"test/images.npy": "3f" * 32, "test/masks.npy": "a0" * 32}}
-
-
-def run_lengths(mask_HW: np.ndarray) -> list[int]:
-    """[value, length, value, length ...], row by row."""
-    flat = mask_HW.ravel()
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1])
-    lengths = np.diff([*starts, flat.size])
-    return np.stack([flat[starts], lengths], axis=1).ravel().tolist()
-
-
-def _gallery(study: Study, folder: Path, rng: np.random.Generator) -> None:
-    """Ellipses on a dark ground; predictions are the truth, shifted, eaten at and sprinkled on."""
-    side, entries = study.side, []
-    present = [k for k, name in enumerate(study.classes) if name not in study.absent] or [0]
-    for n in range(study.pictures):
-        picture, mask = Image.new("RGB", (side, side), (12, 12, 16)), np.zeros((side, side), np.int64)
-        for k in rng.choice(present, size=min(1 + n % 3, len(present)), replace=False):
-            box = (*(rng.random(2) * side * 0.5), *(side * (0.5 + rng.random(2) * 0.5)))
-            plane = Image.new("1", (side, side))
-            ImageDraw.Draw(plane).ellipse(box, fill=1)
-            ImageDraw.Draw(picture).ellipse(box, fill=tuple(rng.integers(60, 255, 3).tolist()))
-            mask |= np.asarray(plane).astype(np.int64) << int(k)
-        noise = rng.integers(0, 24, (side, side, 3))
-        Image.fromarray((np.asarray(picture) * 0.9 + noise).astype(np.uint8)).save(folder / f"{n}.png")
-        variants = {}
-        for i, variant in enumerate(study.variants):
-            predicted = np.zeros_like(mask)
-            predicted[:, 1 + i % 4:] = mask[:, :-1 - i % 4]
-            predicted[rng.random((side, side)) < 0.01] = 0
-            predicted[rng.random((side, side)) < 0.004] = 1 << present[-1]
-            variants[variant] = {"iou": round(0.9 - 0.02 * i - 0.5 * n / study.pictures, 3),
-                                 "runs": run_lengths(predicted)}
-        entries.append({"id": f"test-{n:05d}", "file": f"{n}.png", "place": PLACES[n * 3 // study.pictures],
-                        "score": round(0.9 - 0.5 * n / study.pictures, 3),
-                        "classes": [name for k, name in enumerate(study.classes) if (mask >> k & 1).any()],
-                        "truth": run_lengths(mask), "variants": variants})
-    write_json(folder / "gallery.json", {
-        "classes": list(study.classes), "colors": [COLORS[k % len(COLORS)] for k in range(len(study.classes))],
-        "width": side, "height": side, "seed_shown": dict.fromkeys(study.variants, study.seeds[0]),
-        "pictures": entries})

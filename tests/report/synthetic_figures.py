@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-SIZES = {"loss": (1600, 608), "loss_normalised": (1600, 608), "terms": (1600, 608), "best_and_worst": (1600, 928)}
+SIZES = {"learning": (1600, 900), "scores": (1600, 608), "loss": (1600, 608),
+         "loss_normalised": (1600, 608), "terms": (1600, 608), "best_and_worst": (1600, 928)}
 TILE, ROWS = 160, 6
 
 
-def write_figures(variants: Sequence[str], folder: Path) -> None:
-    """loss.png, loss_normalised.png, terms.png, best_and_worst.png, pictures.png."""
+def write_figures(variants: Sequence[str], folder: Path, *, snapshots: int) -> None:
+    """Every figure of `SIZES`, pictures.png, and so many of snapshots."""
     rng = np.random.default_rng(1)
-    for name, (width, height) in SIZES.items():
+    wanted = SIZES | {f"snapshots_{n}": (900, 600) for n in range(1, snapshots + 1)}
+    for name, (width, height) in wanted.items():
         image = Image.new("RGB", (width, height), "white")
         draw = ImageDraw.Draw(image)
         for i in range(len(variants)):

@@ -1,10 +1,13 @@
 """The page as text, and what is put beside it."""
 
 import base64
+import dataclasses
+import html
 import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -12,11 +15,11 @@ import pytest
 
 from seglib.files import read_json
 from seglib.report import tables, views
-from seglib.report.builder import build
+from seglib.report.builder import build, build_everything
 from seglib.report.charts import axis
 from seglib.report.scripts import packed_runs, script_json
 from seglib.report.words import brief
-from tests.report.conftest import EVIL, QUOTED
+from tests.report.conftest import EVIL, QUOTED, STANFORD
 from tests.report.synthetic import Study, write
 
 
@@ -27,12 +30,14 @@ def test_figures_and_tables_are_numbered_through_all_datasets(page: Path):
         assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) >= 12
 
 
-def test_every_part_and_every_file_is_there(page: Path):
+@pytest.mark.parametrize("which", ["page", "everything"])
+def test_every_part_and_every_file_is_there(request: pytest.FixtureRequest, which: str):
+    page = request.getfixturevalue(which)
     text = page.read_text()
     for link in re.findall(r'href="#([^"]+)"', text):
         assert f'id="{link}"' in text
     for file in re.findall(r'(?:src|href)="([^"#][^":]*)"', text):
-        assert (page.parent / file).is_file(), file
+        assert (page.parent / unquote(html.unescape(file))).is_file(), file
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', text)
 
 
@@ -120,8 +125,93 @@ def test_of_many_pairs_those_of_the_best_come_first(tmp_path: Path):
 
 def test_settings_in_common_are_told_once(tmp_path: Path):
     shown = views.configurations(tables.read(write(Study(), tmp_path)))
-    assert ("train.lr", 0.02) in shown["same"]
-    assert shown["differing"] == ["loss.terms.dice", "loss.terms.mse"]
+    assert {("train.lr", "0.02"), ("train.augment.flip", "0.5"), ("train.snapshots", "[1, 2]")} <= set(shown["same"])
+    assert dict(shown["rows"]) == {
+        "munet mse_dice20": [[("terms.dice", "20"), ("terms.mse", "1")]],
+        "munet mse_dice": [[("terms.dice", "1"), ("terms.mse", "1")]],
+        "munet mse": [[("terms.mse", "1")]], "munet dice": [[("terms.dice", "1")]]}
+    assert shown["parts"] == ["loss"]
+
+
+def test_a_model_without_a_loss_shares_no_settings_but_has_its_own(tmp_path: Path):
+    shown = views.configurations(tables.read(write(STANFORD, tmp_path)))
+    assert ("loss.terms.ce", "1") in shown["same"] and shown["parts"] == ["model", "train"]
+    rows = dict(shown["rows"])
+    assert rows["frequency"] == [[("kind", "frequency")], [("batch_size", "64")]]
+    assert rows["convnet ce_weighted"] == [[("kind", "convnet")], []]
+
+
+@pytest.mark.parametrize(("value", "said"), [
+    (1e-4, "0.0001"), ([1, 16], "[1, 16]"), (None, "null"), (True, "true"), ([], "[]"), ("iou", "iou"), (12, "12"),
+    ([0.5, None], "[0.5, null]")])
+def test_settings_read_as_in_params_yaml(value: Any, said: str):
+    assert views.setting(value) == said
+
+
+def test_exclusive_classes_of_resized_pictures(built: Any):
+    text, headline = built(STANFORD)
+    assert "IoU at own size" in text and "Classes, of which each pixel has one: sky" in text
+    assert "overall accuracy" in text and "it belongs to the likeliest of them" in text
+    assert "missed, covered" not in text and "by overlap" not in text and "exactly one class or to none" not in text
+    assert "Seeds: 1234, 1235, 1236; none of frequency, in which nothing is random." in text
+    assert "frequency" in headline["stanford"] and "Should Dice be scaled" not in text
+
+
+def test_what_only_resized_or_exclusive_pictures_have_is_not_asked_of_others(built: Any):
+    text, _ = built(Study())
+    assert "own size" not in text and "overall accuracy" not in text and "each pixel has one" not in text
+    assert "missed, covered" in text and "by overlap" in text and "Should Dice be scaled" in text
+
+
+def test_trainings_say_where_they_ended(built: Any):
+    text, _ = built(Study())
+    assert text.count("of 40: stopped early") == 3 and "on its first 8 training pictures alone" in text
+    assert "21<br>22<br>23<small>best val IoU</small>" in text and "12 %<br>12 %<br>12 %" in text
+
+
+def test_snapshots_have_a_figure_a_variant_the_best_first(everything: Path):
+    text = everything.read_text()
+    figures = re.findall(r'<img src="(stanford/stanford/figures/snapshots_\d.png)"', text)
+    assert figures == [f"stanford/stanford/figures/snapshots_{n}.png" for n in range(1, 9)]
+    assert "What <em>resnet18_unet_frozen ce_weighted</em> sees in val pictures" in text
+
+
+def test_a_study_that_only_counted_has_a_page(built: Any):
+    text, _ = built(Study(models=(), frequency=True))
+    assert "Nothing was trained." in text and "there are no seeds to vary" in text and "no seeds" in text
+
+
+def test_everything_has_a_section_a_study(everything: Path):
+    text = everything.read_text()
+    names = re.findall(r'<section id="d\d" class="dataset" data-dataset="([^"]+)"', text)
+    assert names == ["scale &amp; sweep (shapes)", "shapes", "stanford"]
+    numbers = [int(n) for n in re.findall(r"<b>Table (\d+)\.</b>", text)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    script = (everything.parent / "scale & sweep/shapes/page.js").read_text()
+    assert script.startswith('(window.seglibData ??= {})["scale \\u0026 sweep (shapes)"] = ')
+    assert '"file":"scale%20%26%20sweep/shapes/gallery/0.png"' in script.replace("\\u0026", "&")
+    assert "make everything" in text
+
+
+def test_everything_gives_the_headline_of_each_study(tmp_path: Path):
+    write(Study(losses=("mse",)), tmp_path / "one")
+    write(Study(losses=("dice",)), tmp_path / "two")
+    found = build_everything(tmp_path)
+    assert {study: list(of["shapes"]) for study, of in found.items()} == {"one": ["munet-mse"], "two": ["munet-dice"]}
+
+
+def test_everything_of_nothing_says_what_was_expected(tmp_path: Path):
+    with pytest.raises(ValueError, match="holds no comparison: expected .*<study>/<dataset>/tables/summary.json"):
+        build_everything(tmp_path)
+
+
+def test_what_was_left_out_is_told_and_else_nothing(tmp_path: Path):
+    comparison = tables.read(write(Study(), tmp_path))
+    assert views.left_out(comparison) == [
+        ("train2017", "picture", "does not pass the dataset's rule", "51 of 74"),
+        ("train", "picture", "does not decode", "3")]
+    whole = comparison.summary | {"rejected": [], "selection": {"all": {"pictures": 9, "selected": 9}}}
+    assert views.left_out(dataclasses.replace(comparison, summary=whole)) == []
 
 
 @pytest.mark.parametrize(("values", "ticks"), [

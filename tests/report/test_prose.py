@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from seglib.report import falling_loss, prose, tables
+from seglib.report import falling_loss, prose, seen, tables
 from seglib.report.answer import answer, to_settle
 from seglib.report.tables import Comparison
 from tests.report.synthetic import Study, write
@@ -103,6 +103,25 @@ def test_one_scale_is_no_sweep(compared: Any):
     assert "did not run MSE + k·Dice with more than one k on any model (it ran k = 1)" in said
 
 
+def test_a_sweep_at_each_scale_of_targets_is_told_apart(compared: Any):
+    comparison = compared(losses=("mse_dice20", "mse_dice", "mse_dice400", "mse"))
+    configs = comparison.summary["configs"]
+    label = {f"{variant} label": config | {"train": config["train"] | {"targets": "label"}}
+             for variant, config in configs.items()}
+    renamed = {name: pd.concat([table, table.assign(variant=table["variant"] + " label")])
+               for name, table in (("scores", comparison.scores), ("gradients", comparison.gradients))}
+    both = dataclasses.replace(comparison, summary=comparison.summary | {"configs": configs | label}, **renamed)
+    said = text(prose.dice_scaling(both))
+    assert said.count("Scaling Dice matters through the gradients") == 1
+    for targets in ("unit", "label"):
+        assert f"On the output layer of networks with targets: {targets} both terms" in said
+        assert f"munet (targets: {targets}), test IoU: MSE alone" in said
+
+
+def test_nothing_is_said_of_dice_where_there_is_none(compared: Any):
+    assert prose.dice_scaling(compared(losses=("ce_weighted",), frequency=True)) == []
+
+
 def test_no_mixture_has_no_gradients_to_compare(compared: Any):
     said = text(prose.dice_scaling(compared(losses=("mse", "dice"))))
     assert "did not train MSE and Dice together" in said and "more than one k on any model, so" in said
@@ -128,16 +147,25 @@ def test_variation_says_what_was_not_run(compared: Any):
 
 def test_pictures_tell_losses_apart_only_where_intervals_are(compared: Any):
     comparison = compared()
-    said = text(prose.seen_sentences(comparison))
+    said = text(seen.seen_sentences(comparison))
     assert "munet dice: " in said and "worst boundaries (0.712)" in said
     wide = comparison.scores.assign(low=-9.0, high=9.0)
-    said = text(prose.seen_sentences(with_table(comparison, "scores", wide)))
+    said = text(seen.seen_sentences(with_table(comparison, "scores", wide)))
     assert said == ("On munet the losses are not told apart by holes, specks, completeness, wrong classes, missed "
                     "small objects, missed covered objects or boundaries.")
 
 
+def test_pictures_tell_models_of_one_loss_apart(compared: Any):
+    comparison = compared(models=("unet", "convnet"), losses=("ce_weighted",), frequency=True)
+    said = text(seen.seen_sentences(comparison))
+    assert "convnet ce_weighted: " in said and "frequency" not in said
+    wide = comparison.scores.assign(low=-9.0, high=9.0)
+    said = text(seen.seen_sentences(with_table(comparison, "scores", wide)))
+    assert said.startswith("With ce_weighted the models are not told apart by holes, specks")
+
+
 def test_pictures_of_one_loss(compared: Any):
-    assert "did not run two losses on one model" in text(prose.seen_sentences(compared(losses=("mse",))))
+    assert "nothing to tell apart" in text(seen.seen_sentences(compared(losses=("mse",))))
 
 
 def test_a_lower_loss_with_a_lower_score(compared: Any):
@@ -153,7 +181,7 @@ def test_no_such_pair_is_said_to_be_none(compared: Any):
 def test_loss_and_score_that_fall_together(compared: Any):
     comparison = compared(losses=("mse",), seeds=(1,))
     curves = pd.DataFrame({"variant": "munet mse", "seed": 1, "curve": "val epoch", "iteration": [1, 2, 3, 4],
-                           "loss": [4.0, 3, 2, 5], "score": [0.5, 0.6, 0.4, 0.3], "normalised": 0.0})
+                           "loss": [4.0, 3, 2, 5], "iou_score": [0.5, 0.6, 0.4, 0.3], "normalised": 0.0})
     said = text(falling_loss.falling_loss(with_table(comparison, "curves", curves)))
     assert "of 2 steps" in said and "the val IoU fell too in 1." in said
 

@@ -3,11 +3,7 @@
 Small networks and few epochs: what is tested is the road, not the scores.
 """
 
-import os
-import re
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +13,8 @@ from ruamel.yaml import YAML
 
 from seglib import tracking
 from seglib.files import file_sha256, read_json
-from tests.conftest import ROOT, SHARED
+from tests.conftest import SHARED
+from tests.road.clones import clone, executed, run
 
 pytestmark = [pytest.mark.road, pytest.mark.timeout(3000)]
 
@@ -25,34 +22,6 @@ SMALL = ["-S", "run.losses=[mse,mse_dice]", "-S", "run.seeds=[1234]", "-S", "tra
          "-S", "datasets.coco.train.epochs=2", "-S", "datasets.shapes.train_images=200",
          "-S", "datasets.shapes.test_images=40", "-S", "models.munet.width=16"]
 COCO = ["-S", "run.datasets=[shapes,coco]", "-S", "fetch.mirror=../shared/mirror", "-S", "datasets.coco.instances=any"]
-
-
-def clone(folder: Path) -> Path:
-    """A fresh clone, with the real pictures beside it as they stand beside the original."""
-    folder.mkdir()
-    target = folder / "seglib"
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(target)], check=True)
-    if SHARED.exists():
-        (folder / "shared").symlink_to(SHARED)
-    return target
-
-
-def run(repository: Path, *command: str) -> str:
-    """A command's output, as a user sees it; fails with it."""
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        **{f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
-           for what, value in (("NAME", "road"), ("EMAIL", "road@example.org"))}}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    done = subprocess.run(command, cwd=repository, env=environment, text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-    print(f"$ {' '.join(command)}\n{done.stdout}")
-    assert done.returncode == 0, done.stdout[-3000:]
-    return done.stdout
-
-
-def executed(output: str, stage: str) -> set[str]:
-    return set(re.findall(rf"Running stage '{stage}@([^']+)'", output))
 
 
 def mlflow_runs(repository: Path, *, comparisons: bool = False) -> list[Any]:

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from seglib import cli, records, tracking
 from seglib.comparison import variants as comparison
 from seglib.datasets.store import DatasetInfo, Split, unpack
-from seglib.files import file_sha256, read_json
+from seglib.files import file_sha256, read_json, write_json
 from seglib.metrics.counts import COUNTS
 from seglib.training.device import prepare_process, turn
 from seglib.workspace import VariantFiles, live_variants
@@ -94,8 +94,8 @@ def mlflow_runs() -> list[Any]:
 
 def test_every_output_is_there_and_no_checkpoint_is_left(repository: Path):
     for files in live_variants("shapes"):
-        for path in (files.weights, files.history, files.timing, files.counts, files.objects, files.ranking,
-                     files.scores, files.predictions):
+        for path in (files.weights, files.history, files.snapshots, files.timing, files.counts, files.objects,
+                     files.ranking, files.scores, files.predictions):
             assert path.is_file()
     for name in ("fetch", "prepare", "evaluate", "compare"):
         assert (repository / f"conf/shapes.{name}.json").is_file()
@@ -106,7 +106,8 @@ def test_every_output_is_there_and_no_checkpoint_is_left(repository: Path):
 def test_scores_and_predictions_follow_from_each_other(repository: Path):
     files = VariantFiles("shapes", "munet-mse_dice-1")
     info, test = DatasetInfo.read(files.prepared), Split.open(files.prepared, "test")
-    predicted, truth = (unpack(np.asarray(masks), 5) for masks in (np.load(files.predictions), test.masks))
+    predicted, truth = (unpack(np.asarray(masks), 5, task=info.task)
+                        for masks in (np.load(files.predictions), test.masks))
     table = pd.read_parquet(files.counts).query("split == 'test'")
     assert table["class"].tolist() == info.classes * 10
     counts = table[[*COUNTS]].to_numpy().reshape(10, 5, 4)
@@ -212,6 +213,57 @@ def test_what_a_killed_checkpoint_left_stops_nothing(copied: Path):
     assert not folder.exists()
 
 
+def train_with(files: VariantFiles, **settings: Any) -> list[str]:
+    """Train a variant with other settings than it was resolved with; the sha256 of what comes out."""
+    config = read_json(files.conf)
+    write_json(files.conf, config | {"train": config["train"] | settings})
+    train.main(files.dataset, files.name)
+    return [file_sha256(path) for path in (files.weights, files.history, files.snapshots)]
+
+
+def test_more_epochs_extend_a_finished_training(copied: Path, capsys: pytest.CaptureFixture):
+    """Where the schedule allows it, what is kept of a finished training is the beginning of a longer one."""
+    files = VariantFiles("shapes", "munet-mse-1")
+    whole = train_with(files, schedule="constant", epochs=3)
+    shutil.rmtree(".work/checkpoints")
+    assert train_with(files, epochs=2) != whole
+    assert "can be extended by a higher train.epochs" in capsys.readouterr().out
+    assert train_with(files, epochs=3) == whole
+    assert "extends a training that was finished with epoch 2" in capsys.readouterr().out
+    kept, = Path(".work/checkpoints").glob("*/last.pt")
+    assert kept.parent.name != read_json(files.timing)["identity"]
+    train_with(files, schedule="one_cycle")
+    assert [*Path(".work/checkpoints").glob("*/last.pt")] == [kept]
+
+
+def test_a_training_that_was_asked_to_overfit_says_whether_it_could(copied: Path, capsys: pytest.CaptureFixture):
+    files = VariantFiles("shapes", "munet-mse-1")
+    train_with(files, overfit=3)
+    verdict = read_json(files.timing)["overfit"]
+    assert (verdict["pictures"], verdict["could"]) == (3, False)
+    assert f"overfit: no, IoU {verdict['iou']:.3f} on the 3 pictures" in capsys.readouterr().out
+
+
+def test_a_model_without_gradients_goes_the_same_way(copied: Path):
+    files = VariantFiles("shapes", "frequency-mse-1")
+    raw = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())
+    raw["run"] |= {"models": ["frequency"]}
+    write_params(raw, copied)
+    resolve.main()
+    outcomes = []
+    for _ in range(2):
+        train.main("shapes", files.name)
+        outcomes.append([file_sha256(path) for path in (files.weights, files.history, files.snapshots)])
+    assert outcomes[0] == outcomes[1]
+    evaluate.main("shapes", files.name)
+    history = pd.read_csv(files.history).set_index("split")
+    assert history["loss"].isna().all() and history["span"].eq("epoch").all() and len(history) == 2
+    val = read_json(files.scores)["val"]["mean"]
+    for name in ("iou", "dice", "pixel_accuracy"):
+        assert val[f"{name}_dataset"] == pytest.approx(history.loc["val", f"{name}_score"], rel=1e-6)
+    assert not list(Path(".work/checkpoints").rglob("*.pt"))
+
+
 def test_trainings_take_turns_on_the_cores(copied: Path):
     """A training whose cores are taken waits, says so, and ends in the same bytes."""
     files = VariantFiles("shapes", "munet-mse-1")
@@ -265,7 +317,8 @@ def test_normalised_curves_span_0_to_1(repository: Path):
 def test_a_comparison_holds_all_that_the_page_shows(repository: Path):
     folder = Path("comparisons/shapes")
     assert {path.stem for path in (folder / "tables").glob("*.csv")} == {
-        "scores", "pairs", "ranking", "classes", "curves", "groups", "confusion", "gradients", "dice_names"}
+        "scores", "pairs", "ranking", "classes", "curves", "groups", "confusion", "gradients", "dice_names",
+        "trainings"}
     ranking = pd.read_csv(folder / "tables/ranking.csv")
     assert set(ranking["variant"]) == {"munet mse", "munet mse_dice"}
     assert (ranking["low"] <= ranking["mean"]).all() and (ranking["mean"] <= ranking["high"]).all()

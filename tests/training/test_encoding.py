@@ -12,14 +12,19 @@ from seglib.training import weights
 from seglib.training.batches import batches
 from seglib.training.encoding import Encoding
 
-UNIT = Encoding(pixels="unit", targets="unit", output="sigmoid", label_values=(50.0, 250.0))
-LABEL = Encoding(pixels="raw", targets="label", output="raw", label_values=(50.0, 250.0))
+UNIT = Encoding(pixels="unit", targets="unit", output="sigmoid", label_values=(50.0, 250.0), task="multilabel")
+LABEL = Encoding(pixels="raw", targets="label", output="raw", label_values=(50.0, 250.0), task="multilabel")
+
+
+NORMAL = Encoding(pixels="imagenet", targets="unit", output="sigmoid", label_values=(1.0,) * 3, task="multiclass")
 
 
 def test_pixels():
     images = torch.tensor([[[[0, 128, 255]]]], dtype=torch.uint8)
     assert UNIT.pictures(images).flatten().tolist() == pytest.approx([0, 128 / 255, 1])
     assert LABEL.pictures(images).flatten().tolist() == [0, 128, 255]
+    by_channel = NORMAL.pictures(torch.tensor([[[[0, 128, 255]]]], dtype=torch.uint8)).flatten()
+    assert by_channel.tolist() == pytest.approx([-0.485 / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225])
     assert UNIT.pictures(torch.zeros(2, 8, 8, 3, dtype=torch.uint8)).is_contiguous(memory_format=torch.channels_last)
 
 
@@ -35,26 +40,46 @@ def test_presence_is_half_of_the_target():
     assert UNIT.present(torch.tensor([[[[-0.1, 0.1]], [[-9.0, 9.0]]]])).flatten().tolist() == [False, True, False, True]
 
 
-@pytest.mark.parametrize("classes", [3, 7, 8, 15, 16, 31])
-def test_batches_carry_every_bit_and_the_ignore_bit(tmp_path: Path, classes: int):
+def test_where_classes_exclude_each_other_outputs_are_a_softmax_and_one_class_is_present():
+    logits = torch.tensor([1.0, 3.0, 2.0]).view(1, 3, 1, 1)
+    shares = torch.tensor([1.0, 3.0, 2.0]).exp() / torch.tensor([1.0, 3.0, 2.0]).exp().sum()
+    torch.testing.assert_close(NORMAL.seen_by_losses(logits).flatten(), shares)
+    assert NORMAL.present(logits).flatten().tolist() == [False, True, False]
+    torch.testing.assert_close(NORMAL.ranking_scores(logits).flatten(), torch.logit(shares))
+    assert NORMAL.present(torch.zeros(1, 3, 1, 1)).sum() == 1
+
+
+def test_sure_pixels_still_rank():
+    """Their probabilities are all 1 in float32."""
+    scores = NORMAL.ranking_scores(torch.tensor([[40.0, 50.0], [0.0, 0.0], [0.0, 0.0]]).view(1, 3, 1, 2))[0, 0, 0]
+    assert scores[1] - scores[0] == pytest.approx(10)
+
+
+@pytest.mark.parametrize(("task", "classes"), [("multilabel", 3), ("multilabel", 7), ("multilabel", 8),
+                                               ("multilabel", 15), ("multilabel", 16), ("multilabel", 31),
+                                               ("multiclass", 2), ("multiclass", 8), ("multiclass", 127)])
+def test_batches_carry_every_class_and_what_is_ignored(tmp_path: Path, task: str, classes: int):
     random = np.random.default_rng(0)
     planes = random.random((4, classes, 5, 6)) < 0.5
     ignore = random.random((4, 5, 6)) < 0.3
-    masks = np.stack([pack(p, i) for p, i in zip(planes, ignore, strict=True)])
+    if task == "multiclass":
+        planes = (random.integers(0, classes, (4, 1, 5, 6)) == np.arange(classes).reshape(-1, 1, 1)) & ~ignore[:, None]
+    masks = np.stack([pack(p, i, task=task) for p, i in zip(planes, ignore, strict=True)])
     split = Split(np.zeros((4, 5, 6, 3), np.uint8), masks, tmp_path)
-    encoding = Encoding(pixels="unit", targets="unit", output="sigmoid", label_values=(1.0,) * classes)
+    encoding = Encoding(pixels="unit", targets="unit", output="sigmoid", label_values=(1.0,) * classes, task=task)
     order = np.array([2, 0, 3, 1])
     found = [encoding.planes(batch.masks_BHW) for batch in batches(split, 3, torch.device("cpu"), order)]
     np.testing.assert_array_equal(torch.cat([p for p, _ in found]), planes[order])
     np.testing.assert_array_equal(torch.cat([v for _, v in found])[:, 0], ~ignore[order])
-    np.testing.assert_array_equal(unpack(masks, classes), planes)
+    np.testing.assert_array_equal(unpack(masks, classes, task=task), planes)
 
 
 def test_a_weights_file_rebuilds_its_network(tmp_path: Path):
     config = {"kind": "munet", "depth": 4, "width": 8, "upsampling": "learned", "aspp_rates": [2]}
-    network = models.build(config, classes=2).eval()
-    header = weights.Header(model=config, classes=["a", "b"], label_values=[50.0, 250.0], image_size=[16, 16],
-                            pixels="raw", targets="label", output="raw", device="cpu", precision="fp32", threads=None)
+    network = models.build(config, classes=2, image_size=(16, 16)).eval()
+    header = weights.Header(model=config, classes=["a", "b"], label_values=[50.0, 250.0], task="multilabel",
+                            image_size=[16, 16], resize="stretch", pixels="raw", targets="label", output="raw",
+                            device="cpu", precision="fp32", threads=None)
     path = tmp_path / "weights.safetensors"
     weights.save(path, network.state_dict(), header)
     loaded, found = weights.load(path, torch.device("cpu"))

@@ -1,32 +1,23 @@
-"""The training loop: it learns, repeats to the byte, resumes to the byte, says when it fails."""
+"""The training loop: it learns, repeats to the byte, keeps what it was asked to keep, says when it fails."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from seglib.files import file_sha256, write_json
-from seglib.training import history, weights
+from seglib.datasets.store import Split, unpack
+from seglib.metrics.counts import count_BK4, pooled_scores
+from seglib.training import weights
 from seglib.training.batches import epoch_order
+from seglib.training.inference import Predictor
 from seglib.training.loop import Training
-from tests.conftest import ROOT
+from seglib.training.setup import Outcome
+from tests.training.test_resume import train
 
 Make = Callable[..., dict[str, Any]]
-
-
-def train(config: dict[str, Any], dataset: Path, out: Path, **arguments: Any) -> tuple[str, str]:
-    """The sha256 of weights and history."""
-    outcome = Training(config, dataset, **arguments).run(title="test")
-    weights.save(out / "weights.safetensors", outcome.state, outcome.header)
-    history.write(out / "history.csv", outcome.history)
-    return file_sha256(out / "weights.safetensors"), file_sha256(out / "history.csv")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -38,60 +29,6 @@ def test_the_same_configuration_gives_the_same_bytes(variant_config: Make, prepa
     torch.manual_seed(2)  # the process's own random state must not matter
     assert train(config, prepared_shapes, tmp_path / "second") == first
     assert train(config | {"seed": 6}, prepared_shapes, tmp_path / "third")[0] != first[0]
-
-
-@pytest.mark.parametrize("overrides", [{"optimizer": "adamw", "schedule": "one_cycle", "keep": "best"},
-                                       {"optimizer": "sgd", "momentum": 0.9, "schedule": "constant", "keep": "last"}])
-def test_a_resumed_training_ends_in_the_same_bytes(variant_config: Make, prepared_shapes: Path, tmp_path: Path,
-                                                   overrides: dict):
-    config = variant_config(epochs=3, log_every=4, **overrides)  # windows that cross the ends of epochs
-    undisturbed = train(config, prepared_shapes, tmp_path / "undisturbed")
-    checkpoint = tmp_path / "last.pt"
-    told = []
-
-    class Killed(Exception):
-        pass
-
-    def die_after_two_epochs(rows: list) -> None:
-        told.append(rows)
-        if len(told) == 2:
-            raise Killed
-
-    with pytest.raises(Killed):
-        Training(config, prepared_shapes, checkpoint_path=checkpoint).run(title="test", on_epoch=die_after_two_epochs)
-    resumed = Training(config, prepared_shapes, checkpoint_path=checkpoint)
-    assert resumed.epoch == 2
-    assert train(config, prepared_shapes, tmp_path / "resumed", checkpoint_path=checkpoint) == undisturbed
-    assert [rows[-1]["epoch"] for rows in told] == [1, 2]
-
-
-def test_a_killed_process_resumes_to_the_same_bytes(variant_config: Make, prepared_shapes: Path, tmp_path: Path):
-    config = variant_config(epochs=12)
-    write_json(tmp_path / "config.json", config)
-    program = (
-        "import sys; from pathlib import Path; from seglib.files import read_json;"
-        "from tests.training.test_loop import train;"
-        f"print(train(read_json(Path({str(tmp_path / 'config.json')!r})), Path({str(prepared_shapes)!r}),"
-        "Path(sys.argv[1]), checkpoint_path=Path(sys.argv[1]) / 'last.pt'))")
-
-    def start(out: str) -> subprocess.Popen:
-        return subprocess.Popen([sys.executable, "-c", program, str(tmp_path / out)], cwd=ROOT, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-
-    expected = start("whole").communicate()[0]
-    victim = start("killed")
-    while not (tmp_path / "killed/last.pt").exists():
-        time.sleep(0.01)
-    time.sleep(0.2)
-    os.kill(victim.pid, signal.SIGKILL)
-    victim.communicate()
-    assert not (tmp_path / "killed/weights.safetensors").exists()
-    assert start("killed").communicate()[0].splitlines()[-1] == expected.splitlines()[-1]
-
-
-def test_a_damaged_checkpoint_starts_over(variant_config: Make, prepared_shapes: Path, tmp_path: Path):
-    (tmp_path / "last.pt").write_bytes(b"half of a")
-    assert Training(variant_config(), prepared_shapes, checkpoint_path=tmp_path / "last.pt").epoch == 0
 
 
 @pytest.mark.parametrize("loss", ["mse", "dice", "mse_dice"])
@@ -127,14 +64,74 @@ def test_a_loss_that_is_no_number_stops_the_training(variant_config: Make, prepa
         Training(config, prepared_shapes).run(title="test")
 
 
-def test_best_keeps_the_best_epoch_and_last_the_last(variant_config: Make, prepared_shapes: Path):
-    states = {}
-    for keep in ("best", "last"):
-        training = Training(variant_config(epochs=4, keep=keep, lr=0.05), prepared_shapes)
-        states[keep] = training.run(title="test").state
-        scores = [row["iou_score"] for row in training.history if row["split"] == "val"]
-    same = all(torch.equal(states["best"][name], states["last"][name]) for name in states["best"])
-    assert same == (scores[-1] == max(scores))
+def test_a_loss_on_logits_needs_logits(variant_config: Make, prepared_shapes: Path):
+    config = variant_config(output="raw") | {"loss": {"terms": {"mse": 1.0, "focal": 1.0}}}
+    with pytest.raises(ValueError, match="train.output is raw, but these terms make probabilities of logits: focal;"):
+        Training(config, prepared_shapes)
+
+
+@pytest.mark.parametrize("by", ["iou", "dice", "pixel_accuracy", "loss", None])
+def test_the_weights_kept_score_what_their_epoch_scored(variant_config: Make, prepared_shapes: Path, tmp_path: Path,
+                                                        by: str | None):
+    """Judged by predicting val anew with the file that was written; None: the last epoch's are kept."""
+    config = variant_config("mse", epochs=4, lr=0.05, flip=0.5, **({"keep": "last"} if by is None else {"best_by": by}))
+    outcome = Training(config, prepared_shapes).run(title="test")
+    rows = [row for row in outcome.history if row["split"] == "val"]
+    values = [-row["loss"] if by == "loss" else row[f"{by}_score"] if by else row["epoch"] for row in rows]
+    expected = rows[max(range(4), key=lambda epoch: (values[epoch], epoch))]
+    found = scores_of(outcome, Split.open(prepared_shapes, "val"), tmp_path)
+    assert found == {name: pytest.approx(expected[f"{name}_score"]) for name in found}
+
+
+def scores_of(outcome: Outcome, split: Split, folder: Path) -> dict[str, float]:
+    weights.save(folder / "weights.safetensors", outcome.state, outcome.header)
+    predictor = Predictor(folder / "weights.safetensors")
+    counts = [count_BK4(predictor.encoding.present(logits), planes, valid).sum(0)
+              for logits, planes, valid in predictor.split(split, batch_size=7)]
+    return pooled_scores(sum(counts).numpy())
+
+
+def test_it_stops_where_patience_ends(variant_config: Make, prepared_shapes: Path, capsys: pytest.CaptureFixture):
+    config = variant_config(epochs=30, lr=0.1, schedule="constant", patience=2)
+    history = Training(config, prepared_shapes).run(title="test").history
+    scores = [row["iou_score"] for row in history if row["split"] == "val"]
+    best_at = [1 + scores[:epoch].index(max(scores[:epoch])) for epoch in range(1, len(scores) + 1)]
+    waited = [epoch - best for epoch, best in enumerate(best_at, start=1)]
+    assert len(scores) < 30 and waited[-1] == 2 and max(waited[:-1]) < 2
+    said = capsys.readouterr().out
+    assert "stops early: no better val IoU for 2 epochs" in said
+    assert f"keeps the weights of epoch {best_at[-1]}, the best by val IoU" in said
+
+
+def test_augmentation_is_what_is_trained_on(variant_config: Make, prepared_shapes: Path):
+    """Initial weights, one batch, all flipped: the first loss is that of pictures and masks flipped by hand."""
+    config = variant_config("mse", lr=1e-30, batch_size=64, epochs=1, precision="fp32", flip=1.0)
+    split = Split.open(prepared_shapes, "train")
+    training = Training(config, prepared_shapes)
+    with torch.no_grad():
+        pictures = training.encoding.pictures(torch.from_numpy(split.images[:, :, ::-1].copy()))
+        output = training.network.train()(pictures).sigmoid().numpy()
+    expected = np.square(output - unpack(split.masks[:, :, ::-1], 5, task="multilabel")).mean()
+    assert Training(config, prepared_shapes).run(title="test").history[0]["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("given", ["none", "inverse_frequency", [1.0, 2.0, 3.0, 4.0, 5.0]])
+def test_class_weights_come_from_the_dataset_or_the_configuration(variant_config: Make, multiclass_shapes: Path,
+                                                                  given: Any):
+    """Initial weights, one batch, no step worth the name: the first window's loss is cross-entropy by hand."""
+    config = variant_config(lr=1e-30, batch_size=64, log_every=1, epochs=1, precision="fp32")
+    config["loss"] = {"terms": {"ce": 1.0}, "class_weights": given}
+    training = Training(config, multiclass_shapes)
+    split = Split.open(multiclass_shapes, "train")
+    labels = split.masks[split.masks < 255]
+    by_hand = [len(labels) / (5 * (labels == k).sum()) for k in range(5)]
+    class_weights = {"none": [1.0] * 5, "inverse_frequency": by_hand}.get(str(given), given)
+    with torch.no_grad():
+        logits = training.network.train()(training.encoding.pictures(torch.from_numpy(split.images.copy())))
+    expected = torch.nn.functional.cross_entropy(logits, torch.from_numpy(split.masks.copy()).long(),
+                                                 torch.tensor(class_weights, dtype=torch.float32), ignore_index=255)
+    history = Training(config, multiclass_shapes).run(title="test").history
+    assert history[0]["loss"] == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_every_epoch_sees_every_picture_once_in_its_own_order():

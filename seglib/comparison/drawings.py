@@ -1,0 +1,84 @@
+"""The figures of a comparison: what its variants said while they trained, and what they see. Shapes: E epochs, H, W."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from seglib.comparison.variants import Run, Variant
+from seglib.datasets.store import DatasetInfo, Split, ignored, unpack
+from seglib.figures import pictures, plots
+from seglib.metrics.scores import image_scores, mean_score
+
+
+def draw_curves(variants: Sequence[Variant], curves: pd.DataFrame, trainings: pd.DataFrame, folder: Path) -> None:
+    """Losses, terms and scores while training; of a study that only counted, nothing."""
+    trained = [variant for variant in variants if variant.config["loss"]["terms"]]
+    if not trained:
+        return
+    cases = {v.label: (v.best_case().seed, v.worst_case().seed) for v in trained}
+    kept = {label: table["kept"].tolist() for label, table in trainings.groupby("variant", sort=False)}
+    plots.loss_curves(curves, folder / "loss.png", value="loss", label="loss (log scale)")
+    plots.loss_curves(curves, folder / "loss_normalised.png", value="normalised", label="loss, min-max normalised")
+    plots.term_curves(curves, folder / "terms.png")
+    plots.best_and_worst(curves, cases, folder / "best_and_worst.png")
+    plots.score_curves(curves, folder / "scores.png")
+    plots.learning_curves(curves, kept, folder / "learning.png")
+
+
+def draw_pictures(variants: Sequence[Variant], chosen: Sequence[int], info: DatasetInfo, test: Split,
+                  path: Path) -> None:
+    """Picture, truth, and every variant's prediction by its first seed."""
+    predictions = [np.load(variant.runs[0].files.predictions, mmap_mode="r") for variant in variants]
+    ids, rows, captions = test.index()["id"], [], []
+    for i in chosen:
+        image, truth = test.images[i], test.masks[i]
+        masks = [truth, *(predicted[i] for predicted in predictions)]
+        rows.append([image, *(pictures.mask_overlay(image, mask, info, truth) for mask in masks)])
+        captions.append([ids.iat[i], "truth", *(_iou(variant.runs[0].picture_iou(i)) for variant in variants)])
+    pictures.comparison_grid(rows, titles=["picture", "truth", *(variant.label for variant in variants)],
+                             captions=captions, legend=info.classes, path=path,
+                             hatched=pictures.any_ignored(test, chosen, info))
+
+
+def draw_snapshots(variants: Sequence[Variant], info: DatasetInfo, val: Split, folder: Path) -> dict[str, str]:
+    """For each variant that kept masks of val while it trained, by its first seed: a row a picture, a column an epoch.
+
+    Writes snapshots_N.png for the N-th variant; gives the file's stem by the variant's label.
+    """
+    drawn = {}
+    for number, variant in enumerate(variants, 1):
+        if _draw_snapshots(variant.runs[0], info, val, folder / f"snapshots_{number}.png"):
+            drawn[variant.label] = f"snapshots_{number}"
+    return drawn
+
+
+def _draw_snapshots(run: Run, info: DatasetInfo, val: Split, path: Path) -> bool:
+    with np.load(run.files.snapshots) as content:
+        epochs, chosen, masks_EPHW = (content[name] for name in ("epochs", "pictures", "masks"))
+    if not len(epochs):
+        return False
+    ids, rows, captions = val.index()["id"], [], []
+    for position, i in enumerate(chosen):
+        image, truth = val.images[i], val.masks[i]
+        masks = [truth, *masks_EPHW[:, position]]
+        rows.append([image, *(pictures.mask_overlay(image, mask, info, truth) for mask in masks)])
+        captions.append([ids.iat[i], "truth", *(_iou(mask_iou(mask, truth, info)) for mask in masks[1:])])
+    pictures.comparison_grid(rows, titles=["picture", "truth", *(f"epoch {epoch}" for epoch in epochs)],
+                             captions=captions, legend=info.classes, path=path,
+                             hatched=pictures.any_ignored(val, chosen, info))
+    return True
+
+
+def mask_iou(predicted_HW: np.ndarray, truth_HW: np.ndarray, info: DatasetInfo) -> float:
+    """One packed mask's mean IoU over its classes, as `Run.picture_iou` has it; NaN with nothing there and found."""
+    valid_HW = ~ignored(truth_HW, task=info.task)
+    predicted, truth = (unpack(mask, len(info.classes), task=info.task) & valid_HW for mask in (predicted_HW, truth_HW))
+    sums = {"tp": predicted & truth, "fp": predicted & ~truth, "fn": truth & ~predicted}
+    cases = {name: planes.sum((1, 2), dtype=np.float64)[None] for name, planes in sums.items()}
+    return mean_score(image_scores(cases, "iou")[0])
+
+
+def _iou(value: float) -> str:
+    return "nothing there" if np.isnan(value) else f"IoU {value:.2f}"

@@ -1,0 +1,179 @@
+"""A folder of one's own: pictures in images/, and their masks in one of three forms.
+
+    masks: ids       masks/NAME.png holds the id of each pixel's class: 0, 1, 2 … in the order of `classes`. An id in
+                     `ignore` is no class's: it is passed over in counting. Task multiclass.
+    masks: folders   masks/CLASS/NAME.png is anything but 0 where the class is; a file that is not there says that the
+                     class is nowhere in the picture. Classes may overlap. Task multilabel.
+    masks: coco      annotations.json, in COCO's format; a class's mask is the union of its instances, a crowd is
+                     ignored. Classes may overlap. Task multilabel.
+
+NAME is the picture's file name without its suffix, and its id. Masks lie on the pixels as they are stored, as label
+tools and COCO have it, so pictures are not turned as their EXIF orientation says.
+
+Splits: where the folder holds train.txt and test.txt (a NAME a line), they are the splits, and val is val.txt or,
+without it, `val_fraction` of train; else each picture's split is drawn by the hash of its NAME, and stays the same when
+others join. Shapes: K classes, H, W.
+"""
+
+import shutil
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image
+from tqdm import tqdm
+
+from seglib.datasets.folder_masks import AnyMasks, open_masks
+from seglib.datasets.images import read_rgb
+from seglib.datasets.labels import files_by_name, split_by_hash
+from seglib.datasets.samples import Description, Rejection, Sample, spaced_labels
+from seglib.files import repository_root
+
+SPLITS = ("train", "val", "test")
+
+
+def picture_suffixes() -> list[str]:
+    """The file name endings that Pillow has a reader for."""
+    return [suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN]
+
+
+def describe(config: dict[str, Any]) -> Description:
+    classes, side = config["classes"], config["image_size"]
+    return Description(task="multiclass" if config["masks"] == "ids" else "multilabel", classes=classes,
+                       label_values=spaced_labels(len(classes)), image_size=(side, side), splits=SPLITS)
+
+
+def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Copy the pictures, masks and lists into `out`; the folder itself is only read.
+
+    Copies, not links: DVC makes what it caches read-only, and a linked file would become so where it came from.
+    Raises ValueError for a folder that is not laid out as it should be, and for lists that contradict each other.
+    """
+    folder = source_folder(config)
+    pictures = _pictures(folder)
+    wanted = files_to_fetch(folder, config)
+    for path in tqdm(sorted(wanted), desc=f"copying {folder.name}", unit="file", disable=None):
+        target = out / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    selected = sum(wanted.issuperset(paths) for paths in pictures.values())
+    return {"images": {"pictures": len(pictures), "selected": selected}}
+
+
+def files_to_fetch(folder: Path, config: dict[str, Any]) -> set[Path]:
+    """The lists, and the pictures and masks that they name; all where there are none. Raises ValueError as `fetch`."""
+    pictures, masks = _pictures(folder), open_masks(folder, config)
+    known = pictures.keys() | masks.names
+    listed = _listed(folder, known)
+    names = known if listed is None else listed
+    return {*_lists(folder).values(),
+            *(path for name in names for path in (*pictures.get(name, []), *masks.files(name)))}
+
+
+def source_folder(config: dict[str, Any]) -> Path:
+    """Where the user's folder is; a relative path starts at the repository's root."""
+    return repository_root() / config["path"]
+
+
+def _pictures(folder: Path) -> dict[str, list[Path]]:
+    found = files_by_name(folder / "images", picture_suffixes())
+    if not found:
+        raise ValueError(f"{folder / 'images'} holds no pictures: expected images/NAME.jpg, or another format, in the "
+                         "folder that datasets.*.path names")
+    return found
+
+
+def _lists(folder: Path) -> dict[str, Path]:
+    return {split: path for split in SPLITS if (path := folder / f"{split}.txt").is_file()}
+
+
+def _listed(folder: Path, known: Collection[str]) -> dict[str, str] | None:
+    """The list that each name stands in; None where the folder has no lists. A line holds a name or a file's path.
+
+    Raises ValueError where there are lists, but no train.txt or no test.txt, and for a name in two of them.
+    """
+    lists = _lists(folder)
+    if missing := {"train", "test"} - lists.keys() if lists else ():
+        raise ValueError(f"{folder} has {', '.join(path.name for path in lists.values())}, but no "
+                         f"{' and no '.join(f'{split}.txt' for split in sorted(missing))}: add it (without val.txt, "
+                         "val_fraction of train.txt becomes val), or take the lists away to split by hash")
+    found: dict[str, str] = {}
+    for split, path in lists.items():
+        for line in path.read_text(encoding="utf-8-sig").splitlines():
+            if not line.strip() or line.startswith("#"):
+                continue
+            entry = PurePath(line.strip())
+            name = entry.name if entry.name in known else entry.stem
+            if found.setdefault(name, split) != split:
+                raise ValueError(f"{name} stands in {found[name]}.txt and in {path.name}: a picture belongs to one")
+    return found if lists else None
+
+
+def assign_splits(folder: Path, config: dict[str, Any], known: Collection[str]) -> dict[str, str]:
+    """The split of each name: by the lists, if there are any (who stands in none has no split), else by its hash."""
+    listed = _listed(folder, known)
+    fractions = {key: config[key] for key in ("val_fraction", "test_fraction")}
+    if listed is None:
+        return {name: split_by_hash(name, **fractions) for name in known}
+    if "val" not in _lists(folder):
+        fractions["test_fraction"] = 0
+        return {name: split_by_hash(name, **fractions) if split == "train" else split for name, split in listed.items()}
+    return listed
+
+
+def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rejection]:
+    """The pictures of a split by name, and every picture and annotation that cannot be used.
+
+    `raw` may be the user's own folder as well. Raises ValueError as `fetch` does.
+    """
+    pictures, masks = _pictures(raw), open_masks(raw, config)
+    split_of = assign_splits(raw, config, pictures.keys() | masks.names)
+    for name in sorted(name for name in split_of if split_of[name] == split):
+        paths = pictures.get(name, [])
+        sources = [path.relative_to(raw).as_posix() for path in paths or masks.files(name)]
+        if len(paths) == 1:
+            yield from _read_one(name, sources[0], paths[0], masks)
+        elif paths:
+            yield Rejection(id=name, source=sources[0], what="picture", reason=f"{len(paths)} pictures have its name")
+        elif sources:
+            yield Rejection(id=name, source=sources[0], what="file", reason="a mask without a picture")
+        else:
+            yield Rejection(id=name, source=f"images/{name}", what="picture", reason="listed, but not there")
+
+
+def _read_one(name: str, source: str, path: Path, masks: AnyMasks) -> Iterator[Sample | Rejection]:
+    about = {"id": name, "source": source}
+    try:
+        image_HWC = np.asarray(read_rgb(path, upright=False))
+        found = masks.of(name, image_HWC)
+    except ValueError as error:
+        yield Rejection(**about, what="picture", reason=str(error))
+        return
+    yield from (Rejection(**about, what="annotation", reason=reason) for reason in found.left_out)
+    yield Sample(**about, image_HWC=image_HWC, planes_KHW=found.planes_KHW, ignore_HW=found.ignore_HW,
+                 objects=list(found.objects), licence=found.licence)
+
+
+def remarks(folder: Path, config: dict[str, Any]) -> Iterator[tuple[str, str, list[str]]]:
+    """What `read` passes over without a word, and what it does that may surprise: a noun, what of it, its names.
+
+    Opens every picture for its orientation. Raises ValueError as `fetch` does.
+    """
+    pictures, masks = _pictures(folder), open_masks(folder, config)
+    named = pictures.keys() | masks.names
+    taken = {path for name in named for path in (*pictures.get(name, []), *masks.files(name))}
+    there = [path for place in ("images", "masks") for path in (folder / place).rglob("*") if path.is_file()]
+    yield ("file", f"neither a picture (directly in images/) nor a mask (as masks: {config['masks']} has it)",
+           sorted(path.relative_to(folder).as_posix() for path in there if path not in taken))
+    yield "picture", "in none of the split lists", sorted(pictures.keys() - assign_splits(folder, config, named))
+    yield ("picture", "with an EXIF orientation, taken as stored, as masks are; predictions turn them",
+           sorted(name for name, paths in pictures.items() if any(map(_asks_to_be_turned, paths))))
+
+
+def _asks_to_be_turned(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    except Exception:  # a damaged file may raise nearly anything; `read` rejects it and says why
+        return False

@@ -1,0 +1,53 @@
+"""What readers of pictures and masks in plain files share: who belongs to which split, and class ids to planes.
+
+Shapes: K classes, H, W.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+
+
+def split_by_hash(identifier: str, *, val_fraction: float, test_fraction: float) -> str:
+    """The split a picture falls in by its id alone: it stays there whatever else joins the dataset or leaves it.
+
+    About `test_fraction` of all ids fall in "test", and `val_fraction` of the others in "val".
+    """
+    share = int.from_bytes(hashlib.sha256(identifier.encode()).digest()[:8]) / 2**64  # uniform in 0..1
+    if share < test_fraction:
+        return "test"
+    return "val" if share < test_fraction + (1 - test_fraction) * val_fraction else "train"
+
+
+def files_by_name(folder: Path, suffixes: Collection[str]) -> dict[str, list[Path]]:
+    """A folder's files that end in one of `suffixes` (in either case), by what stands before it; hidden ones left out.
+
+    A name has several files where they differ in their suffix alone. A folder that is not there has none.
+    """
+    found = defaultdict(list)
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        ending = next((suffix for suffix in suffixes if path.name.lower().endswith(suffix)), None)
+        if ending and path.is_file() and not path.name.startswith("."):
+            found[path.name[: -len(ending)]].append(path)
+    return dict(found)
+
+
+def planes_of_numbers(numbers_HW: np.ndarray, classes: Sequence[int],
+                      ignore: Collection[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Class ids to bool planes (K, H, W) and the bool (H, W) that says which pixels are ignored.
+
+    classes: the id of each class, in order. Raises ValueError for ids that are neither there nor in `ignore`.
+    """
+    if unknown := sorted(set(np.unique(numbers_HW).tolist()) - set(classes) - set(ignore)):
+        shown = ", ".join(map(str, unknown[:8])) + (" …" if len(unknown) > 8 else "")
+        raise ValueError(f"its mask holds ids that are neither a class nor ignored: {shown}")
+    return numbers_HW == np.reshape(classes, (-1, 1, 1)), np.isin(numbers_HW, list(ignore))
+
+
+def check_size(labels_HW: np.ndarray, image_HWC: np.ndarray) -> None:
+    """Raises ValueError where a picture and its labels are not of one size."""
+    if labels_HW.shape != (size := image_HWC.shape[:2]):
+        raise ValueError(f"its mask is {labels_HW.shape[1]}×{labels_HW.shape[0]}, the picture {size[1]}×{size[0]}")

@@ -1,0 +1,157 @@
+"""Stanford Background: 715 outdoor scenes, every pixel one of eight classes (Gould, Fulton, Koller, ICCV 2009).
+
+Two packagings are read:
+
+    original   images/X.jpg and labels/X.regions.txt: a matrix of integers, 0 to 7 in the order of `CLASSES`, negative
+               for "unknown". No split is given: it is made by the hash of X.
+    course     {train,val,test}/X.jpg and X.png of class ids, resized to 288×224, and classes.txt: the course's code
+               takes its line n, from 0, for the name of id n (github.com/s-gupta/ece598sg-mps, MP1/sseg). Its page
+               lists the eight in the order of `CLASSES` and "misc" as a ninth, and that order stands in for the file
+               where it is missing. The course trains on "misc" as on a class; here it is unknown.
+
+What is unknown is ignored. Licence: none is stated. Shapes: K classes, H, W.
+"""
+
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from seglib.datasets import archives
+from seglib.datasets.download import Downloader
+from seglib.datasets.images import read_ids, read_rgb
+from seglib.datasets.labels import check_size, files_by_name, planes_of_numbers, split_by_hash
+from seglib.datasets.samples import Description, Rejection, Sample, spaced_labels
+from seglib.files import repository_root
+
+TARBALL = "http://dags.stanford.edu/data/iccv09Data.tar.gz"
+CLASSES = ["sky", "tree", "road", "grass", "water", "building", "mountain", "foreground"]
+SPLITS = ("train", "val", "test")
+PICTURE, REGIONS, IDS = ".jpg", ".regions.txt", ".png"
+UNKNOWN = -1
+UNKNOWN_NAMES = ("misc", "unknown")  # in classes.txt
+CLASS_NAMES = "classes.txt"
+
+
+def describe(config: dict[str, Any]) -> Description:
+    side = config["image_size"]
+    return Description(task="multiclass", classes=CLASSES, label_values=spaced_labels(len(CLASSES)),
+                       image_size=(side, side), splits=SPLITS)
+
+
+def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Fill `out` with the pictures and labels of either packaging.
+
+    Raises DownloadError for a tarball that cannot be had, ValueError for a source that holds neither packaging.
+    """
+    source = config["source"]
+    if source == "original":
+        # Its host publishes no checksum; the tarball's own gzip CRC is what checks it.
+        path = Downloader(**config["fetch"]).fetch(TARBALL, check=archives.file_names)
+    else:
+        path = repository_root() / source
+    if path.is_file() and (source == "original" or tarfile.is_tarfile(path)):
+        _extract(path, out)
+    elif (path / "images").is_dir() and (path / "labels").is_dir():
+        _copy(path, "images", (PICTURE,), out)
+        _copy(path, "labels", (REGIONS,), out)
+    elif all((path / split).is_dir() for split in SPLITS):
+        for split in SPLITS:
+            _copy(path, split, (PICTURE, IDS), out)
+            if not files_by_name(path / split, [IDS]):
+                raise ValueError(f"{path / split} holds no labels (X.png beside X.jpg); if the course kept them "
+                                 "back, take another year's folder or source: original")
+        if (path / CLASS_NAMES).is_file():
+            shutil.copyfile(path / CLASS_NAMES, out / CLASS_NAMES)
+        _course_ids(out)
+    else:
+        raise ValueError(f"datasets.stanford.source is {source!r} ({path}): expected original, or the path of "
+                         "iccv09Data.tar.gz, of its images/ and labels/, or of a folder with train/, val/ and test/")
+    pictures = [path for path in out.rglob(f"*{PICTURE}") if path.is_file()]
+    if not pictures:
+        raise ValueError(f"{path} holds no picture of Stanford Background (*{PICTURE})")
+    return {"pictures": {"pictures": len(pictures), "selected": len(pictures)}}
+
+
+def _extract(tarball: Path, out: Path) -> None:
+    """The pictures and labels of the original tarball, by their base names."""
+    endings = {"images": PICTURE, "labels": REGIONS}
+    targets = {name: Path(PurePosixPath(name).parent.name, PurePosixPath(name).name)
+               for name in archives.file_names(tarball)}
+    wanted = {name: target for name, target in targets.items() if not target.name.startswith(".")
+              and target.name.endswith(endings.get(target.parent.name, "\0"))}
+    for folder in endings:
+        (out / folder).mkdir()
+    for name, content in archives.read_files(tarball, wanted):
+        (out / wanted[name]).write_bytes(content)
+
+
+def _copy(source: Path, folder: str, suffixes: tuple[str, ...], out: Path) -> None:
+    """Copies, not links: DVC makes what it caches read-only, and a user's own file would become so with it."""
+    (out / folder).mkdir()
+    for paths in files_by_name(source / folder, suffixes).values():
+        for path in paths:
+            shutil.copyfile(path, out / folder / path.name)
+
+
+def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rejection]:
+    """The pictures of a split by name, and every picture without labels, labels without picture and damaged file.
+
+    Raises ValueError for a classes.txt that is not of this dataset.
+    """
+    if (raw / "images").is_dir():
+        pictures, labels = files_by_name(raw / "images", [PICTURE]), files_by_name(raw / "labels", [REGIONS])
+        fractions = {key: config[key] for key in ("val_fraction", "test_fraction")}
+        names = [name for name in pictures.keys() | labels.keys() if split_by_hash(name, **fractions) == split]
+        ids_of, classes, unknown = read_regions, list(range(len(CLASSES))), [UNKNOWN]
+    else:
+        pictures, labels = files_by_name(raw / split, [PICTURE]), files_by_name(raw / split, [IDS])
+        names = list(pictures.keys() | labels.keys())
+        ids_of, (classes, unknown) = read_ids, _course_ids(raw)
+    for name in sorted(names):
+        picture, label = (files.get(name, [None])[0] for files in (pictures, labels))
+        about = {"id": name, "source": (picture or label).relative_to(raw).as_posix()}
+        if picture is None:
+            yield Rejection(**about, what="file", reason="labels without a picture")
+        elif label is None:
+            yield Rejection(**about, what="picture", reason="a picture without labels")
+        else:
+            try:
+                image_HWC = np.asarray(read_rgb(picture, upright=False))
+                ids_HW = ids_of(label)
+                check_size(ids_HW, image_HWC)
+                planes_KHW, ignore_HW = planes_of_numbers(ids_HW, classes, unknown)
+            except ValueError as error:
+                yield Rejection(**about, what="picture", reason=str(error))
+                continue
+            yield Sample(**about, image_HWC=image_HWC, planes_KHW=planes_KHW, ignore_HW=ignore_HW, objects=[],
+                         licence="not recorded")
+
+
+def read_regions(path: Path) -> np.ndarray:
+    """A *.regions.txt: a row of the picture a line, int (H, W), every negative number as `UNKNOWN`.
+
+    Raises ValueError for what is no matrix of integers.
+    """
+    try:
+        rows = [line.split() for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
+        ids_HW = np.array(rows, np.int64)
+    except (ValueError, OverflowError) as error:  # not text, not numbers, beyond 64 bits, rows of different lengths
+        raise ValueError(f"its labels are no matrix of integers: {error}") from None
+    if ids_HW.ndim != 2:
+        raise ValueError("its labels are no matrix of integers: the file is empty")
+    return ids_HW.clip(min=UNKNOWN)
+
+
+def _course_ids(folder: Path) -> tuple[list[int], list[int]]:
+    """The ids of `CLASSES`, and those of what is unknown: by classes.txt, where it is there."""
+    names, path = [*CLASSES, UNKNOWN_NAMES[0]], folder / CLASS_NAMES
+    if path.is_file():
+        names = path.read_text(encoding="utf-8").split()
+        if not set(CLASSES) <= set(names) <= {*CLASSES, *UNKNOWN_NAMES} or len(set(names)) < len(names):
+            raise ValueError(f"{path} names {', '.join(names) or 'nothing'}; expected {', '.join(CLASSES)}, once each, "
+                             f"and for what is unknown {' or '.join(UNKNOWN_NAMES)}")
+    return [names.index(name) for name in CLASSES], [n for n, name in enumerate(names) if name in UNKNOWN_NAMES]

@@ -1,0 +1,138 @@
+"""params.yaml, typed and validated: what may stand in it, and in which range.
+
+A wrong key, type, range or name is a `ParamsError`: one line a problem, with the key's path and what would do.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+from ruamel.yaml import YAML, YAMLError
+
+from seglib.names import nearest
+from seglib.params.datasets import AnyDataset
+from seglib.params.losses import Loss, LossConstants
+from seglib.params.models import Model
+from seglib.params.strict import Once, ParamsError, Strict, explain
+from seglib.params.train import Train, TrainOverride
+
+NAME_PATTERN = r"^[A-Za-z0-9_]+$"  # names join with "-" into stage names, and `-S` cannot address a "+"
+Selected = Annotated[list[str], Field(min_length=1), Once]
+Value = bool | int | float | str | None
+
+
+class Run(Strict):
+    datasets: Selected
+    models: Selected
+    losses: Selected
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1), Once]
+
+
+class Fetch(Strict):
+    mirror: str | None
+    workers: int = Field(ge=1, le=128)
+    retries: int = Field(ge=1, le=100)
+    timeout: float = Field(gt=0)
+
+
+class Prepare(Strict):
+    max_rejected: float = Field(ge=0, le=1)
+
+
+class Evaluate(Strict):
+    tolerance: int = Field(ge=1)
+
+
+class Compare(Strict):
+    pictures: int = Field(ge=3)
+    gallery: int = Field(ge=3)
+    resamples: int = Field(ge=1000, le=100_000)
+
+
+class Study(Run):
+    """A named selection, for `seglib study NAME`: what `run` would hold, changes to `train`, other keys to `set`.
+
+    `set` and `sample` go by path, as `-S` has it (datasets.shapes.train_images). `sample` is what `--sample` adds: a
+    size at which the study takes minutes and shows that it runs, and nothing else.
+    """
+
+    train: TrainOverride = TrainOverride()
+    set: dict[str, Value | list[Value]] = {}
+    sample: dict[str, Value | list[Value]] = {}
+
+
+class Params(Strict):
+    """The whole of params.yaml."""
+
+    run: Run
+    studies: dict[str, Study]
+    fetch: Fetch
+    prepare: Prepare
+    evaluate: Evaluate
+    compare: Compare
+    loss: LossConstants
+    losses: dict[str, Loss]
+    models: dict[str, Model]
+    datasets: dict[str, AnyDataset]
+    train: Train
+
+    @field_validator("losses", "models", "datasets", "studies")
+    @classmethod
+    def _plain_names(cls, entries: dict[str, Any]) -> dict[str, Any]:
+        for name in entries:
+            if not re.match(NAME_PATTERN, name):
+                raise PydanticCustomError("name", "the name '{name}' may hold letters, digits and underscores only",
+                                          {"name": name})
+        return entries
+
+    @model_validator(mode="after")
+    def _run_picks_what_is_defined(self) -> "Params":
+        selections = {"run": self.run} | {f"studies.{name}": study for name, study in self.studies.items()}
+        for where, picked in selections.items():
+            for section in ("datasets", "models", "losses"):
+                known = list(getattr(self, section))
+                for name in getattr(picked, section):
+                    if name not in known:
+                        raise PydanticCustomError("undefined", "{where}.{section}: '{name}' is not defined, {hint}",
+                                                  {"where": where, "section": section, "name": name,
+                                                   "hint": nearest(name, known)})
+        return self
+
+
+def load(path: Path) -> Params:
+    """Read and validate a params.yaml. YAML 1.2, as DVC reads it, so `1e-06` is a number in both.
+
+    Raises ParamsError: one line a problem.
+    """
+    try:
+        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except YAMLError as error:
+        raise ParamsError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        sections = ", ".join(Params.model_fields)
+        raise ParamsError(f"{path.name} must hold the sections {sections}; found {type(raw).__name__}")
+    return parse(raw)
+
+
+def parse(raw: dict[str, Any]) -> Params:
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise ParamsError(explain(error)) from None
+
+
+def as_overrides(study: Study, *, sample: bool = False) -> list[str]:
+    """A study as the options of `dvc exp run`: `-S key=value` for each thing it changes; `sample`: at sample size."""
+    picked = {f"run.{key}": getattr(study, key) for key in Run.model_fields}
+    changed = {f"train.{key}": value for key, value in study.train.model_dump(exclude_unset=True).items()}
+    values = picked | changed | study.set | (study.sample if sample else {})
+    return [part for key, value in values.items() for part in ("-S", f"{key}={_as_text(value)}")]
+
+
+def _as_text(value: Value | list[Value]) -> str:
+    """A value as DVC's options have it."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_as_text, value))}]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,119 @@
+"""The `datasets` section: one class a kind of dataset."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from seglib.params.strict import Once, Strict
+from seglib.params.train import TrainOverride
+
+MOST_OVERLAPPING = 31  # a bit a class, in 32
+
+
+class Dataset(Strict):
+    """What all datasets share. `fetch_keys` decide what is fetched; the others only how it is prepared."""
+
+    val_fraction: float = Field(gt=0, lt=1)
+    train: TrainOverride = TrainOverride()
+
+    def task(self) -> str:
+        """multilabel: classes may overlap. multiclass: they exclude each other."""
+        return "multilabel"
+
+    def fetch_keys(self) -> tuple[str, ...]:
+        raise AssertionError("each dataset names its own")
+
+    def from_network(self) -> bool:
+        raise AssertionError("each dataset knows its own source")
+
+
+class Resized(Dataset):
+    """A dataset whose pictures come in sizes of their own."""
+
+    image_size: int = Field(ge=8)
+    resize: Literal["stretch", "pad", "crop"]
+
+
+class Shapes(Dataset):
+    kind: Literal["shapes"]
+    source: str = Field(min_length=1)
+    train_images: int = Field(ge=2)
+    test_images: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    background: Literal["dark", "varied"]
+
+    def fetch_keys(self) -> tuple[str, ...]:
+        counts = ("kind", "source", "train_images", "test_images")
+        return (*counts, "seed", "background") if self.source == "generated" else counts
+
+    def from_network(self) -> bool:
+        return self.source == "purdue"
+
+
+class Coco(Resized):
+    kind: Literal["coco"]
+    classes: Annotated[list[str], Field(min_length=1, max_length=MOST_OVERLAPPING), Once]
+    min_box: float = Field(ge=0)
+    instances: Literal["single", "any"]
+
+    def fetch_keys(self) -> tuple[str, ...]:
+        return ("kind", "classes", "min_box", "instances")
+
+    def from_network(self) -> bool:
+        return True
+
+
+class Pets(Resized):
+    kind: Literal["pets"]
+    border: Literal["foreground", "background", "ignore"]
+
+    def fetch_keys(self) -> tuple[str, ...]:
+        return ("kind",)
+
+    def from_network(self) -> bool:
+        return True
+
+
+class Stanford(Resized):
+    kind: Literal["stanford"]
+    source: str = Field(min_length=1)  # original | a path
+    test_fraction: float = Field(gt=0, lt=1)
+
+    def task(self) -> str:
+        return "multiclass"
+
+    def fetch_keys(self) -> tuple[str, ...]:
+        return ("kind", "source")
+
+    def from_network(self) -> bool:
+        return self.source == "original"
+
+
+class Folder(Resized):
+    kind: Literal["folder"]
+    path: str = Field(min_length=1)
+    masks: Literal["ids", "folders", "coco"]
+    classes: Annotated[list[str], Field(min_length=1, max_length=127), Once]
+    ignore: Annotated[list[Annotated[int, Field(ge=0, le=65535)]], Once] = []  # ids of masks: ids
+    test_fraction: float = Field(gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _classes_fit_a_mask(self) -> "Folder":
+        if self.masks != "ids" and len(self.classes) > MOST_OVERLAPPING:
+            raise PydanticCustomError("classes", "{n} classes that may overlap are more than the {most} a mask holds; "
+                                      "choose masks: ids, or fewer",
+                                      {"n": len(self.classes), "most": MOST_OVERLAPPING})
+        return self
+
+    def task(self) -> str:
+        return "multiclass" if self.masks == "ids" else "multilabel"
+
+    def fetch_keys(self) -> tuple[str, ...]:
+        return ("kind", "path", "masks", "classes")
+
+    def from_network(self) -> bool:
+        return False
+
+
+AnyDataset = Annotated[Shapes | Coco | Pets | Stanford | Folder, Field(discriminator="kind")]

@@ -1,0 +1,76 @@
+"""The `models` section: one class a kind of network, its fields the arguments of the class in `seglib/models/`."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from seglib.params.strict import Strict
+from seglib.params.train import TrainOverride
+
+Norm = Literal["batch", "after_relu", "none"]
+
+
+class Network(Strict):
+    """What all networks share. `has_encoder`: whether `freeze_encoder_epochs` means something to it."""
+
+    train: TrainOverride = TrainOverride()
+
+    def has_encoder(self) -> bool:
+        return False
+
+    def resolved(self) -> dict[str, Any]:
+        """As a variant's configuration has it."""
+        return self.model_dump(exclude={"train"}, exclude_none=True)
+
+
+class MUnet(Network):
+    kind: Literal["munet"]
+    depth: int = Field(ge=4, multiple_of=2)
+    width: int = Field(ge=2, multiple_of=2)
+    upsampling: Literal["learned", "dlstudio"]
+    skip_connections: bool = True
+    aspp_rates: list[int] | None = Field(default=None, min_length=1)
+
+
+class UNet(Network):
+    kind: Literal["unet"]
+    width: int = Field(ge=1)
+    upsampling: Literal["bilinear", "transposed"]
+    norm: Norm = "batch"
+
+
+class ResNetUNet(Network):
+    kind: Literal["resnet_unet"]
+    encoder: Literal["resnet18", "resnet34"]
+    weights: str = Field(min_length=1)  # imagenet | none | a path
+    stem: Literal["standard", "full"] = "standard"
+    decoder: Literal["matched", "published"] = "matched"
+
+    def has_encoder(self) -> bool:
+        return True
+
+    @model_validator(mode="after")
+    def _as_published(self) -> "ResNetUNet":
+        if self.decoder == "published" and self.stem != "full":
+            raise PydanticCustomError("stem", "decoder: published belongs to stem: full, the two were published as one")
+        if self.weights != "none" and self.stem == "full":
+            raise PydanticCustomError("stem", "pretrained weights have a stem of their own; choose stem: standard, or "
+                                              "weights: none")
+        return self
+
+
+class ConvNet(Network):
+    kind: Literal["convnet"]
+    width: int = Field(ge=1)
+    layers: int = Field(ge=1)
+    norm: Norm = "batch"
+
+
+class Frequency(Network):
+    """No gradients: neither a loss nor a seed nor most of `train` mean anything to it."""
+
+    kind: Literal["frequency"]
+
+
+Model = Annotated[MUnet | UNet | ResNetUNet | ConvNet | Frequency, Field(discriminator="kind")]

@@ -1,0 +1,121 @@
+"""Augmentation: pictures and their masks changed together, a batch at a time, on the batch's device.
+
+Each picture is mirrored, then turned about its centre, then cropped and brought back to its full size, then coloured.
+Mirroring moves pixels and is exact; turning and cropping are one map of positions, so that a picture is interpolated
+once: bilinearly, its mask by the nearest pixel, which keeps every bit.
+
+Shapes: B batch, H, W. Positions are in pixels from the upper left corner: the first pixel's centre is at (0.5, 0.5).
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+NEUTRAL = {"flip": 0.0, "vertical_flip": 0.0, "rotation": 0.0, "crop_min": 1.0, "crop_max": 1.0, "color": 0.0}
+LUMA = (0.299, 0.587, 0.114)  # what red, green and blue add to a pixel's grey (ITU-R BT.601)
+DRAWS = 9  # uniform numbers a picture: flip, vertical flip, angle, area, left, top, brightness, contrast, saturation
+
+
+class Augment:
+    """The augmentation of one training.
+
+    settings: any of
+        flip, vertical_flip   the probability of mirroring left to right, top to bottom
+        rotation              degrees: the angle is uniform between minus and plus this
+        crop_min, crop_max    the share of the picture's area that a crop keeps is uniform between these
+        color                 brightness, contrast and saturation each change by a factor uniform in 1 ± this
+    What is not named stays as it is.
+    """
+
+    def __init__(self, settings: dict[str, float], seed: int):
+        self.settings, self.seed = NEUTRAL | settings, seed
+
+    def apply(self, images_BHWC: Tensor, masks_BHW: Tensor, *, task: str, epoch: int, iteration: int
+              ) -> tuple[Tensor, Tensor]:
+        """A batch, augmented: uint8 (B, H, W, 3) and signed integers (B, H, W), the shapes and types they came in.
+
+        A function of its arguments, the settings and the seed alone: a resumed training needs no state, and a seed
+        means the same on every device but for the last bit of a rounding. A picture's draws depend on its place in the
+        batch and not on the settings, so that switching one off leaves the others as they were. Pixels from outside a
+        picture repeat its edge; their mask says "ignore", as `task` ("multilabel" or "multiclass") has it.
+        """
+        settings, draws_9B = self.settings, self._draws(len(images_BHWC), epoch, iteration).to(images_BHWC.device)
+        flip_B, vertical_B, angle_B, area_B, left_B, top_B, *color_3B = draws_9B
+
+        for chosen_B, axis in ((flip_B < settings["flip"], 2), (vertical_B < settings["vertical_flip"], 1)):
+            chosen_B11 = chosen_B.view(-1, 1, 1)
+            images_BHWC = torch.where(chosen_B11.unsqueeze(-1), images_BHWC.flip(axis), images_BHWC)
+            masks_BHW = torch.where(chosen_B11, masks_BHW.flip(axis), masks_BHW)
+
+        x_BCHW = None
+        if settings["rotation"] or settings["crop_min"] < 1:
+            smallest, largest = settings["crop_min"], settings["crop_max"]
+            x_BHW, y_BHW = source_positions(
+                angle_B=torch.deg2rad((2 * angle_B - 1) * settings["rotation"]),
+                side_B=(smallest + (largest - smallest) * area_B).sqrt(), left_B=left_B, top_B=top_B,
+                size=tuple(masks_BHW.shape[1:]))
+            x_BCHW = sample_pictures(images_BHWC.permute(0, 3, 1, 2).float(), x_BHW, y_BHW)
+            masks_BHW = sample_masks(masks_BHW, x_BHW, y_BHW, outside=ignore_value(masks_BHW.dtype, task))
+        if settings["color"]:
+            x_BCHW = images_BHWC.permute(0, 3, 1, 2).float() if x_BCHW is None else x_BCHW
+            factors_3B = 1 + settings["color"] * (2 * torch.stack(color_3B) - 1)
+            x_BCHW = change_color(x_BCHW, *factors_3B)
+        if x_BCHW is not None:
+            images_BHWC = x_BCHW.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        return images_BHWC, masks_BHW
+
+    def _draws(self, pictures: int, epoch: int, iteration: int) -> Tensor:
+        """Uniform in [0, 1), float32 (9, B), drawn on the CPU so that a seed means the same on every device."""
+        seed = int(np.random.SeedSequence((self.seed, epoch, iteration)).generate_state(1)[0])
+        return torch.rand(pictures, DRAWS, generator=torch.Generator().manual_seed(seed)).T
+
+
+def ignore_value(dtype: torch.dtype, task: str) -> int:
+    """What a mask says of a pixel that does not count: the sign bit alone (multilabel), or 255 seen signed."""
+    return -1 if task == "multiclass" else torch.iinfo(dtype).min
+
+
+def source_positions(*, angle_B: Tensor, side_B: Tensor, left_B: Tensor, top_B: Tensor, size: tuple[int, int]
+                     ) -> tuple[Tensor, Tensor]:
+    """Where in its picture each pixel of a turned, then cropped picture lies: x and y, float32 (B, H, W), in pixels.
+
+    angle_B: radians, counter-clockwise about the picture's centre. side_B: the crop's sides as a share of the
+    picture's. left_B, top_B: where the crop lies, 0 (at the left, the top) to 1.
+    """
+    (height, width), (side_B1, left_B1, top_B1) = size, (value.unsqueeze(1) for value in (side_B, left_B, top_B))
+
+    def from_centre(length: int, start_B1: Tensor) -> Tensor:
+        centres = torch.arange(length, device=side_B.device) + 0.5
+        return side_B1 * centres + start_B1 * (1 - side_B1) * length - length / 2
+
+    x_B1W, y_BH1 = from_centre(width, left_B1).unsqueeze(1), from_centre(height, top_B1).unsqueeze(2)
+    cos_B11, sin_B11 = angle_B.cos().view(-1, 1, 1), angle_B.sin().view(-1, 1, 1)
+    return cos_B11 * x_B1W - sin_B11 * y_BH1 + width / 2, sin_B11 * x_B1W + cos_B11 * y_BH1 + height / 2
+
+
+def sample_pictures(x_BCHW: Tensor, x_BHW: Tensor, y_BHW: Tensor) -> Tensor:
+    """Pictures read at positions, bilinearly; what lies outside them repeats their edge. Float (B, C, H, W)."""
+    height, width = x_BCHW.shape[2:]
+    grid_BHW2 = torch.stack((x_BHW * (2 / width) - 1, y_BHW * (2 / height) - 1), dim=-1)
+    return functional.grid_sample(x_BCHW, grid_BHW2, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def sample_masks(masks_BHW: Tensor, x_BHW: Tensor, y_BHW: Tensor, *, outside: int) -> Tensor:
+    """Masks read at positions, the pixel each lies in, as integers; `outside` where it lies in none."""
+    height, width = masks_BHW.shape[1:]
+    inside_BHW = (x_BHW >= 0) & (x_BHW < width) & (y_BHW >= 0) & (y_BHW < height)
+    row_BHW, column_BHW = y_BHW.long().clamp(0, height - 1), x_BHW.long().clamp(0, width - 1)
+    read_BHW = masks_BHW.flatten(1).gather(1, (row_BHW * width + column_BHW).flatten(1)).view_as(masks_BHW)
+    return read_BHW.where(inside_BHW, outside)
+
+
+def change_color(x_BCHW: Tensor, brightness_B: Tensor, contrast_B: Tensor, saturation_B: Tensor) -> Tensor:
+    """Multiply brightness, then contrast about the picture's mean grey, then saturation about each pixel's grey.
+
+    Three linear maps, made one: with grey g(x) and its mean m over the picture, bc (s x + (1 - s) g(x)) + b (1 - c) m.
+    """
+    grey_B1HW = torch.einsum("c,bchw->bhw", torch.tensor(LUMA, device=x_BCHW.device), x_BCHW).unsqueeze(1)
+    mean_B111 = grey_B1HW.mean((2, 3), keepdim=True)
+    b, c, s = (factor_B.view(-1, 1, 1, 1) for factor_B in (brightness_B, contrast_B, saturation_B))
+    return b * c * (s * x_BCHW + (1 - s) * grey_B1HW) + b * (1 - c) * mean_B111

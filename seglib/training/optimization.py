@@ -1,0 +1,130 @@
+"""How weights follow gradients: optimiser, clipping and learning rate of one phase of a training."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Schedules whose first epochs are the same however many follow: a finished training can be gone on with.
+OPEN_ENDED = ("constant", "plateau")
+
+
+class Optimization:
+    """One phase's optimiser and schedule: `step` after each batch, `end_epoch` after each validation.
+
+    parameters: those that learn. train: the section of that name of a variant's configuration. lr, epochs: the phase's.
+    Raises ValueError for an optimiser or a schedule that does not exist.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], train: dict[str, Any], *, lr: float, epochs: int,
+                 steps_an_epoch: int):
+        self.parameters, self.clip = list(parameters), train.get("clip")
+        self.optimizer = _optimizer(self.parameters, train, lr)
+        iterations = epochs * steps_an_epoch
+        if train["schedule"] == "one_cycle":
+            self.schedule: OneCycle | Schedule = OneCycle(self.optimizer, max_lr=lr, total_steps=iterations + 1)
+        else:
+            self.schedule = Schedule(self.optimizer, train, lr=lr, iterations=iterations,
+                                     warmup=round(train.get("warmup_epochs", 0) * steps_an_epoch))
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return self.optimizer.param_groups[0]["lr"]
+
+    def step(self, loss: Tensor) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        self.optimizer.step()
+        self.schedule.step()
+
+    def end_epoch(self, value: float) -> None:
+        """`value`: what the epoch is judged by, higher is better."""
+        self.schedule.end_epoch(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+
+
+class OneCycle(torch.optim.lr_scheduler.OneCycleLR):
+    """Up to `lr`, then down to nothing, the momentum the other way (Smith and Topin 2017); torch's."""
+
+    def end_epoch(self, value: float) -> None:
+        """No epoch changes a cycle."""
+
+
+class Schedule:
+    """A learning rate a step: a share of `lr`, which rises to 1 during the warm-up and then is the schedule's own.
+
+    warmup: steps; step i of them, counted from 0, runs at (i + 1) / warmup. Then
+    constant: 1. cosine: (1 + cos(π x)) / 2, x going from 0 to 1 over the steps that are left (Loshchilov and Hutter
+    2016, without restarts). plateau: 1, times `plateau_factor` whenever `plateau_patience` epochs in a row had no value
+    above the best so far; the patience of torch's ReduceLROnPlateau is one less.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, train: dict[str, Any], *, lr: float, iterations: int,
+                 warmup: int):
+        if train["schedule"] not in ("constant", "cosine", "plateau"):
+            raise ValueError(f"unknown schedule {train['schedule']!r}; known: one_cycle, constant, cosine, plateau")
+        self._optimizer, self._train, self._lr = optimizer, train, lr
+        self._warmup, self._after = warmup, max(1, iterations - warmup)
+        self._iteration, self._left, self._best, self._waited = 0, 1.0, -math.inf, 0
+        self._apply()
+
+    def _apply(self) -> None:
+        past = self._iteration - self._warmup
+        if past < 0:
+            share = (self._iteration + 1) / self._warmup
+        elif self._train["schedule"] == "cosine":
+            share = (1 + math.cos(math.pi * past / self._after)) / 2
+        else:
+            share = self._left
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._lr * share
+
+    def step(self) -> None:
+        self._iteration += 1
+        self._apply()
+
+    def end_epoch(self, value: float) -> None:
+        if self._train["schedule"] != "plateau":
+            return
+        if value > self._best:
+            self._best, self._waited = value, 0
+            return
+        self._waited += 1
+        if self._waited >= self._train["plateau_patience"]:
+            self._left, self._waited = self._left * self._train["plateau_factor"], 0
+            self._apply()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"iteration": self._iteration, "left": self._left, "best": self._best, "waited": self._waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._iteration, self._left = state["iteration"], state["left"]
+        self._best, self._waited = state["best"], state["waited"]
+        self._apply()
+
+
+def _optimizer(parameters: list[nn.Parameter], train: dict[str, Any], lr: float) -> torch.optim.Optimizer:
+    """torch's; `weight_decay` is decoupled from the gradient in adamw and added to it (L2) in the others."""
+    decay = train["weight_decay"]
+    match train["optimizer"]:
+        case "adamw":
+            return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay, fused=True)
+        case "adam":
+            return torch.optim.Adam(parameters, lr=lr, weight_decay=decay, fused=True)
+        case "radam":
+            return torch.optim.RAdam(parameters, lr=lr, weight_decay=decay)
+        case "sgd":
+            return torch.optim.SGD(parameters, lr=lr, momentum=train["momentum"], weight_decay=decay, fused=True)
+        case name:
+            raise ValueError(f"unknown optimizer {name!r}; known: adamw, adam, radam, sgd")

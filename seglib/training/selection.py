@@ -1,0 +1,53 @@
+"""Which epoch's weights a training keeps, and how long it has waited for better ones."""
+
+import copy
+import math
+from typing import Any
+
+from torch import Tensor, nn
+
+from seglib.training.history import Row
+
+JUDGES = {"iou": "val IoU", "dice": "val Dice", "pixel_accuracy": "val pixel accuracy", "loss": "val loss"}
+
+
+class Selection:
+    """Follows a training epoch by epoch.
+
+    by: a key of `JUDGES`; None where nothing depends on it. keeps_best: the weights kept are those of the best epoch,
+    of equally good ones the last; else those of the last epoch. `better_at` is the last epoch that was better than all
+    before it.
+    """
+
+    def __init__(self, by: str | None, *, keeps_best: bool):
+        self.by, self.keeps_best = by, keeps_best
+        self.value, self.epoch, self.better_at = -math.inf, 0, 0
+        self._weights: dict[str, Tensor] | None = None
+
+    def value_of(self, row: Row) -> float:
+        """What an epoch's val row of the history is worth, higher is better; minus infinity where it has no score."""
+        if self.by is None:
+            return -math.inf
+        value = -row["loss"] if self.by == "loss" else row[f"{self.by}_score"]
+        return -math.inf if math.isnan(value) else value  # a val split may hold none of the classes
+
+    def see(self, row: Row, network: nn.Module) -> None:
+        """`network` is as the epoch left it."""
+        value = self.value_of(row)
+        if value > self.value:
+            self.better_at = row["epoch"]
+        if value >= self.value or not self.keeps_best:
+            self.epoch = row["epoch"]
+            self._weights = copy.deepcopy(network.state_dict()) if self.keeps_best else None
+        self.value = max(value, self.value)
+
+    def weights(self, network: nn.Module) -> dict[str, Tensor]:
+        """Those of `epoch`; `network` is as the last epoch left it."""
+        return network.state_dict() if self._weights is None else self._weights
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"value": self.value, "epoch": self.epoch, "better_at": self.better_at, "weights": self._weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.value, self.epoch, self.better_at = state["value"], state["epoch"], state["better_at"]
+        self._weights = state["weights"]

@@ -1,0 +1,71 @@
+"""What every training stands on, and what it ends with. Shapes: B batch, K classes, H, W."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seglib import models
+from seglib.datasets.store import DatasetInfo, Split
+from seglib.training.batches import Batch, batches
+from seglib.training.device import autocast, choose_device, choose_precision, prepare_process
+from seglib.training.encoding import Encoding
+from seglib.training.history import Row
+from seglib.training.overfit import Verdict
+from seglib.training.snapshots import Snapshots
+from seglib.training.weights import Header
+
+
+class Setup:
+    """A variant's configuration and its prepared dataset, made ready: data, device, encoding, network.
+
+    config: `conf/<dataset>/<variant>.json`. dataset: the prepared dataset's folder; `train/` and `val/` are read,
+    `test/` never. pretrained: whether an encoder's ImageNet weights are fetched, where the model has such.
+    """
+
+    def __init__(self, config: dict[str, Any], dataset: Path, *, pretrained: bool = True):
+        train = config["train"]
+        prepare_process(train["threads"])
+        self.info, self.config, self.settings = DatasetInfo.read(dataset), config, train
+        self.train_split, self.val_split = Split.open(dataset, "train"), Split.open(dataset, "val")
+        self.device = choose_device(train["device"])
+        self.precision = choose_precision(train["precision"], self.device)
+        self.encoding = Encoding.of(train, self.info.label_values, self.info.task)
+
+        # Initial weights are drawn on the CPU, so that a seed means the same network on every device.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config["seed"] or 0)  # a model that only counts has none, and draws nothing
+            network = models.build(config["model"], classes=len(self.info.classes), image_size=self.info.image_size,
+                                   pretrained=pretrained)
+        self.network = network.to(self.device, memory_format=torch.channels_last)
+
+    @property
+    def header(self) -> Header:
+        return Header(model=self.config["model"], classes=self.info.classes, label_values=self.info.label_values,
+                      task=self.info.task, image_size=self.info.image_size, resize=self.info.resize,
+                      pixels=self.encoding.pixels, targets=self.encoding.targets, output=self.encoding.output,
+                      device=self.device.type, precision=self.precision, threads=self.settings["threads"])
+
+    def batches(self, split: Split) -> Iterator[Batch]:
+        """The pictures of a split, as stored."""
+        return batches(split, self.settings["batch_size"], self.device)
+
+    def logits(self, images_BHWC: Tensor) -> Tensor:
+        """uint8 (B, H, W, 3) on the device to (B, K, H, W), computed in the training's precision."""
+        with autocast(self.device, self.precision):
+            return self.network(self.encoding.pictures(images_BHWC))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A finished training."""
+
+    state: dict[str, Tensor]  # the weights to keep
+    header: Header
+    history: list[Row]
+    snapshots: Snapshots
+    images_per_second: float
+    overfit: Verdict | None = None  # of a training that was asked to overfit

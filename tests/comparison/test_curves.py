@@ -1,0 +1,58 @@
+"""What is told of trainings: every point of their curves, and where each ended."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seglib.comparison import curves
+from tests.comparison.conftest import BAD, EPOCHS, GOOD, SAME, Compared
+from tests.comparison.synthetic import epochs_of
+from tests.comparison.test_quantities import run_of
+
+
+def test_curves_keep_every_point_and_span_0_to_1(compared: Compared):
+    found = curves.curve_table(compared.variants)
+    assert len(found) == sum(len(run.history) for variant in compared.variants for run in variant.runs)
+    windows = found[found["curve"] == "train window"]
+    assert windows.groupby(["variant", "seed"])["normalised"].agg(["min", "max"]).to_numpy().tolist() == [[0, 1]] * 6
+    zigzag = windows[(windows["variant"] == BAD) & (windows["seed"] == 1)]
+    assert zigzag["normalised"].tolist() == pytest.approx([1, 0, 1, 0, 1])
+    assert zigzag["dice"].tolist() == zigzag["loss"].tolist() and zigzag["mse"].isna().all()
+
+
+def test_gradients_are_first_median_and_last(compared: Compared):
+    found = curves.gradient_table(compared.variants).set_index(["variant", "term"])
+    assert found.loc[(GOOD, "mse")].tolist() == pytest.approx([1, 6, 6, 6])
+    assert found.loc[(GOOD, "dice")].tolist() == pytest.approx([20, 0.15, 0.15, 0.15])  # 0.1 and 0.2
+    assert (SAME, "dice") not in found.index
+
+
+def test_a_model_without_a_loss_has_points_without_one(mixed: Compared):
+    found = curves.curve_table(mixed.variants)
+    counted = found[found["variant"] == "frequency"]
+    assert counted["curve"].tolist() == ["train epoch", "val epoch"]
+    assert counted[["loss", "normalised", "seed", "ce"]].isna().all(axis=None)
+    assert counted["dice_score"].tolist() == [0.6, 0.6]
+    assert "frequency" not in set(curves.gradient_table(mixed.variants)["variant"])
+    assert set(found[found["variant"] == "unet ce"]["seed"]) == {1, 2, 3}
+
+
+def test_a_constant_loss_is_no_division_by_nothing():
+    assert curves._normalised(pd.Series([2.0, 2, 2])).tolist() == [0, 0, 0]
+
+
+def test_trainings_say_where_they_ended(mixed: Compared):
+    found = curves.training_table(mixed.variants).set_index(["variant", "seed"])
+    assert sorted(found.index) == [("convnet ce", 1), ("convnet ce", 2), *(("unet ce", seed) for seed in (1, 2, 3))]
+    row = found.loc["unet ce", 2]
+    assert (row["epochs"], row["trained"], row["kept"], row["kept_by"]) == (9, EPOCHS, 4, "iou")
+    assert (row["val_iou"], row["val_dice"], row["lowest_val_loss_epoch"]) == (0.6, 0.6, 3)
+    assert row["score_gap"] == pytest.approx(3 / 4 - 0.58) and row["val_loss_rise"] == pytest.approx(1.52 / 1.02 - 1)
+
+
+@pytest.mark.parametrize(("judge", "scores", "kept"), [
+    (None, [0.9, 0.1, 0.2], 3), ("iou", [0.1, 0.7, 0.2], 2), ("iou", [0.7, 0.7, 0.2], 2), ("iou", [np.nan] * 3, 3),
+    ("iou", [np.nan, 0.2, np.nan], 2), ("dice", [0.1, 0.7, 0.2], 3), ("loss", [0.1, 0.7, 0.2], 1)])
+def test_the_epoch_kept_is_the_last_of_the_best(judge: str | None, scores: list[float], kept: int):
+    """As training.selection.Selection has it; dice is the same everywhere, the loss is lowest at first."""
+    assert curves.kept_epoch(run_of(epochs_of([3, 2, 1], [1, 2, 3], val_iou=scores)), judge) == kept

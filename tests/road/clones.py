@@ -1,0 +1,37 @@
+"""Fresh clones of the repository, and commands run in them as a user runs them."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import ROOT, SHARED
+
+
+def clone(folder: Path) -> Path:
+    """A fresh clone, with the real pictures beside it as they stand beside the original."""
+    folder.mkdir()
+    target = folder / "seglib"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(target)], check=True)
+    if SHARED.exists():
+        (folder / "shared").symlink_to(SHARED)
+    return target
+
+
+def run(repository: Path, *command: str) -> str:
+    """A command's output, as a user sees it; fails with it."""
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        **{f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
+           for what, value in (("NAME", "road"), ("EMAIL", "road@example.org"))}}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    done = subprocess.run(command, cwd=repository, env=environment, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    print(f"$ {' '.join(command)}\n{done.stdout}")
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
+
+
+def executed(output: str, stage: str) -> set[str]:
+    return set(re.findall(rf"Running stage '{stage}@([^']+)'", output))

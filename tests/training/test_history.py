@@ -1,0 +1,79 @@
+"""Windows of iterations, rows of the history, and what follows from an epoch's score."""
+
+import math
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from seglib.training import history
+from seglib.training.selection import Selection
+
+
+@given(steps=st.integers(1, 3000), log_every=st.integers(1, 500))
+def test_windows_fill_an_epoch_and_are_equally_long(steps: int, log_every: int):
+    ends = sorted(history.window_ends(steps, log_every))
+    lengths = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+    assert ends[-1] == steps and min(lengths) >= 1 and max(lengths) - min(lengths) <= 1
+    if steps >= log_every:
+        assert 2 / 3 * log_every - 1 < min(lengths) and max(lengths) < 3 / 2 * log_every + 1
+
+
+@pytest.mark.parametrize(("steps", "log_every", "ends"), [
+    (100, 50, {50, 100}), (3, 1, {1, 2, 3}), (7, 50, {7}), (147, 50, {49, 98, 147}), (10, 4, {5, 10})])
+def test_where_windows_end(steps: int, log_every: int, ends: set[int]):
+    assert history.window_ends(steps, log_every) == ends
+
+
+def test_a_running_mean_is_the_mean_and_starts_over():
+    mean = history.RunningMean(2, torch.device("cpu"))
+    for first, second in ((1.0, 10.0), (3.0, 30.0)):
+        mean.add({"a": torch.tensor(first), "b": torch.tensor(second, requires_grad=True)})
+    assert mean.take() == [2.0, 20.0]
+    mean.add({"a": torch.tensor(7.0), "b": torch.tensor(8.0)})
+    assert mean.take() == [7.0, 8.0]
+
+
+def test_a_row_without_a_loss_has_scores(tmp_path: Any):
+    counts_K4 = torch.tensor([[6, 2, 0, 8], [3, 0, 1, 12], [0, 5, 0, 11]])  # the third class is nowhere
+    row = history.row({}, [], iteration=3, epoch=1, split="val", span="epoch", lr=0.0, counts_K4=counts_K4)
+    history.write(tmp_path / "history.csv", [row])
+    read, = pd.read_csv(tmp_path / "history.csv").to_dict("records")
+    assert math.isnan(read["loss"])
+    assert read["iou_score"] == pytest.approx((6 / 8 + 3 / 4) / 2)
+    assert read["dice_score"] == pytest.approx((12 / 14 + 6 / 7) / 2)
+    assert read["pixel_accuracy_score"] == pytest.approx((14 / 16 + 15 / 16) / 2)
+
+
+def val_row(epoch: int, *, iou: float = 0.0, loss: float = 0.0) -> dict[str, Any]:
+    return {"epoch": epoch, "loss": loss, "iou_score": iou, "dice_score": 1 - iou}
+
+
+@pytest.mark.parametrize(("by", "kept"), [("iou", 3), ("dice", 4), ("loss", 2)])
+def test_the_best_epoch_by_any_score(by: str, kept: int):
+    selection, network = Selection(by, keeps_best=True), nn.Linear(1, 1)
+    for epoch, (iou, loss) in enumerate([(0.5, 0.9), (0.2, 0.1), (0.7, 0.4), (0.1, 0.5)], start=1):
+        nn.init.constant_(network.weight, epoch)
+        selection.see(val_row(epoch, iou=iou, loss=loss), network)
+    assert selection.epoch == selection.better_at == kept
+    assert selection.weights(network)["weight"].item() == kept
+
+
+def test_of_equal_epochs_the_last_is_kept_but_none_is_better():
+    selection, network = Selection("iou", keeps_best=True), nn.Linear(1, 1)
+    for epoch, iou in enumerate([0.5, 0.5, 0.4], start=1):
+        selection.see(val_row(epoch, iou=iou), network)
+    assert (selection.epoch, selection.better_at) == (2, 1)
+
+
+def test_an_epoch_without_a_score_is_never_better():
+    selection, network = Selection("iou", keeps_best=True), nn.Linear(1, 1)
+    selection.see(val_row(1, iou=math.nan), network)
+    assert (selection.epoch, selection.better_at) == (1, 0)
+    selection.see(val_row(2, iou=0.0), network)
+    selection.see(val_row(3, iou=math.nan), network)
+    assert (selection.epoch, selection.better_at) == (2, 2)
