@@ -1,18 +1,29 @@
-"""The `seglib` command: run a study, look at data, predict with a finished run, keep MLflow in step."""
+"""The `seglib` command: run studies, look at data and at this machine, predict with a finished run, tidy up.
+
+What a command does stands in `seglib.tools`, imported when it is called: help comes at once.
+"""
 
 import os
 import shlex
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
-from PIL import Image
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Reproducible experiments in image segmentation.")
+
+Sample = Annotated[bool, typer.Option("--sample", help="at sample size: minutes, and scores that say nothing")]
+Changes = Annotated[list[str] | None, typer.Option("-S", "--set-param", metavar="KEY=VALUE",
+                                                   help="change params.yaml further, as `dvc exp run -S` does")]
+
+
+def _enter_repository() -> Path:
+    from seglib.files import repository_root
+
+    os.chdir(repository_root())
+    return Path.cwd()
 
 
 @app.command()
@@ -21,28 +32,24 @@ def show(
     ids: Annotated[list[str] | None, typer.Argument(help="ids of pictures; none: a contact sheet")] = None,
     split: Annotated[str, typer.Option(help="train, val or test; where ids are given, they are looked for in all")]
     = "train",
+    augmented: Annotated[bool, typer.Option("--augmented", help="training pictures as training sees them")] = False,
+    variant: Annotated[Path | None, typer.Option(help="whose augmentation, such as conf/pets/unet-bce-1234.json; "
+                                                 "default: the dataset's first in conf/")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=NUMBER", help="in place of the variant's: "
+                                                       "flip, vertical_flip, rotation, crop_min, crop_max, color")]
+    = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="the PNG to write; default: DATASET.png")] = None,
 ) -> None:
-    """Draw prepared pictures beside their masks, as one PNG."""
-    from seglib.datasets.store import SPLITS, DatasetInfo, Split
-    from seglib.figures import pictures
+    """Draw prepared pictures with their masks, as one PNG."""
+    from seglib.tools import showing
 
-    info = DatasetInfo.read(dataset)
-    if split not in SPLITS:
-        raise ValueError(f"--split is {split!r}, expected one of {', '.join(SPLITS)}")
     out = out or Path(f"{dataset.resolve().name}.png")
-    if not ids:
-        pictures.contact_sheet(Split.open(dataset, split), info, out)
+    if augmented:
+        showing.augmented(dataset, ids or [], variant, settings or [], out)
+    elif variant or settings:
+        raise ValueError("--variant and --set say how pictures are augmented: they need --augmented")
     else:
-        where = {identifier: (name, row) for name in SPLITS
-                 for row, identifier in enumerate(Split.open(dataset, name).index()["id"])}
-        if missing := [identifier for identifier in ids if identifier not in where]:
-            raise ValueError(f"{dataset} has no picture {', '.join(missing)}; ids look like {next(iter(where))}")
-        splits = {where[identifier][0] for identifier in ids}
-        if len(splits) > 1:
-            raise ValueError(f"the ids stand in several splits ({', '.join(sorted(splits))}); show one split at a time")
-        pictures.contact_sheet(Split.open(dataset, splits.pop()), info, out, side=320, columns=2,
-                               chosen=[where[identifier][1] for identifier in ids])
+        showing.sheet(dataset, ids or [], split, out)
     print(out)
 
 
@@ -57,66 +64,104 @@ def predict(
     A picture is brought to the size the network was trained at, as in training, and its outputs back to its own. Where
     several classes are present in a pixel, the mask names the one whose output is highest; the overlay shows all.
     """
-    from seglib.datasets.images import ImageError, read_rgb
-    from seglib.figures import pictures
-    from seglib.training.inference import Predictor
+    from seglib.tools import predicting
 
-    predictor = Predictor(run / "weights.safetensors" if run.is_dir() else run)
-    names = Counter(image.name for image in images)
-    if repeated := [name for name, count in names.items() if count > 1]:
-        raise ValueError(f"several pictures are called {repeated[0]}, and would overwrite each other in {out}")
-    stems = Counter(image.stem for image in images)
-    failed = 0
-    for path in images:
-        try:
-            image = read_rgb(path, upright=True)
-        except ImageError as error:
-            print(f"error: {error}", file=sys.stderr)
-            failed += 1
-            continue
-        name = path.name if stems[path.stem] > 1 else path.stem
-        shares_KHW = predictor.shares_at_own_size(image)
-        planes_KHW = shares_KHW > 0.5
-        labels_HW = np.where(planes_KHW.any(0), shares_KHW.argmax(0) + 1, 0).astype(np.uint8)
-        mask = Image.fromarray(labels_HW).convert("P")
-        mask.putpalette([0, 0, 0, *(channel for k in range(len(planes_KHW)) for channel in pictures.class_color(k))])
-        pictures.save_png(mask, out / f"{name}.mask.png")
-        drawn = pictures.overlay(np.asarray(image), planes_KHW)
-        pictures.save_png(Image.fromarray(drawn), out / f"{name}.overlay.png")
-        found = [f"{label} {share:.1%}" for label, share in
-                 zip(predictor.header.classes, planes_KHW.mean((1, 2)), strict=True) if share]
-        print(f"{path}: {', '.join(found) or 'nothing found'} -> {out / name}.mask.png, .overlay.png")
-    if failed:
-        raise ValueError(f"{failed} of {len(images)} pictures could not be read")
+    predicting.predict(run, images, out)
 
 
 @app.command()
 def study(
     name: Annotated[str, typer.Argument(help="one of `studies` in params.yaml")],
-    dry: Annotated[bool, typer.Option("--dry", help="print the command and leave it at that")] = False,
+    sample: Sample = False,
+    dry: Annotated[bool, typer.Option("--dry", help="print the command and the estimate, no more")] = False,
+    changes: Changes = None,
 ) -> None:
-    """Run a named study of params.yaml, as an experiment: its selection in place of `run`, its changes to `train`."""
-    from seglib import params
-    from seglib.files import repository_root
+    """Run a named study of params.yaml, as an experiment. First says about how long it will take here."""
+    from seglib.tools import estimate, studies
+
+    _enter_repository()
+    command = studies.command(name, sample=sample, changes=changes or [])
+    print(shlex.join(command), flush=True)
+    print(estimate.estimate(studies.settings(command)), file=sys.stderr, flush=True)
+    if not dry:
+        studies.start(command)
+
+
+@app.command()
+def everything(sample: Sample = False, changes: Changes = None) -> None:
+    """Run every study of params.yaml in turn, raw data to one page: everything/index.html.
+
+    A study that fails is left out of the page and named at the end; what ran is kept, and runs no second time.
+    params.yaml is left as it was.
+    """
+    from seglib.tools import studies
+
+    root = _enter_repository()
+    studies.run_all(sample=sample, changes=changes or [])
+    print(root / studies.EVERYTHING / "index.html")
+
+
+@app.command()
+def check(dataset: Annotated[str, typer.Argument(help="one of `datasets` in params.yaml")]) -> None:
+    """Say what is wrong with a dataset before an hour is spent on it: every picture is read, as for training."""
+    from seglib import params, resolve
+    from seglib.datasets import check
     from seglib.names import nearest
 
-    os.chdir(repository_root())
-    studies = params.load(Path("params.yaml")).studies
-    if name not in studies:
-        raise ValueError(f"params.yaml has no study '{name}': {nearest(name, list(studies))}")
-    command = ["dvc", "exp", "run", *params.as_overrides(studies[name])]
-    print(shlex.join(command), flush=True)
-    if not dry:
-        os.execvp(command[0], command)
+    _enter_repository()
+    settings = params.load(Path("params.yaml"))
+    if dataset not in settings.datasets:
+        raise ValueError(f"params.yaml has no dataset '{dataset}': {nearest(dataset, list(settings.datasets))}")
+    report = check.run(dataset, resolve.prepare_config(settings, dataset))
+    print(report.render())
+    if report.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor() -> None:
+    """Look for what seglib needs on this machine, and name the command that mends what is missing."""
+    from seglib.tools import doctor
+
+    is_well = True
+    for finding in doctor.examine(_enter_repository()):
+        print(finding, flush=True)
+        is_well &= finding.ok or not finding.needed
+    if not is_well:
+        raise typer.Exit(1)
+
+
+@app.command()
+def clean(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="list, and remove nothing")] = False,
+    unfinished: Annotated[bool, typer.Option("--unfinished", help="and states of trainings that were stopped")] = False,
+) -> None:
+    """Remove what nothing live needs: downloads, finished trainings' states, what removed variants have left."""
+    from seglib.tools import cleaning
+    from seglib.tools.units import size
+
+    _enter_repository()
+    items = cleaning.survey(unfinished=unfinished)
+    for item in items:
+        print(item)
+    going = [item for item in items if not item.stays]
+    before = sum(item.bytes for item in going)
+    if not going:
+        print("nothing to remove")
+    elif dry_run:
+        print(f"{size(before)} would be freed")
+    else:
+        for trouble in cleaning.remove(going):
+            print(trouble, file=sys.stderr)
+        print(f"{size(before - sum(item.bytes for item in going))} freed")
 
 
 @app.command()
 def mlsync() -> None:
     """Make MLflow hold every result, once each: of this workspace, of queued experiments, of a store that was lost."""
     from seglib import records, tracking
-    from seglib.files import repository_root
 
-    os.chdir(repository_root())
+    _enter_repository()
     records.leave_workspace()
     found = sorted(path for path in records.folder().glob("*")
                    if (path / "variant.json").exists() or (path / "comparison.json").exists())

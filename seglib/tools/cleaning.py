@@ -1,0 +1,159 @@
+"""What stands about that nothing needs: downloads, states of finished trainings, what removed variants have left.
+
+What is live stays: the variants that `conf/` or the `run` of params.yaml name, with their outputs and records, and the
+states of trainings that could go on. What goes can be had again: downloads from their hosts, a removed variant's files
+from DVC's cache, and MLflow holds what its records say before they go. `conf/` is written whole by each resolve, so
+nothing is left behind there.
+"""
+
+import dataclasses
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from seglib import params, records, resolve, tracking
+from seglib.files import file_sha256, read_json, repository_root, work_dir
+from seglib.identity import identity
+from seglib.tools.units import size
+from seglib.training import checkpoint
+from seglib.training.device import choose_device
+from seglib.workspace import VariantFiles, live_datasets, live_variants, prepared_folder
+
+LISTED = 5  # paths that are named of each item
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Item:
+    """Files or folders of one kind, that go together or stay together."""
+
+    what: str
+    paths: list[Path]
+    stays: str = ""  # why, where they do
+
+    @property
+    def bytes(self) -> int:
+        """What removing them frees. A file that has another name elsewhere, a hard link, takes no place of its own."""
+        return sum(status.st_blocks * 512 for path in self.paths for status in _files(path) if status.st_nlink == 1)
+
+    def __str__(self) -> str:
+        more = len(self.paths) - LISTED
+        return "\n".join([f"{size(self.bytes):>9}  {self.what}{f' (stay: {self.stays})' if self.stays else ''}",
+                          *(f"{'':>11}{os.path.relpath(path)}" for path in self.paths[:LISTED]),
+                          *([f"{'':>11}and {more} more"] if more > 0 else [])])
+
+
+def survey(*, unfinished: bool = False) -> list[Item]:
+    """What could go, and what looks like it and stays. unfinished: states of trainings that could go on go, too."""
+    variants = _live_variants()
+    items = [Item(what="downloads", paths=_entries(work_dir() / "downloads")), *_states(unfinished),
+             Item(what="records of trainings and comparisons that are not live",
+                  paths=_dead_records(variants))]
+    live = {(files.dataset, files.name) for files in variants}
+    for folder in ("runs", "results", "timings"):
+        left = [path for path in sorted(Path(folder).glob("*/*")) if (path.parent.name, path.stem) not in live]
+        items.append(Item(what=f"{folder} of variants that are not live", paths=left))
+    return [item for item in items if item.paths]
+
+
+def remove(items: list[Item]) -> list[str]:
+    """Remove what does not stay; gives what could not be, in words. Raises ValueError while DVC runs a stage here."""
+    if running := _running():
+        raise ValueError(f"DVC is at work in this repository (process {running}): wait until it is done")
+    troubles = []
+    for path in (path for item in items if not item.stays for path in item.paths):
+        try:
+            if path.parent == records.folder():
+                tracking.sync(path)
+        except tracking.unreachable() as error:
+            troubles.append(f"{path} stays: MLflow ({tracking.store_uri()}) does not hold it yet ({error})")
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    return troubles
+
+
+def _live_variants() -> list[VariantFiles]:
+    """Those of `conf/`, and those that params.yaml picks now: either may be ahead of the other."""
+    picked = resolve.resolve(params.load(Path("params.yaml")))
+    return sorted({files for dataset in live_datasets() for files in live_variants(dataset)}
+                  | {VariantFiles(variant.dataset, variant.name) for variant in picked})
+
+
+def _states(unfinished: bool) -> Iterator[Item]:
+    """Checkpoints, by whether a training needs them; one that cannot be read is of no use to any."""
+    finished, stopped, in_use = [], [], []
+    for folder in sorted(path for path in _entries(work_dir() / "checkpoints") if path.is_dir()):
+        try:
+            with FileLock(folder.with_suffix(".lock"), timeout=0):
+                state = checkpoint.load(folder / "last.pt")
+        except Timeout:
+            in_use.append(folder)
+            continue
+        (finished if state is None or state["finished"] else stopped).append(folder)
+    yield Item(what="states of finished trainings: one with more epochs would start over", paths=finished)
+    yield Item(what="states of trainings that were stopped", paths=stopped,
+               stays="" if unfinished else "they go on from there; --unfinished removes them")
+    yield Item(what="states of trainings that run now", paths=in_use, stays="they are in use")
+
+
+def _dead_records(variants: list[VariantFiles]) -> list[Path]:
+    live = {name for files in variants for name in _identities(files)}
+    return [record for record in _entries(records.folder())
+            if record.name not in live and not _is_of_the_workspace(record)]
+
+
+def _identities(files: VariantFiles) -> Iterator[str]:
+    """Of the result that stands there, and of the one that the next run would make."""
+    if files.timing.exists():
+        yield read_json(files.timing)["identity"]
+    data = prepared_folder(files.dataset) / "dataset.json"
+    if files.conf.exists() and data.exists():
+        conf = files.conf.read_bytes()
+        yield identity(conf, data.read_bytes(), choose_device(json.loads(conf)["train"]["device"]).type)
+
+
+def _is_of_the_workspace(record: Path) -> bool:
+    """Whether a comparison's record says what the workspace's comparison of that dataset says."""
+    if not (record / "comparison.json").exists():
+        return False
+    now = Path("comparisons", read_json(record / "comparison.json")["dataset"])
+    pairs = {"ranking.csv": now / "ranking.csv", "pairs.csv": now / "tables/pairs.csv",
+             "claims.json": now / "tables/claims.json"}
+    return all(path.exists() and file_sha256(path) == file_sha256(record / name) for name, path in pairs.items())
+
+
+def _running() -> int | None:
+    """The process of a DVC stage that runs in this repository or in an experiment of its queue, by DVC's own notes."""
+    notes = repository_root() / ".dvc/tmp"
+    for path in (notes / "rwlock", *notes.glob("exps/*/*/.dvc/tmp/rwlock")):
+        content = read_json(path) if path.exists() else {}
+        writers, readers = (content.get(role, {}).values() for role in ("write", "read"))
+        for holder in itertools.chain(writers, *readers):
+            try:
+                os.kill(holder["pid"], 0)
+            except ProcessLookupError:  # it was killed, and its note left
+                continue
+            except PermissionError:  # it lives, and is another user's
+                pass
+            return holder["pid"]
+    return None
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _files(path: Path) -> Iterator[os.stat_result]:
+    """Of every file below `path`, or of itself."""
+    for place in path.rglob("*") if path.is_dir() and not path.is_symlink() else (path,):
+        if place.is_symlink() or place.is_file():
+            yield place.lstat()

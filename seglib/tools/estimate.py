@@ -1,0 +1,289 @@
+"""How long a study will take on this machine, and how much disk: an approximation, made before it starts.
+
+A training's arithmetic is counted, not timed: each network's convolutions and matrix products, forward and backward,
+on tensors without data. How fast this machine does such arithmetic is then measured for each network by a few steps on
+small pictures, because a narrow network reaches a tenth of the speed of a wide one.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from seglib import models, resolve
+from seglib.datasets.prepare import KINDS
+from seglib.datasets.samples import Description
+from seglib.datasets.store import DatasetInfo, mask_dtype
+from seglib.files import read_json
+from seglib.models.padding import Padded
+from seglib.params import Params
+from seglib.resolve import Variant
+from seglib.tools.units import duration, size
+from seglib.training.device import autocast, choose_device, choose_precision, prepare_process
+from seglib.training.optimization import OPEN_ENDED
+from seglib.workspace import prepared_folder
+
+# What is published of datasets that are not at hand: train and test pictures, or all that are split by a fraction.
+PUBLISHED = {
+    "pets": (3680, 3669, "the official lists, trainval.txt and test.txt"),
+    "stanford": (715, None, "Gould et al. 2009"),
+}
+YARDSTICK = 1000  # training pictures that an estimate is given for where nobody knows how many there will be
+
+# Seconds, measured on two cores of a 2.1 GHz Xeon.
+START = 5.0  # of a stage, before it does anything
+COMPARE = 30.0  # of a dataset's comparison and page
+COUNT_PICTURE, COUNT_PIXEL = 0.02, 2e-7  # evaluation without the network: a picture, and a pixel of a class's plane
+
+STEP_FLOP = {"cpu": 8e10, "cuda": 8e12}  # a measured step takes a second or less, on a GPU far less
+LONGEST = 3.0  # seconds that steps of one network are measured, a last one not counted
+TOGETHER = 0.75  # what each of several threads does of what one alone does, where they could not be measured
+SMALLEST = 32  # pixels: the side below which pictures of a measured step do not shrink
+
+# Copies of what a stage writes: the workspace's and DVC's cache; of weights, also the record's and MLflow's.
+COPIES, WEIGHT_COPIES = 2, 4
+MOMENTS = {"sgd": 1, "adam": 2, "adamw": 2, "radam": 2}  # numbers an optimiser keeps a weight
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """How many pictures each split has, and who says so; `known` is False where nobody does."""
+
+    train: int
+    val: int
+    test: int
+    source: str
+    known: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cost:
+    """A network's arithmetic in FLOP a picture, and its size."""
+
+    step: float  # forward and backward
+    frozen_step: float  # the same with a frozen encoder
+    forward: float
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """The trainings of one model on one dataset. Seconds are those of one of them, the mean where they differ."""
+
+    dataset: str
+    model: str
+    trainings: int
+    pictures: Pictures
+    flop: float  # a training picture, forward and backward
+    rate: float  # FLOP/s; 0 for a model without gradients
+    train_seconds: float
+    evaluate_seconds: float
+    disk: float  # bytes, of all of them
+
+    @property
+    def seconds(self) -> float:
+        return self.trainings * (self.train_seconds + self.evaluate_seconds)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Estimate:
+    rows: list[Row]
+    disk: float  # bytes
+    machine: str
+    stops_early: bool  # whether some training may end before its last epoch
+
+    @property
+    def seconds(self) -> float:
+        return sum(row.seconds for row in self.rows) + COMPARE * len({row.dataset for row in self.rows})
+
+    def __str__(self) -> str:
+        width = max(len(f"{row.dataset} {row.model}") for row in self.rows)
+        lines = [f"about {duration(self.seconds)}{' at most' * self.stops_early} on this machine ({self.machine}), and "
+                 f"{size(self.disk)} of disk. Approximate; what DVC has already takes no time.",
+                 f"  {'':<{width}}  {'pictures':>9} {'GFLOP each':>11} {'GFLOP/s':>8} {'trainings':>10} {'train':>8} "
+                 f"{'evaluate':>9} {'all':>8}"]
+        for row in self.rows:
+            lines.append(f"  {f'{row.dataset} {row.model}':<{width}}  {row.pictures.train:>9,} {row.flop / 1e9:>11.1f} "
+                         f"{row.rate / 1e9:>8.0f} {row.trainings:>10} {duration(row.train_seconds):>8} "
+                         f"{duration(row.evaluate_seconds):>9} {duration(row.seconds):>8}")
+        sources = {row.dataset: row.pictures.source for row in self.rows}
+        lines += [f"  pictures of {dataset}: {source}" for dataset, source in sources.items()]
+        return "\n".join([*lines, "  downloads and raw data come on top"])
+
+
+def estimate(settings: Params) -> Estimate:
+    """The cost of all that `run` picks. Takes some seconds a network."""
+    variants = resolve.resolve(settings)
+    grouped: dict[tuple[str, str], list[Variant]] = {}
+    for variant in variants:
+        grouped.setdefault((variant.dataset, variant.model), []).append(variant)
+    rows, disk, measured = [], 0.0, functools.cache(_measured)
+    for dataset in settings.run.datasets:
+        config = resolve.prepare_config(settings, dataset)
+        description, pictures = KINDS[config["kind"]].describe(config), pictures_of(settings, dataset)
+        rows += [_row(pictures, description, grouped[dataset, model], measured) for model in settings.run.models]
+        disk += COPIES * (pictures.train + pictures.val + pictures.test) * _pixels(description) * (
+            3 + mask_dtype(len(description.classes), description.task).itemsize)
+    trains = [variant.config["train"] for variant in variants]
+    return Estimate(rows=rows, disk=disk + sum(row.disk for row in rows), machine=_machine(trains[-1]),
+                    stops_early=any("patience" in train for train in trains))
+
+
+def pictures_of(settings: Params, dataset: str) -> Pictures:
+    """From the prepared dataset where it was made from these settings, from the settings, or from what is published."""
+    config, folder = resolve.prepare_config(settings, dataset), prepared_folder(dataset)
+    made_from = {"prepare": config, "fetch": resolve.fetch_config(settings, dataset)}
+    if (folder / "dataset.json").exists() and all(
+            (path := Path(f"conf/{dataset}.{stage}.json")).exists() and read_json(path) == content
+            for stage, content in made_from.items()):
+        return Pictures(**DatasetInfo.read(folder).counts, source=f"{folder}/dataset.json")
+    if config["kind"] == "shapes":
+        return _carved(config["train_images"], config["test_images"], config["val_fraction"], "params.yaml")
+    if config["kind"] in PUBLISHED and config.get("source", "original") == "original":
+        train, test, source = PUBLISHED[config["kind"]]
+        if test is None:
+            test = math.ceil(train * config["test_fraction"])
+            train -= test
+        lacks = "; the mirror may hold fewer" if settings.fetch.mirror else ""
+        return _carved(train, test, config["val_fraction"], source + lacks)
+    return Pictures(train=YARDSTICK, val=YARDSTICK // 10, test=YARDSTICK // 10, known=False,
+                    source=f"unknown before they are prepared; this is for {YARDSTICK:,}")
+
+
+def _carved(train: int, test: int, val_fraction: float, source: str) -> Pictures:
+    val = math.ceil(val_fraction * train)
+    return Pictures(train=train - val, val=val, test=test, source=source)
+
+
+def _measured(model: str, train: str, classes: int, image_size: tuple[int, int]) -> tuple[Cost, float]:
+    """`cost_of` and `measured_rate` of a model and what decides its speed, both as JSON, which can be remembered by."""
+    cost = cost_of(json.loads(model), classes, image_size)
+    return cost, measured_rate(json.loads(model), json.loads(train), cost, classes, image_size) if cost.step else 0.0
+
+
+def _row(pictures: Pictures, description: Description, variants: list[Variant],
+         measured: Callable[..., tuple[Cost, float]]) -> Row:
+    config, speed = variants[0].config, ("threads", "device", "precision", "batch_size")
+    cost, rate = measured(json.dumps(config["model"]), json.dumps({key: config["train"][key] for key in speed}),
+                          len(description.classes), description.image_size)
+    counting = COUNT_PICTURE + COUNT_PIXEL * _pixels(description) * len(description.classes)
+    evaluated = pictures.val + pictures.test
+    forward = cost.forward / rate if rate else 0.0
+    train_seconds = [START + (_train_flop(variant.config["train"], pictures, cost) / rate if rate else 0.0)
+                     for variant in variants]
+    masks = pictures.test * _pixels(description) * mask_dtype(len(description.classes), description.task).itemsize
+    return Row(dataset=variants[0].dataset, model=variants[0].model, trainings=len(variants), pictures=pictures,
+               flop=cost.step, rate=rate, train_seconds=sum(train_seconds) / len(variants),
+               evaluate_seconds=START + evaluated * (forward + counting),
+               disk=sum(COPIES * masks + cost.bytes * (WEIGHT_COPIES + _kept_states(variant.config["train"]))
+                        for variant in variants))
+
+
+def _train_flop(train: dict[str, Any], pictures: Pictures, cost: Cost) -> float:
+    """All epochs of a training, with their validations."""
+    shown = min(train.get("overfit", pictures.train), pictures.train)
+    validated = shown if "overfit" in train else pictures.val
+    frozen = train.get("freeze_encoder_epochs", 0)
+    return (shown * ((train["epochs"] - frozen) * cost.step + frozen * cost.frozen_step)
+            + train["epochs"] * validated * cost.forward)
+
+
+def _kept_states(train: dict[str, Any]) -> int:
+    """How many times the weights' size the state takes that is kept for more epochs: weights, moments, the best."""
+    if train.get("schedule") not in OPEN_ENDED:
+        return 0
+    return 1 + MOMENTS[train["optimizer"]] + (train["keep"] == "best")
+
+
+def cost_of(model: dict[str, Any], classes: int, image_size: tuple[int, int]) -> Cost:
+    """A network's arithmetic at this picture size, counted on torch's meta device, which computes nothing."""
+    with torch.device("meta"):
+        network = models.build(model, classes=classes, image_size=image_size, pretrained=False)
+        pictures_BCHW = torch.empty(2, 3, *image_size)  # two: batch norm refuses one of one pixel
+
+    def flop(*, backward: bool) -> float:
+        with FlopCounterMode(display=False) as counter:
+            logits_BKHW = network(pictures_BCHW)
+            if backward and logits_BKHW.requires_grad:
+                logits_BKHW.sum().backward()
+        return counter.get_total_flops() / 2
+
+    step, forward, frozen_step = flop(backward=True), flop(backward=False), 0.0
+    if network.encoder is not None:
+        network.encoder.requires_grad_(False)
+        frozen_step = flop(backward=True)
+    return Cost(step=step, frozen_step=frozen_step, forward=forward,
+                bytes=sum(tensor.numel() * tensor.itemsize for tensor in network.state_dict().values()))
+
+
+def measured_rate(model: dict[str, Any], train: dict[str, Any], cost: Cost, classes: int, image_size: tuple[int, int]
+                  ) -> float:
+    """FLOP/s of a network's training steps here, on its device, in its precision, by its threads.
+
+    The pictures are as many and as large as about a second allows. On a CPU that is busy with other things, threads
+    would wait for each other at every step, which says nothing of the hours to come: one is measured, by its own time.
+    """
+    height, width = image_size
+    prepare_process(train["threads"])
+    threads, device = torch.get_num_threads(), choose_device(train["device"])
+    one = device.type == "cpu" and busy()
+    precision, budget, flop = choose_precision(train["precision"], device), STEP_FLOP[device.type], cost.step
+    while 2 * flop > budget and min(height, width) > SMALLEST:
+        height, width, flop = height // 2, width // 2, flop / 4
+    pictures = max(2, min(train["batch_size"], int(budget / flop)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = models.build(model, classes=classes, image_size=(height, width), pretrained=False)
+        network = network.to(device, memory_format=torch.channels_last)
+        x_BCHW = torch.rand(pictures, 3, height, width).to(device, memory_format=torch.channels_last)
+    if not one:
+        return pictures * flop / min(_steps(network, x_BCHW, device, precision, time.perf_counter))
+    torch.set_num_threads(1)
+    rate = pictures * flop / min(_steps(network, x_BCHW, device, precision, time.thread_time))
+    torch.set_num_threads(threads)
+    return rate * (threads * TOGETHER if threads > 1 else 1)
+
+
+def _machine(train: dict[str, Any]) -> str:
+    device, threads = choose_device(train["device"]), torch.get_num_threads()
+    precision = choose_precision(train["precision"], device)
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, {precision}"
+    hint = ", busy now: measured on one" * (threads > 1 and busy())
+    return f"CPU, {precision}, {threads} thread{'s' * (threads > 1)}{hint}"
+
+
+@functools.cache  # once: measuring keeps a machine busy, too
+def busy() -> bool:
+    """Whether other programs have had more than half of this process's threads' worth of processors lately."""
+    return os.getloadavg()[0] > torch.get_num_threads() / 2
+
+
+def _steps(network: Padded, x_BCHW: torch.Tensor, device: torch.device, precision: str,
+           clock: Callable[[], float]) -> Iterator[float]:
+    """The seconds of some training steps by `clock`; what the first one sets up is not counted."""
+    ends = time.perf_counter() + LONGEST
+    for step in range(8):
+        started = clock()
+        with autocast(device, precision):
+            logits_BKHW = network(x_BCHW)
+        logits_BKHW.float().square().mean().backward()
+        network.zero_grad(set_to_none=True)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        if step:
+            yield clock() - started
+            if time.perf_counter() > ends:
+                return
+
+
+def _pixels(description: Description) -> int:
+    return math.prod(description.image_size)

@@ -1,0 +1,126 @@
+"""The studies of params.yaml, each an experiment of `dvc exp run`."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ruamel.yaml import YAML, YAMLError
+
+from seglib import params
+from seglib.files import atomic_folder
+from seglib.names import nearest
+from seglib.params import Params, ParamsError
+from seglib.report import builder
+
+PARAMS = Path("params.yaml")
+EVERYTHING = Path("everything")
+
+
+def command(name: str, *, sample: bool = False, changes: Sequence[str] = ()) -> list[str]:
+    """The `dvc exp run` that study `name` is. sample: at sample size. changes: more of `-S`, applied last.
+
+    Raises ValueError for a name that params.yaml does not have, ParamsError for a params.yaml that cannot be used.
+    """
+    studies = params.load(PARAMS).studies
+    if name not in studies:
+        raise ValueError(f"params.yaml has no study '{name}': {nearest(name, list(studies))}")
+    return ["dvc", "exp", "run", *params.as_overrides(studies[name], sample=sample),
+            *(part for change in changes for part in ("-S", change))]
+
+
+def settings(command: Sequence[str]) -> Params:
+    """params.yaml as a command of `command`'s will make it. Raises ParamsError where that cannot be used."""
+    params.load(PARAMS)
+    content = YAML(typ="safe", pure=True).load(PARAMS.read_text(encoding="utf-8"))
+    raw = json.loads(json.dumps(content))  # what YAML's aliases share is one thing no more, as in DVC
+    for option, change in zip(command, command[1:], strict=False):
+        if option == "-S":
+            _change(raw, change)
+    return params.parse(raw)
+
+
+def start(command: Sequence[str]) -> NoReturn:
+    """Become the command."""
+    os.execvpe(command[0], list(command), _environment())
+
+
+def run_all(*, sample: bool = False, changes: Sequence[str] = ()) -> None:
+    """Run every study in turn and gather their comparisons in everything/<study>/<dataset>/, and one page of them.
+
+    Each begins with params.yaml as it stands now, which is also how it is left. A study that fails is left out, and the
+    others go on. Raises ValueError at the end where one failed.
+    """
+    text, failed = PARAMS.read_bytes(), []
+    names = list(params.load(PARAMS).studies)
+    with atomic_folder(EVERYTHING) as out:
+        try:
+            for name in names:
+                PARAMS.write_bytes(text)  # or it would build on what the study before has set
+                line = command(name, sample=sample, changes=changes)
+                datasets = settings(line).run.datasets
+                print(f"\nseglib study {name}{' --sample' * sample}\n{shlex.join(line)}", flush=True)
+                if _run(line) != 0:
+                    failed.append(name)
+                    continue
+                for dataset in datasets:
+                    shutil.copytree(Path("comparisons", dataset), out / name / dataset)
+        finally:
+            PARAMS.write_bytes(text)
+        if len(failed) == len(names):
+            raise ValueError("no study came to an end; what is said above by the first says why")
+        builder.build_everything(out)
+    if failed:
+        raise ValueError(f"{EVERYTHING}/index.html lacks {', '.join(failed)}, which failed (see above); what ran is "
+                         "kept, and running it again trains only what is missing")
+
+
+def _run(command: Sequence[str]) -> int:
+    """The command's exit status. An interrupt is the command's to answer: DVC then stops its stage and tidies up."""
+    with subprocess.Popen(command, env=_environment()) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            raise
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with the programs of this Python's environment first: `dvc`, and the `python` its stages run."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+
+
+def _change(raw: dict[str, Any], change: str) -> None:
+    """Change params.yaml's content as `-S` does, by the rules of DVC that studies need: KEY=VALUE, +KEY=VALUE, ~KEY.
+
+    Raises ParamsError for a change that DVC would refuse.
+    """
+    path, has_value, text = change.partition("=")
+    *folders, last = path.lstrip("+~").split(".")
+    place: Any = raw
+    for key in folders:
+        place = place[_existing(place, key, change)]
+    if path.startswith("~"):
+        del place[_existing(place, last, change)]
+        return
+    if not has_value:
+        raise ParamsError(f"-S {change}: expected KEY=VALUE")
+    try:
+        value = YAML(typ="safe", pure=True).load(text)
+    except YAMLError:
+        raise ParamsError(f"-S {change}: {text!r} is not a value; a list looks like [a,b]") from None
+    place[last if path.startswith("+") else _existing(place, last, change)] = value
+
+
+def _existing(place: Any, key: str, change: str) -> str | int:
+    """The key, or a list's index, where `place` has it."""
+    known = list(map(str, range(len(place)) if isinstance(place, list) else place if isinstance(place, dict) else ()))
+    if key not in known:
+        hint = nearest(key, known) if known else "a single value stands there"
+        raise ParamsError(f"-S {change}: params.yaml has no '{key}' there, {hint}")
+    return int(key) if isinstance(place, list) else key

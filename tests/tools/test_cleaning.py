@@ -1,0 +1,152 @@
+"""`seglib clean` in a workspace that holds one of everything: what is live stays, what nothing needs goes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from filelock import FileLock
+from typer.testing import CliRunner
+
+from seglib import cli, params, resolve
+from seglib.files import canonical_json, write_json
+from seglib.identity import identity
+from seglib.tools import cleaning
+from seglib.training import checkpoint
+
+LIVE, IN_CONF_ONLY, DEAD = "munet-mse-1", "munet-dice-1", "munet-mse-2"
+
+
+def fill(path: Path, content: str = "x") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return path
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, raw_params: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """params.yaml picks one variant, conf/ another, a third is of neither; each has its files, and .work/ is full."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/store.db")
+    monkeypatch.chdir(tmp_path)
+    raw_params["run"] |= {"losses": ["mse"], "seeds": [1]}
+    fill(Path("params.yaml"), canonical_json(raw_params))
+    config = resolve.resolve(params.parse(raw_params))[0].config | {"train": {"device": "cpu"}}
+    write_json(Path(f"conf/shapes/{IN_CONF_ONLY}.json"), config)
+    fill(Path("data/prepared/shapes/dataset.json"), "{}")
+    for variant in (LIVE, IN_CONF_ONLY, DEAD):
+        fill(Path(f"runs/shapes/{variant}/weights.safetensors"))
+        fill(Path(f"results/shapes/{variant}/scores.json"))
+        fill(Path(f"timings/shapes/{variant}.json"), json.dumps({"identity": f"of-{variant}"}))
+        fill(Path(f".work/tracking/of-{variant}/variant.json"))
+    fill(Path("runs/pets/unet-bce-1/weights.safetensors"))
+    fill(Path(".work/downloads/ab/abcd"), "x" * 10_000)
+    for name, finished in (("finished", True), ("stopped", False)):
+        folder = tmp_path / ".work/checkpoints" / name
+        folder.mkdir(parents=True)
+        checkpoint.save(folder / "last.pt", {"finished": finished, "network": {"weight": torch.zeros(100)}})
+    fill(Path(".work/checkpoints/damaged/last.pt"), "no checkpoint")
+    return tmp_path
+
+
+def going(items: list[cleaning.Item]) -> set[str]:
+    return {str(path.relative_to(Path.cwd()) if path.is_absolute() else path)
+            for item in items if not item.stays for path in item.paths}
+
+
+NEEDED_BY_NOTHING = {
+    ".work/downloads/ab", ".work/checkpoints/finished", ".work/checkpoints/damaged", f".work/tracking/of-{DEAD}",
+    f"runs/shapes/{DEAD}", "runs/pets/unet-bce-1", f"results/shapes/{DEAD}", f"timings/shapes/{DEAD}.json"}
+
+
+def test_what_could_go_is_what_nothing_live_needs(workspace: Path):
+    assert going(cleaning.survey()) == NEEDED_BY_NOTHING
+    assert going(cleaning.survey(unfinished=True)) == NEEDED_BY_NOTHING | {".work/checkpoints/stopped"}
+
+
+def test_a_dry_run_lists_and_leaves_all_as_it_is(workspace: Path):
+    before = sorted(workspace.rglob("*"))
+    result = CliRunner().invoke(cli.app, ["clean", "--dry-run"])
+    assert result.exit_code == 0, result.output
+    assert f"runs/shapes/{DEAD}\n" in result.output and "would be freed" in result.output
+    assert "(stay: they go on from there; --unfinished removes them)" in result.output
+    assert [path for path in sorted(workspace.rglob("*")) if path.suffix != ".lock"] == before
+
+
+def test_it_removes_what_it_lists_and_then_has_nothing_to_do(workspace: Path):
+    (workspace / f".work/tracking/of-{DEAD}/variant.json").unlink()  # the next test has one that MLflow must hold
+    (workspace / f".work/tracking/of-{DEAD}").rmdir()
+    result = CliRunner().invoke(cli.app, ["clean"])
+    assert result.exit_code == 0, result.output
+    for variant in (LIVE, IN_CONF_ONLY):
+        for path in (f"runs/shapes/{variant}/weights.safetensors", f"results/shapes/{variant}/scores.json",
+                     f"timings/shapes/{variant}.json", f".work/tracking/of-{variant}/variant.json"):
+            assert Path(path).exists()
+    assert not any(Path(path).exists() for path in NEEDED_BY_NOTHING)
+    assert not Path("runs/pets").exists() and Path(".work/checkpoints/stopped/last.pt").exists()
+    assert CliRunner().invoke(cli.app, ["clean"]).output.endswith("nothing to remove\n")
+
+
+def test_a_record_goes_only_when_mlflow_holds_it(workspace: Path, monkeypatch: pytest.MonkeyPatch):
+    from mlflow import MlflowClient
+
+    record = workspace / ".work/tracking/comparison-0"
+    (workspace / f".work/tracking/of-{DEAD}").rename(record)
+    fill(record / "comparison.json", json.dumps({"dataset": "shapes"}))
+    fill(record / "ranking.csv", "variant,iou\n")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace}/params.yaml/store.db")
+    troubles = cleaning.remove(cleaning.survey())
+    assert record.exists() and len(troubles) == 1 and "does not hold it yet" in troubles[0]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace}/store.db")
+    assert cleaning.remove(cleaning.survey()) == [] and not record.exists()
+    client = MlflowClient(f"sqlite:///{workspace}/store.db")
+    run, = client.search_runs([client.get_experiment_by_name("shapes").experiment_id])
+    assert run.data.tags["seglib.identity"] == "comparison-0"
+
+
+def test_a_record_of_what_the_next_run_or_the_comparison_would_make_stays(workspace: Path):
+    conf = Path(f"conf/shapes/{IN_CONF_ONLY}.json").read_bytes()
+    coming = identity(conf, Path("data/prepared/shapes/dataset.json").read_bytes(), "cpu")
+    fill(Path(".work/tracking") / coming / "variant.json")
+    for record in ("comparison-now", "comparison-then"):
+        fill(Path(".work/tracking") / record / "comparison.json", json.dumps({"dataset": "shapes"}))
+        for name in ("ranking.csv", "pairs.csv", "claims.json"):
+            fill(Path(".work/tracking") / record / name, record)
+    for name in ("ranking.csv", "tables/pairs.csv", "tables/claims.json"):
+        fill(Path("comparisons/shapes") / name, "comparison-now")
+    records = {path.name for item in cleaning.survey() for path in item.paths if path.parent.name == "tracking"}
+    assert records == {f"of-{DEAD}", "comparison-then"}
+
+
+def test_a_training_that_runs_keeps_its_state(workspace: Path):
+    with FileLock(workspace / ".work/checkpoints/finished.lock"):
+        assert going(cleaning.survey(unfinished=True)) == (
+            NEEDED_BY_NOTHING | {".work/checkpoints/stopped"}) - {".work/checkpoints/finished"}
+
+
+@pytest.mark.parametrize("place", [".dvc/tmp/rwlock", ".dvc/tmp/exps/standalone/tmpa1/.dvc/tmp/rwlock"])
+def test_nothing_is_removed_while_dvc_runs_a_stage(workspace: Path, place: str):
+    def note(pid: int) -> None:
+        fill(Path(place), json.dumps({"write": {"runs/x": {"pid": pid, "cmd": "dvc repro"}}, "read": {}}))
+    note(os.getpid())
+    with pytest.raises(ValueError, match=f"process {os.getpid()}"):
+        cleaning.remove(cleaning.survey())
+    assert going(cleaning.survey()) == NEEDED_BY_NOTHING
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    note(ended.pid)
+    assert cleaning._running() is None
+    fill(Path(place), json.dumps({"read": {"data": [{"pid": ended.pid, "cmd": ""}, {"pid": os.getpid(), "cmd": ""}]}}))
+    assert cleaning._running() == os.getpid()
+
+
+def test_what_a_hard_link_shares_is_not_freed(workspace: Path):
+    def downloads() -> int:
+        return next(item.bytes for item in cleaning.survey() if item.what == "downloads")
+    assert downloads() >= 10_000
+    os.link(".work/downloads/ab/abcd", "elsewhere")
+    assert downloads() == 0
