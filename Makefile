@@ -9,15 +9,15 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 .PHONY: help repro everything test road pdf lint ui results clean
 
 help:
-	@echo "make repro    raw data to the report: reports/index.html (9 to 20 minutes on 2 cores)"
-	@echo "make everything  all studies of params.yaml, to one report: everything/index.html (a GPU and a day; README)"
-	@echo "make test     the tests (about 4 minutes)"
-	@echo "make road     the whole pipeline on real pictures, in fresh clones (needs ../shared/mirror)"
-	@echo "make lint     the linter"
-	@echo "make pdf      the report as report.pdf (needs Chromium)"
-	@echo "make ui       MLflow's page of all runs, on http://127.0.0.1:5000"
-	@echo "make results  experiments and their scores, as a table"
-	@echo "make clean    remove the environment; data and results stay"
+	@echo "make repro       raw data to the report: reports/index.html (9 to 20 minutes on 2 cores)"
+	@echo "make everything  all studies of params.yaml, one after another, to one page (wants a GPU; see README)"
+	@echo "make test        the tests (about 4 minutes)"
+	@echo "make road        the whole pipeline on real pictures, in fresh clones (needs ../shared/mirror)"
+	@echo "make lint        the linter"
+	@echo "make pdf         the report as report.pdf (needs Chromium)"
+	@echo "make ui          MLflow's page of all runs, on http://127.0.0.1:5000"
+	@echo "make results     experiments and their scores, as a table"
+	@echo "make clean       remove the environment; data and results stay"
 
 # The stamp is newer than what it was made from, or the environment is made again.
 .venv/stamp: pyproject.toml constraints.txt
