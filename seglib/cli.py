@@ -76,7 +76,10 @@ def study(
     dry: Annotated[bool, typer.Option("--dry", help="print the command and the estimate, no more")] = False,
     changes: Changes = None,
 ) -> None:
-    """Run a named study of params.yaml, as an experiment. First says about how long it will take here."""
+    """Run a named study of params.yaml, as an experiment. First says about how long it will take here.
+
+    params.yaml is left as it was: the next study builds on nothing of this one.
+    """
     from seglib.tools import estimate, studies
 
     _enter_repository()
@@ -84,7 +87,7 @@ def study(
     print(shlex.join(command), flush=True)
     print(estimate.estimate(studies.settings(command)), file=sys.stderr, flush=True)
     if not dry:
-        studies.start(command)
+        raise typer.Exit(studies.run_one(command))
 
 
 @app.command()
@@ -94,9 +97,11 @@ def everything(sample: Sample = False, changes: Changes = None) -> None:
     A study that fails is left out of the page and named at the end; what ran is kept, and runs no second time.
     params.yaml is left as it was.
     """
-    from seglib.tools import studies
+    from seglib.tools import estimate, studies
 
     root = _enter_repository()
+    for name, command in studies.commands(sample=sample, changes=changes or []).items():
+        print(f"{name}: {estimate.estimate(studies.settings(command))}", file=sys.stderr, flush=True)
     studies.run_all(sample=sample, changes=changes or [])
     print(root / studies.EVERYTHING / "index.html")
 

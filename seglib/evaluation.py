@@ -21,7 +21,7 @@ from seglib.metrics.objects import SHAPE, objects_of, shape_K3
 from seglib.metrics.ranking import ScoreHistogram, coarse_histograms
 from seglib.training.inference import Predictor
 
-BATCH_SIZE = 64  # pictures predicted at once; no influence on a score
+LARGEST_BATCH, BATCH_PIXELS = 64, 1 << 20  # pictures predicted at once, and their pixels; no influence on a score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class SplitResult:
     objects: pd.DataFrame  # a row a true object: split, image, and the columns of metrics.objects.objects_of
     confusion: np.ndarray  # pixels by true and predicted class: int64 (K + 1, K + 2)
     ranking: ScoreHistogram
-    ranking_NKB2: np.ndarray  # the same in coarse bins, a picture each, for resampling: uint16 or uint32
+    ranking_NKB2: np.ndarray  # the same in coarse bins, a picture each, for resampling: uint32
     masks: np.ndarray  # what is predicted, packed as the true masks are: (N, H, W)
 
 
@@ -46,7 +46,9 @@ def evaluate(predictor: Predictor, split: Split, classes: list[str], *, toleranc
     rows, objects, masks, coarse = [], [], [], []
     confusion = np.zeros((len(classes) + 1, len(classes) + 2), np.int64)
     ranking = ScoreHistogram(len(classes))
-    for logits, truth, valid in tqdm(predictor.split(split, batch_size=BATCH_SIZE), total=-(-len(split) // BATCH_SIZE),
+    height, width = split.masks.shape[1:]
+    size = min(LARGEST_BATCH, max(1, BATCH_PIXELS // (height * width)))
+    for logits, truth, valid in tqdm(predictor.split(split, batch_size=size), total=-(-len(split) // size),
                                      desc=f"evaluating {name}", unit="batch", disable=None):
         predicted, scores = predictor.encoding.present(logits), predictor.encoding.ranking_scores(logits)
         ranking.add(scores, truth, valid)

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from seglib.params import Params, ParamsError
 from seglib.params.datasets import Dataset
-from seglib.params.losses import BOUNDED, ON_LOGITS, Loss, resolved_loss
+from seglib.params.losses import BOUNDED, ON_LOGITS, Loss, LossConstants, resolved_loss
 from seglib.params.models import Frequency, Network
 from seglib.params.strict import explain
 from seglib.params.train import Train, resolved_train
@@ -57,12 +57,13 @@ def _config(params: Params, dataset: str, model: str, loss: str, seed: int) -> d
     network = params.models[model].resolved()
     if isinstance(params.models[model], Frequency):
         return {"model": network, "loss": {"terms": {}}, "train": WITHOUT_GRADIENTS, "seed": None}
-    _refuse_what_does_not_fit(*parts, train, where)
+    _refuse_what_does_not_fit(*parts, params.loss, train, where)
     return {"model": network, "loss": resolved_loss(params.losses[loss], params.loss),
             "train": resolved_train(train), "seed": seed}
 
 
-def _refuse_what_does_not_fit(dataset: Dataset, model: Network, loss: Loss, train: Train, where: str) -> None:
+def _refuse_what_does_not_fit(dataset: Dataset, model: Network, loss: Loss, constants: LossConstants, train: Train,
+                              where: str) -> None:
     need_probabilities = [term for term in loss.weights() if term in (*ON_LOGITS, *BOUNDED)]
     if need_probabilities and train.output == "raw":
         raise ParamsError(f"{where}: {' and '.join(need_probabilities)} are of probabilities, train.output is raw; "
@@ -70,6 +71,10 @@ def _refuse_what_does_not_fit(dataset: Dataset, model: Network, loss: Loss, trai
     if "ce" in loss.weights() and dataset.task() != "multiclass":
         raise ParamsError(f"{where}: ce is for classes that exclude each other, and this dataset's may overlap; "
                           "choose bce")
+    weights = resolved_loss(loss, constants).get("class_weights")
+    if isinstance(weights, list) and len(weights) != dataset.class_count():
+        raise ParamsError(f"{where}: class_weights are {len(weights)} numbers, the dataset has {dataset.class_count()} "
+                          "classes; give one each, or inverse_frequency")
     if train.freeze_encoder_epochs and not model.has_encoder():
         raise ParamsError(f"{where}: freeze_encoder_epochs is {train.freeze_encoder_epochs}, but the model has no "
                           "encoder of its own; choose a resnet_unet, or 0")

@@ -50,10 +50,9 @@ def main(dataset: str, variant: str) -> None:
     weights.save(files.weights, outcome.state, outcome.header)
     history.write(files.history, outcome.history)
     outcome.snapshots.write(files.snapshots)
-    overfit = {} if outcome.overfit is None else {"overfit": outcome.overfit.as_json()}
     write_json(files.timing, {
         "identity": this, "images_per_second": outcome.images_per_second, "peak_memory_mb": peak_memory_mb(),
-        **overfit, **machine(device)})
+        **machine(device)})
     tracking.try_sync(records.leave_training(files))
     if can_be_extended(config):
         size = f"{checkpoint.stat().st_size / 1e6:.0f} MB"

@@ -26,7 +26,7 @@ def evaluated(folder: Path, monkeypatch: pytest.MonkeyPatch, truth: np.ndarray, 
     monkeypatch.chdir(folder)
     write_dataset({"test": truth}, None if ignore is None else {"test": ignore}, task=task, resize=resize,
                   own=None if own is None else {"test": own})
-    monkeypatch.setattr(evaluation, "BATCH_SIZE", 3)  # batches that do not divide the pictures
+    monkeypatch.setattr(evaluation, "LARGEST_BATCH", 3)  # batches that do not divide the pictures
     split = Split.open(Path("data/prepared/shapes"), "test")
     predictor = MadeUp({"test": logits}, targets=targets, task=task, resize=resize)
     return evaluation.evaluate(predictor, split, CLASSES, tolerance=1)

@@ -55,6 +55,8 @@ def test_the_committed_file_defines_at_least_three_losses_and_two_seeds():
     ("datasets.mine", {"kind": "folder", "path": "x", "masks": "folders", "classes": [str(k) for k in range(32)],
                        "test_fraction": 0.2, "val_fraction": 0.2, "image_size": 64, "resize": "pad"},
      "datasets.mine: 32 classes that may overlap are more than the 31 a mask holds; choose masks: ids, or fewer"),
+    ("train", {"schedule": "cosine", "warmup_epochs": 2, "freeze_encoder_epochs": 2},
+     "train: warmup_epochs must be fewer than freeze_encoder_epochs, which warm up too"),
     ("datasets.coco.kind", "cocoa", "datasets.coco: unknown kind 'cocoa': did you mean 'coco'?"),
     ("datasets.coco.train.lrr", 3, "datasets.coco.train: unknown key 'lrr': did you mean 'lr'?"),
     ("datasets.coco.val_fraction", 0, "datasets.coco.val_fraction: input should be greater than 0 (found 0)"),
@@ -74,7 +76,7 @@ def test_a_mistake_is_one_line_with_the_keys_path(raw_params: dict[str, Any], pa
     *parents, key = path.split(".")
     for parent in parents:
         at = at[parent]
-    at[key] = value
+    at[key] = at[key] | value if key == "train" and len(parents) == 0 else value
     with pytest.raises(params.ParamsError) as error:
         resolve.resolve(params.parse(raw_params))
     assert str(error.value) == said
@@ -121,6 +123,13 @@ def test_terms_of_probabilities_refuse_raw_outputs(raw_params: dict[str, Any]):
     raw_params["train"]["output"] = "raw"
     raw_params["run"]["losses"] = ["bce_boundary"]
     with pytest.raises(params.ParamsError, match="× bce_boundary: bce and boundary are of probabilities"):
+        configs(raw_params)
+
+
+def test_class_weights_are_one_a_class(raw_params: dict[str, Any]):
+    raw_params["loss"]["class_weights"] = [1, 2]
+    raw_params["run"] |= {"datasets": ["stanford"], "losses": ["ce"]}
+    with pytest.raises(params.ParamsError, match="class_weights are 2 numbers, the dataset has 8 classes"):
         configs(raw_params)
 
 

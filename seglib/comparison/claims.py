@@ -77,9 +77,9 @@ class Part(Strict):
         for key in ("model", "loss"):
             if key not in self.each and any(getattr(side, key) is None for side in sides):
                 raise PydanticCustomError("names", "which {key}? Name it in a and b, or in each", {"key": key})
-        if len({score in QUANTITIES for score in scores}) > 1:
-            raise PydanticCustomError("kinds", "'{first}' and '{second}' cannot be compared: one of them varies over "
-                                               "runs alone", {"first": scores[0], "second": scores[1]})
+        if len({(score in QUANTITIES, score == "pixel_ap") for score in scores}) > 1:
+            raise PydanticCustomError("kinds", "'{first}' and '{second}' cannot be compared: their intervals are made "
+                                               "in different ways", {"first": scores[0], "second": scores[1]})
         return self
 
 
@@ -192,8 +192,8 @@ def _find(variants: Sequence[Variant], side: dict[str, str], claim: Claim) -> Va
 
 def _was_trained(variant: Variant, claim: Claim) -> bool:
     train = variant.config["train"]
-    return (all(train.get(key) == value for key, value in claim.train.items())
-            and train.get("epochs", 0) >= claim.epochs)
+    return ("overfit" not in train and all(train.get(key) == value for key, value in claim.train.items())
+            and all(run.epochs("val")["epoch"].max() >= claim.epochs for run in variant.runs))
 
 
 def _measure(variants: Sequence[Variant], scores: Sequence[str], evidence: Evidence) -> Interval:
@@ -210,10 +210,11 @@ def _measure(variants: Sequence[Variant], scores: Sequence[str], evidence: Evide
 
 
 def _over_seeds(values_S: np.ndarray) -> Interval:
-    """Mean and Student's t interval."""
+    """Mean and Student's t interval, of the seeds that have a value; NaN where none has."""
+    values_S = values_S[~np.isnan(values_S)]
+    if len(values_S) < 2:
+        return float(values_S[0]) if len(values_S) else float("nan"), None, None
     mean = float(values_S.mean())
-    if len(values_S) < 2 or np.isnan(mean):
-        return mean, None, None
     half = float(stats.t.ppf(0.975, len(values_S) - 1)) * values_S.std(ddof=1) / np.sqrt(len(values_S))
     return mean, mean - half, mean + half
 
@@ -263,7 +264,7 @@ def _verdict(part: Part, measured: Interval, described: str) -> dict[str, Any]:
     if np.isnan(value):
         return row | {"text": f"{described}: no such score here", "verdict": "not run"}
     if row["low"] is None:
-        return row | {"verdict": "undecided", "text": row["text"] + " (one seed: no interval)"}
+        return row | {"verdict": "undecided", "text": row["text"] + " (no interval: too few seeds)"}
     match part.verb:
         case "higher" | "above":
             verdict = _one_sided(low - (part.than or 0), high - (part.than or 0))

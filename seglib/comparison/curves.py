@@ -7,6 +7,7 @@ import pandas as pd
 
 from seglib.comparison.quantities import lowest_val_loss_epoch, score_gap, val_loss_rise
 from seglib.comparison.variants import Run, Variant
+from seglib.training.overfit import ENOUGH
 
 EPOCH_SCORES = ("iou_score", "dice_score", "pixel_accuracy_score")
 
@@ -57,6 +58,7 @@ def training_table(variants: Sequence[Variant]) -> pd.DataFrame:
 
     epochs, trained: how many were asked for and how many there were; fewer mean that it was stopped early.
     overfit: how many training pictures it was trained and validated on, where it was asked to learn them by heart.
+    learnt: whether it could; empty where that was not asked.
     kept, kept_by: the epoch whose weights were evaluated, and the val score it was chosen by (empty: the last one).
     val_iou, val_dice: of that epoch. score_gap, lowest_val_loss_epoch, val_loss_rise: see `quantities`.
     Models that were not trained in epochs have no row.
@@ -70,11 +72,12 @@ def training_table(variants: Sequence[Variant]) -> pd.DataFrame:
             at = val[val["epoch"] == kept].iloc[-1]
             rows.append({"variant": variant.label, "seed": run.seed, "epochs": train.get("epochs"),
                          "trained": int(val["epoch"].iloc[-1]), "overfit": train.get("overfit"),
+                         "learnt": at["iou_score"] >= ENOUGH if "overfit" in train else None,
                          "kept": kept, "kept_by": judge,
                          "val_iou": at["iou_score"], "val_dice": at["dice_score"], "score_gap": score_gap(run),
                          "lowest_val_loss_epoch": lowest_val_loss_epoch(run), "val_loss_rise": val_loss_rise(run)})
-    return pd.DataFrame(rows, columns=["variant", "seed", "epochs", "trained", "overfit", "kept", "kept_by", "val_iou",
-                                       "val_dice", "score_gap", "lowest_val_loss_epoch", "val_loss_rise"])
+    return pd.DataFrame(rows, columns=["variant", "seed", "epochs", "trained", "overfit", "learnt", "kept", "kept_by",
+                                       "val_iou", "val_dice", "score_gap", "lowest_val_loss_epoch", "val_loss_rise"])
 
 
 def kept_epoch(run: Run, judge: str | None) -> int:

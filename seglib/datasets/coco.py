@@ -128,8 +128,8 @@ def decode(annotation: dict[str, Any], height: int, width: int) -> np.ndarray:
             encoded = coco_mask.merge(encoded)
     except Exception as error:  # pycocotools raises a bare Exception for most of what it does not like
         raise ValueError(f"its segmentation cannot be decoded: {error}") from None
-    if list(encoded["size"]) != [height, width]:
-        raise ValueError(f"its mask is of size {list(encoded['size'])}, the picture of {[height, width]}")
+    if (size := encoded.get("size")) != [height, width]:
+        raise ValueError(f"its mask is of size {size}, the picture of {[height, width]}")
     return coco_mask.decode(encoded).astype(bool)
 
 

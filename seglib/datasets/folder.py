@@ -24,7 +24,7 @@ import numpy as np
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
-from seglib.datasets.folder_masks import AnyMasks, open_masks
+from seglib.datasets.folder_masks import SUFFIXES, AnyMasks, open_masks
 from seglib.datasets.images import read_rgb
 from seglib.datasets.labels import files_by_name, split_by_hash
 from seglib.datasets.samples import Description, Rejection, Sample, spaced_labels
@@ -104,7 +104,8 @@ def _listed(folder: Path, known: Collection[str]) -> dict[str, str] | None:
             if not line.strip() or line.startswith("#"):
                 continue
             entry = PurePath(line.strip())
-            name = entry.name if entry.name in known else entry.stem
+            is_file = entry.suffix.lower() in (*picture_suffixes(), *SUFFIXES)
+            name = entry.stem if is_file and entry.name not in known else entry.name
             if found.setdefault(name, split) != split:
                 raise ValueError(f"{name} stands in {found[name]}.txt and in {path.name}: a picture belongs to one")
     return found if lists else None

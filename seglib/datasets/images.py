@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+FEW_GREYS = ("L;2", "L;4")  # Pillow's names for grey of 2 and 4 bits, as a PNG stores it
 
 
 class ImageError(ValueError):
@@ -33,13 +34,23 @@ def read_ids(source: Path | BinaryIO) -> np.ndarray:
     """The numbers that a picture's pixels hold, as label maps are stored: (H, W), uint8 or a wider integer.
 
     They are the values of a grey picture, the indices of one with a palette. Raises ImageError as `read_rgb` does, and
-    for a picture in colour.
+    for a picture in colour or with 2 or 4 bits of grey, whose numbers Pillow spreads over 0 to 255.
     """
     image = _decode(source, upright=False)
+    if _has_few_greys(source):
+        raise ImageError("its pixels have 2 or 4 bits of grey; store it with 8")
     if image.mode not in ("1", "L", "P", *SIXTEEN_BIT_MODES):
         raise ImageError(f"its pixels are in mode {image.mode}, expected one number each (a grey or palette picture)")
     values_HW = np.asarray(image)
     return values_HW.astype(np.uint8) if values_HW.dtype == bool else values_HW
+
+
+def _has_few_greys(source: Path | BinaryIO) -> bool:
+    """Of a picture that can be decoded."""
+    if not isinstance(source, Path):
+        source.seek(0)
+    with Image.open(source) as opened:
+        return any(tile[3] in FEW_GREYS for tile in opened.tile)
 
 
 def _decode(source: Path | BinaryIO, upright: bool) -> Image.Image:

@@ -21,6 +21,9 @@ class Dataset(Strict):
         """multilabel: classes may overlap. multiclass: they exclude each other."""
         return "multilabel"
 
+    def class_count(self) -> int:
+        raise AssertionError("each dataset knows its own")
+
     def fetch_keys(self) -> tuple[str, ...]:
         raise AssertionError("each dataset names its own")
 
@@ -43,6 +46,9 @@ class Shapes(Dataset):
     seed: int = Field(ge=0)
     background: Literal["dark", "varied"]
 
+    def class_count(self) -> int:
+        return 5
+
     def fetch_keys(self) -> tuple[str, ...]:
         counts = ("kind", "source", "train_images", "test_images")
         return (*counts, "seed", "background") if self.source == "generated" else counts
@@ -57,6 +63,9 @@ class Coco(Resized):
     min_box: float = Field(ge=0)
     instances: Literal["single", "any"]
 
+    def class_count(self) -> int:
+        return len(self.classes)
+
     def fetch_keys(self) -> tuple[str, ...]:
         return ("kind", "classes", "min_box", "instances")
 
@@ -67,6 +76,9 @@ class Coco(Resized):
 class Pets(Resized):
     kind: Literal["pets"]
     border: Literal["foreground", "background", "ignore"]
+
+    def class_count(self) -> int:
+        return 1
 
     def fetch_keys(self) -> tuple[str, ...]:
         return ("kind",)
@@ -82,6 +94,9 @@ class Stanford(Resized):
 
     def task(self) -> str:
         return "multiclass"
+
+    def class_count(self) -> int:
+        return 8
 
     def fetch_keys(self) -> tuple[str, ...]:
         return ("kind", "source")
@@ -108,6 +123,9 @@ class Folder(Resized):
 
     def task(self) -> str:
         return "multiclass" if self.masks == "ids" else "multilabel"
+
+    def class_count(self) -> int:
+        return len(self.classes)
 
     def fetch_keys(self) -> tuple[str, ...]:
         return ("kind", "path", "masks", "classes")

@@ -59,6 +59,8 @@ class Train(Strict):
                 self.warmup_epochs > 0 and self.warmup_epochs >= self.epochs - self.freeze_encoder_epochs,
             "freeze_encoder_epochs must be fewer than epochs, which count both":
                 self.freeze_encoder_epochs >= self.epochs,
+            "warmup_epochs must be fewer than freeze_encoder_epochs, which warm up too":
+                0 < self.freeze_encoder_epochs <= self.warmup_epochs,
             "crop_min is larger than crop_max": self.crop_min > self.crop_max,
         }
         for message, holds in contradictions.items():

@@ -50,7 +50,7 @@ def build(datasets: list[str], comparisons: Path, out: Path) -> dict[str, Any]:
     return {source.name: _headline(source.comparison) for source in sources}
 
 
-def build_everything(folder: Path) -> dict[str, Any]:
+def build_everything(folder: Path, *, command: str) -> dict[str, Any]:
     """Write one page of many studies, folder/index.html; gives the headline scores by study and dataset.
 
     `folder` holds a copy of comparisons/<dataset> as <study>/<dataset>, for each of them a section. Their figures and
@@ -66,7 +66,7 @@ def build_everything(folder: Path) -> dict[str, Any]:
         sources.append(Source(name=study if study == dataset else f"{study} ({dataset})", comparison=tables.read(path),
                               figures=f"{place}/figures", gallery=f"{place}/gallery", script=f"{place}/page.js"))
         headlines.setdefault(study, {})[dataset] = _headline(sources[-1].comparison)
-    _write_page(sources, folder, command="make everything")
+    _write_page(sources, folder, command=command)
     return headlines
 
 

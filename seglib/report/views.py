@@ -193,7 +193,7 @@ def trainings(comparison: Comparison) -> list[dict[str, Any]]:
         of = records(comparison.trainings[comparison.trainings["variant"] == variant])
         if of:
             rows.append({"variant": variant, "epochs": int(of[0]["epochs"]), "kept_by": of[0]["kept_by"],
-                         "overfit": of[0]["overfit"] and int(of[0]["overfit"]),
+                         "overfit": of[0]["overfit"] and int(of[0]["overfit"]), "learnt": all(r["learnt"] for r in of),
                          "stopped_early": any(row["trained"] < row["epochs"] for row in of),
                          **{name: [row[name] for row in of] for name in (
                              "seed", "trained", "kept", "val_iou", "val_dice", "score_gap", "lowest_val_loss_epoch",

@@ -24,6 +24,7 @@ from seglib.training import checkpoint
 from seglib.training.device import choose_device
 from seglib.workspace import VariantFiles, live_datasets, live_variants, prepared_folder
 
+RECORDED = ("variant", "comparison")  # what a record that was written whole holds one of
 LISTED = 5  # paths that are named of each item
 
 
@@ -67,7 +68,7 @@ def remove(items: list[Item]) -> list[str]:
     troubles = []
     for path in (path for item in items if not item.stays for path in item.paths):
         try:
-            if path.parent == records.folder():
+            if path.parent == records.folder() and any((path / f"{of}.json").exists() for of in RECORDED):
                 tracking.sync(path)
         except tracking.unreachable() as error:
             troubles.append(f"{path} stays: MLflow ({tracking.store_uri()}) does not hold it yet ({error})")

@@ -132,7 +132,7 @@ def estimate(settings: Params) -> Estimate:
         disk += COPIES * (pictures.train + pictures.val + pictures.test) * _pixels(description) * (
             3 + mask_dtype(len(description.classes), description.task).itemsize)
     trains = [variant.config["train"] for variant in variants]
-    return Estimate(rows=rows, disk=disk + sum(row.disk for row in rows), machine=_machine(trains[-1]),
+    return Estimate(rows=rows, disk=disk + sum(row.disk for row in rows), machine=_machine(max(trains, key=len)),
                     stops_early=any("patience" in train for train in trains))
 
 

@@ -1,19 +1,21 @@
 """The studies of params.yaml, each an experiment of `dvc exp run`."""
 
+import contextlib
 import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ruamel.yaml import YAML, YAMLError
 
 from seglib import params
-from seglib.files import atomic_folder
+from seglib.files import atomic_file, atomic_folder, work_dir
 from seglib.names import nearest
 from seglib.params import Params, ParamsError
 from seglib.report import builder
@@ -34,6 +36,11 @@ def command(name: str, *, sample: bool = False, changes: Sequence[str] = ()) -> 
             *(part for change in changes for part in ("-S", change))]
 
 
+def commands(*, sample: bool, changes: Sequence[str]) -> dict[str, list[str]]:
+    """Every study's."""
+    return {name: command(name, sample=sample, changes=changes) for name in params.load(PARAMS).studies}
+
+
 def settings(command: Sequence[str]) -> Params:
     """params.yaml as a command of `command`'s will make it. Raises ParamsError where that cannot be used."""
     params.load(PARAMS)
@@ -45,9 +52,10 @@ def settings(command: Sequence[str]) -> Params:
     return params.parse(raw)
 
 
-def start(command: Sequence[str]) -> NoReturn:
-    """Become the command."""
-    os.execvpe(command[0], list(command), _environment())
+def run_one(command: Sequence[str]) -> int:
+    """Run one study's command; its exit status. params.yaml is left as it was."""
+    with _params_kept():
+        return _run(command)
 
 
 def run_all(*, sample: bool = False, changes: Sequence[str] = ()) -> None:
@@ -56,28 +64,55 @@ def run_all(*, sample: bool = False, changes: Sequence[str] = ()) -> None:
     Each begins with params.yaml as it stands now, which is also how it is left. A study that fails is left out, and the
     others go on. Raises ValueError at the end where one failed.
     """
-    text, failed = PARAMS.read_bytes(), []
-    names = list(params.load(PARAMS).studies)
+    lines, failed = commands(sample=sample, changes=changes), []
+    options = ["--sample"] * sample + [part for change in changes for part in ("-S", change)]
     with atomic_folder(EVERYTHING) as out:
-        try:
-            for name in names:
-                PARAMS.write_bytes(text)  # or it would build on what the study before has set
-                line = command(name, sample=sample, changes=changes)
-                datasets = settings(line).run.datasets
-                print(f"\nseglib study {name}{' --sample' * sample}\n{shlex.join(line)}", flush=True)
-                if _run(line) != 0:
-                    failed.append(name)
-                    continue
-                for dataset in datasets:
-                    shutil.copytree(Path("comparisons", dataset), out / name / dataset)
-        finally:
-            PARAMS.write_bytes(text)
-        if len(failed) == len(names):
+        for name, line in lines.items():
+            datasets = settings(line).run.datasets
+            print(f"\n{shlex.join(['seglib', 'study', name, *options])}\n{shlex.join(line)}", flush=True)
+            if run_one(line) != 0:
+                failed.append(name)
+                continue
+            for dataset in datasets:
+                shutil.copytree(Path("comparisons", dataset), out / name / dataset)
+        if len(failed) == len(lines):
             raise ValueError("no study came to an end; what is said above by the first says why")
-        builder.build_everything(out)
+        builder.build_everything(out, command=shlex.join(["seglib", "everything", *options]))
     if failed:
         raise ValueError(f"{EVERYTHING}/index.html lacks {', '.join(failed)}, which failed (see above); what ran is "
                          "kept, and running it again trains only what is missing")
+
+
+@contextlib.contextmanager
+def _params_kept() -> Iterator[None]:
+    """params.yaml as it was, whatever happens. `dvc exp run` leaves its changes there, and the next builds on them.
+
+    What a killed study could not put back is put back by the next.
+    """
+    kept = work_dir() / "params.yaml.before"
+    if kept.exists():
+        print(f"puts back params.yaml from {kept}: a study that was killed had changed it", flush=True)
+    else:
+        with atomic_file(kept) as temporary:
+            shutil.copyfile(PARAMS, temporary)
+
+    def stop(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        _put_back(kept)
+        yield
+    finally:
+        _put_back(kept)
+        kept.unlink()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _put_back(kept: Path) -> None:
+    with atomic_file(PARAMS) as temporary:
+        shutil.copyfile(kept, temporary)
 
 
 def _run(command: Sequence[str]) -> int:

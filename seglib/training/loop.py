@@ -149,7 +149,7 @@ class Training:
         mean, counts_K4 = RunningMean(len(self.loss.weights), self.device), self._no_counts()
         for batch in self.setup.batches(self.val_split):
             view = self._view(batch)
-            mean.add(self.loss(view))
+            mean.add(self.loss(view), pictures=len(batch.images_BHWC))
             counts_K4 += self._counts_K4(view)
         self._log("val", "epoch", mean, self.epoch * self.steps_an_epoch, self.history[-1]["lr"], counts_K4=counts_K4)
         self.selection.see(self.history[-1], self.network)

@@ -18,9 +18,6 @@ class Verdict:
     def could(self) -> bool:
         return self.iou >= ENOUGH
 
-    def as_json(self) -> dict[str, int | float | bool]:
-        return {"pictures": self.pictures, "iou": self.iou, "could": self.could}
-
     def __str__(self) -> str:
         said = (f"overfit: {'yes' if self.could else 'no'}, IoU {self.iou:.3f} on the {self.pictures} pictures that it "
                 f"trained on, where {ENOUGH:g} counts as learnt by heart")

@@ -42,7 +42,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(STANFORD, folder / "stanford")
     write(Study(), folder / "shapes")
     write(Study(losses=("mse", "dice")), folder / "scale & sweep")
-    build_everything(folder)
+    build_everything(folder, command="make everything")
     return folder / "index.html"
 
 

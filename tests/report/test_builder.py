@@ -196,13 +196,13 @@ def test_everything_has_a_section_a_study(everything: Path):
 def test_everything_gives_the_headline_of_each_study(tmp_path: Path):
     write(Study(losses=("mse",)), tmp_path / "one")
     write(Study(losses=("dice",)), tmp_path / "two")
-    found = build_everything(tmp_path)
+    found = build_everything(tmp_path, command="make everything")
     assert {study: list(of["shapes"]) for study, of in found.items()} == {"one": ["munet-mse"], "two": ["munet-dice"]}
 
 
 def test_everything_of_nothing_says_what_was_expected(tmp_path: Path):
     with pytest.raises(ValueError, match="holds no comparison: expected .*<study>/<dataset>/tables/summary.json"):
-        build_everything(tmp_path)
+        build_everything(tmp_path, command="make everything")
 
 
 def test_what_was_left_out_is_told_and_else_nothing(tmp_path: Path):

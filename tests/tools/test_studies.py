@@ -4,6 +4,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -140,14 +141,36 @@ def project(repository: Path, raw_params: dict[str, Any], monkeypatch: pytest.Mo
 def test_everything_runs_each_study_from_the_same_params_and_gathers_what_ran(
         project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture):
     before, built = (project / "params.yaml").read_bytes(), []
-    monkeypatch.setattr(studies.builder, "build_everything", built.append)
+    monkeypatch.setattr(studies.builder, "build_everything", lambda folder, *, command: built.append(command))
     with pytest.raises(ValueError, match="lacks broken, which failed"):
         studies.run_all(sample=True, changes=["train.log_every=3"])
     assert (project / "params.yaml").read_bytes() == before
-    assert "seglib study last --sample\ndvc exp run -S " in capfd.readouterr().out
+    assert "seglib study last --sample -S train.log_every=3\ndvc exp run -S " in capfd.readouterr().out
     seen = {path.parts[1]: params.load(path) for path in sorted(Path("everything").glob("*/shapes/seen.yaml"))}
-    assert list(seen) == ["first", "last"] and len(built) == 1
+    assert list(seen) == ["first", "last"] and built == ["seglib everything --sample -S train.log_every=3"]
     assert [(of.train.epochs, of.train.log_every, of.run.seeds) for of in seen.values()] == [(7, 3, [1]), (5, 3, [9])]
+
+
+def test_a_study_leaves_params_as_they_were_and_the_next_builds_on_nothing_of_it(project: Path):
+    before = (project / "params.yaml").read_bytes()
+    for name, epochs in (("first", 7), ("last", 5)):
+        assert studies.run_one(studies.command(name, sample=True)) == 0
+        assert (project / "params.yaml").read_bytes() == before
+        assert params.load(Path("comparisons/shapes/seen.yaml")).train.epochs == epochs
+
+
+def test_what_a_killed_study_left_in_params_is_put_back_by_the_next(project: Path, capsys: pytest.CaptureFixture):
+    before = (project / "params.yaml").read_bytes()
+    with subprocess.Popen([sys.executable, "-c", "import sys, time; from seglib.tools import studies; "
+                           "studies._run = lambda _: (studies.PARAMS.write_text('changed'), time.sleep(60)); "
+                           "studies.run_one([])"]) as killed:
+        while (project / "params.yaml").read_bytes() == before:
+            time.sleep(0.05)
+        killed.kill()
+    assert studies.run_one(["true"]) == 0
+    assert "puts back params.yaml" in capsys.readouterr().out
+    assert (project / "params.yaml").read_bytes() == before
+    assert not [*Path(".work").glob("params*")]
 
 
 def test_everything_keeps_the_former_page_where_no_study_ran(project: Path, raw_params: dict[str, Any]):
