@@ -82,7 +82,7 @@ def test_compressed_run_lengths_are_read(annotations: Path):
 
 
 @pytest.mark.parametrize("segmentation", [[], [[1, 2]], [["a"] * 6], {"counts": [1], "size": [3, 3]}, None, {}, 5,
-                                          {"counts": [4], "size": [2, 2]}])
+                                          {"counts": [4], "size": [2, 2]}, {"counts": "abc"}])
 def test_a_segmentation_that_cannot_be_is_a_value_error(segmentation: Any):
     with pytest.raises(ValueError, match="its (segmentation cannot be decoded|mask is)"):
         coco.decode({"segmentation": segmentation}, 10, 12)

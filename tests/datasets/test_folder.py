@@ -204,6 +204,13 @@ def test_a_listed_picture_that_is_not_there_counts_as_a_picture(tmp_path: Path):
     assert (found.id, found.what, found.reason) == ("gone", "picture", "listed, but not there")
 
 
+def test_what_follows_a_dot_in_a_listed_name_is_no_suffix_unless_pictures_have_it(tmp_path: Path):
+    root = make(tmp_path / "mine", names=["p0", "p1", "p2"], lists={"train": "p0.v2\np1", "test": "p2.png"})
+    assert {entry.id for entry in entries(root, config_of(root), "train") if isinstance(entry, Sample)} == {"p1"}
+    assert rejection(root, config_of(root)).id == "p0.v2"
+    assert [entry.id for entry in entries(root, config_of(root), "test")] == ["p2"]
+
+
 def test_no_mask_of_one_class_says_it_is_not_there_and_none_at_all_says_nothing(tmp_path: Path):
     root = make(tmp_path / "mine", "folders")
     (root / "masks/dog/p1.png").unlink()

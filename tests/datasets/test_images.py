@@ -1,6 +1,8 @@
 """Reading pictures: every mode to RGB, damage to an error; on real odd and hostile files where they are at hand."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,22 @@ def test_numbers_are_read_as_they_are_stored(mode: str, dtype: type, values: lis
 def test_two_values_are_read_as_numbers():
     found = read_ids(encoded(Image.fromarray(np.array([[True, False]]))))
     assert found.dtype == np.uint8 and found.tolist() == [[1, 0]]
+
+
+def grey_png(bits: int, rows: bytes, width: int, height: int) -> io.BytesIO:
+    """A PNG of grey with so many bits a pixel; `rows` each begin with the byte of their filter, 0."""
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    return io.BytesIO(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows))
+                      + chunk(b"IEND", b""))
+
+
+def test_numbers_that_pillow_would_spread_are_refused():
+    assert read_ids(grey_png(8, b"\0\3\1", 2, 1)).tolist() == [[3, 1]]
+    for bits, row in ((2, b"\0\xd0"), (4, b"\0\x31")):
+        with pytest.raises(ImageError, match="2 or 4 bits of grey; store it with 8"):
+            read_ids(grey_png(bits, row, 2, 1))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "F"])
