@@ -11,7 +11,7 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 help:
 	@echo "make repro       raw data to the report: reports/index.html (9 to 20 minutes on 2 cores)"
 	@echo "make everything  all studies of params.yaml, one after another, to one page (wants a GPU; see README)"
-	@echo "make test        the tests (about 4 minutes)"
+	@echo "make test        the tests (about 10 minutes)"
 	@echo "make road        the whole pipeline on real pictures, in fresh clones (needs ../shared/mirror)"
 	@echo "make lint        the linter"
 	@echo "make pdf         the report as report.pdf (needs Chromium)"
