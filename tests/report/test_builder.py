@@ -165,7 +165,7 @@ def test_what_only_resized_or_exclusive_pictures_have_is_not_asked_of_others(bui
 
 def test_trainings_say_where_they_ended(built: Any):
     text, _ = built(Study())
-    assert text.count("of 40: stopped early") == 3 and "on its first 8 training pictures alone" in text
+    assert text.count("of 40: stopped early") == 3 and "8 pictures, which it could not learn" in text
     assert "21<br>22<br>23<small>best val IoU</small>" in text and "12 %<br>12 %<br>12 %" in text
 
 
