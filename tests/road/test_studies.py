@@ -75,4 +75,4 @@ def test_every_study_runs_to_one_report(workshop: tuple[Path, Path]):
         assert ran == set(study.models), name
     page = (repository / "everything/index.html").read_text()
     titles = [name if [name] == study.datasets else f"{name} ({study.datasets[0]})" for name, study in STUDIES.items()]
-    assert sorted(re.findall(r"<h2>([^<]+)</h2>", page)) == sorted(titles)
+    assert sorted(re.findall(r'class="dataset" data-dataset="([^"]+)"', page)) == sorted(titles)
