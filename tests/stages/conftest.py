@@ -1,0 +1,70 @@
+"""A small repository in which every stage has run, to look at or to change."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from seglib.workspace import live_variants
+from stages import compare, evaluate, prepare, report, resolve, train
+from stages import fetch as fetch_stage
+from tests.conftest import ROOT
+
+
+def write_params(raw: dict[str, Any], folder: Path) -> None:
+    with (folder / "params.yaml").open("w") as file:
+        YAML().dump(raw, file)
+
+
+@pytest.fixture(scope="session")
+def small_params() -> dict[str, Any]:
+    raw = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+    raw["run"] = {"datasets": ["shapes"], "models": ["munet"], "losses": ["mse", "mse_dice"], "seeds": [1, 2]}
+    raw["datasets"]["shapes"] |= {"train_images": 32, "test_images": 10}
+    raw["models"]["munet"] |= {"width": 8}
+    raw["train"] |= {"epochs": 2, "log_every": 2, "device": "cpu", "threads": 1}
+    raw["compare"] = {"pictures": 3, "gallery": 6, "resamples": 1000}
+    return raw
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, Any]) -> Path:
+    """A repository in which every stage has run."""
+    folder = tmp_path_factory.mktemp("repository")
+    write_params(small_params, folder)
+    shutil.copyfile(ROOT / "claims.yaml", folder / "claims.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("DVC_ROOT", str(folder))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        resolve.main()
+        fetch_stage.main("shapes")
+        prepare.main("shapes")
+        for files in live_variants("shapes"):
+            train.main("shapes", files.name)
+            evaluate.main("shapes", files.name)
+        compare.main("shapes")
+        report.main()
+    return folder
+
+
+@pytest.fixture
+def repository(finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The finished repository, to read."""
+    monkeypatch.chdir(finished)
+    monkeypatch.setenv("DVC_ROOT", str(finished))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return finished
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the finished repository, to change; its MLflow store is not copied."""
+    target = tmp_path / "copy"
+    shutil.copytree(finished, target, ignore=shutil.ignore_patterns("mlflow"))
+    monkeypatch.chdir(target)
+    monkeypatch.setenv("DVC_ROOT", str(target))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return target

@@ -1,0 +1,94 @@
+"""The training stage: what it keeps and goes on from, models that only count, turns on the cores."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from seglib.files import file_sha256, read_json, write_json
+from seglib.training.device import prepare_process, turn
+from seglib.workspace import VariantFiles
+from stages import evaluate, resolve, train
+from tests.conftest import ROOT
+from tests.stages.conftest import write_params
+
+
+def test_what_a_killed_checkpoint_left_stops_nothing(copied: Path):
+    identity = read_json(VariantFiles("shapes", "munet-mse-1").timing)["identity"]
+    folder = copied / ".work/checkpoints" / identity
+    folder.mkdir(parents=True)
+    (folder / ".last.pt.half").write_bytes(b"half")
+    train.main("shapes", "munet-mse-1")
+    assert not folder.exists()
+
+
+def train_with(files: VariantFiles, **settings: Any) -> list[str]:
+    """Train a variant with other settings than it was resolved with; the sha256 of what comes out."""
+    config = read_json(files.conf)
+    write_json(files.conf, config | {"train": config["train"] | settings})
+    train.main(files.dataset, files.name)
+    return [file_sha256(path) for path in (files.weights, files.history, files.snapshots)]
+
+
+def test_more_epochs_extend_a_finished_training(copied: Path, capsys: pytest.CaptureFixture):
+    """Where the schedule allows it, what is kept of a finished training is the beginning of a longer one."""
+    files = VariantFiles("shapes", "munet-mse-1")
+    whole = train_with(files, schedule="constant", epochs=3)
+    shutil.rmtree(".work/checkpoints")
+    assert train_with(files, epochs=2) != whole
+    assert "can be extended by a higher train.epochs" in capsys.readouterr().out
+    assert train_with(files, epochs=3) == whole
+    assert "extends a training that was finished with epoch 2" in capsys.readouterr().out
+    kept, = Path(".work/checkpoints").glob("*/last.pt")
+    assert kept.parent.name != read_json(files.timing)["identity"]
+    train_with(files, schedule="one_cycle")
+    assert [*Path(".work/checkpoints").glob("*/last.pt")] == [kept]
+
+
+def test_a_training_that_was_asked_to_overfit_says_whether_it_could(copied: Path, capsys: pytest.CaptureFixture):
+    files = VariantFiles("shapes", "munet-mse-1")
+    train_with(files, overfit=3)
+    best = pd.read_csv(files.history).query("split == 'val'")["iou_score"].max()
+    assert f"overfit: no, IoU {best:.3f} on the 3 pictures" in capsys.readouterr().out
+
+
+def test_a_model_without_gradients_goes_the_same_way(copied: Path):
+    files = VariantFiles("shapes", "frequency-mse-1")
+    raw = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())
+    raw["run"] |= {"models": ["frequency"]}
+    write_params(raw, copied)
+    resolve.main()
+    outcomes = []
+    for _ in range(2):
+        train.main("shapes", files.name)
+        outcomes.append([file_sha256(path) for path in (files.weights, files.history, files.snapshots)])
+    assert outcomes[0] == outcomes[1]
+    evaluate.main("shapes", files.name)
+    history = pd.read_csv(files.history).set_index("split")
+    assert history["loss"].isna().all() and history["span"].eq("epoch").all() and len(history) == 2
+    val = read_json(files.scores)["val"]["mean"]
+    for name in ("iou", "dice", "pixel_accuracy"):
+        assert val[f"{name}_dataset"] == pytest.approx(history.loc["val", f"{name}_score"], rel=1e-6)
+    assert not list(Path(".work/checkpoints").rglob("*.pt"))
+
+
+def test_trainings_take_turns_on_the_cores(copied: Path):
+    """A training whose cores are taken waits, says so, and ends in the same bytes."""
+    files = VariantFiles("shapes", "munet-mse-1")
+    before = file_sha256(files.weights)
+    prepare_process(None)  # all cores
+    with turn(torch.device("cpu")):
+        waiting = subprocess.Popen([sys.executable, "-u", "-m", "stages.train", "shapes", files.name],
+                                   env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True)
+        assert "waiting for this machine's cores" in waiting.stdout.readline()
+        assert waiting.poll() is None
+    waiting.communicate()
+    assert waiting.returncode == 0
+    assert file_sha256(files.weights) == before
