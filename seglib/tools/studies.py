@@ -87,11 +87,14 @@ def run_all(*, sample: bool = False, changes: Sequence[str] = ()) -> None:
 def _params_kept() -> Iterator[None]:
     """params.yaml as it was, whatever happens. `dvc exp run` leaves its changes there, and the next builds on them.
 
-    What a killed study could not put back is put back by the next.
+    What a killed study could not put back is put back by the next; what stood there meanwhile, perhaps edited since, is
+    kept aside.
     """
     kept = work_dir() / "params.yaml.before"
     if kept.exists():
-        print(f"puts back params.yaml from {kept}: a study that was killed had changed it", flush=True)
+        aside = work_dir() / "params.yaml.found"
+        shutil.copyfile(PARAMS, aside)
+        print(f"puts back params.yaml as it was before a study that was killed; what it held is in {aside}", flush=True)
     else:
         with atomic_file(kept) as temporary:
             shutil.copyfile(PARAMS, temporary)

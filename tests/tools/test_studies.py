@@ -170,7 +170,8 @@ def test_what_a_killed_study_left_in_params_is_put_back_by_the_next(project: Pat
     assert studies.run_one(["true"]) == 0
     assert "puts back params.yaml" in capsys.readouterr().out
     assert (project / "params.yaml").read_bytes() == before
-    assert not [*Path(".work").glob("params*")]
+    left, = Path(".work").glob("params*")
+    assert left.name == "params.yaml.found" and left.read_text() == "changed"
 
 
 def test_everything_keeps_the_former_page_where_no_study_ran(project: Path, raw_params: dict[str, Any]):
