@@ -12,6 +12,7 @@ from tqdm import tqdm
 from seglib.datasets import folder
 from seglib.datasets.folder_masks import class_ids
 from seglib.datasets.prepare import KINDS, SELECTION
+from seglib.datasets.samples import done
 from seglib.datasets.survey import EXAMPLES, LEVELS, Finding, Survey, counted
 from seglib.files import repository_root
 
@@ -83,7 +84,7 @@ def run(dataset: str, config: dict[str, Any]) -> Report:
             if reader is folder:
                 findings += _of_folder(place, raw, dataset, config)
             for split in survey.description.splits:
-                for entry in tqdm(reader.read(place, config, split), desc=f"checking {split}", unit="picture",
+                for entry in tqdm(done(reader.read(place, config, split)), desc=f"checking {split}", unit="picture",
                                   disable=None):
                     survey.add(split, entry)
             findings += survey.findings()

@@ -8,9 +8,9 @@ Format: https://cocodataset.org/#format-data. Licences: annotations CC BY 4.0; p
 """
 
 import collections
+import dataclasses
+import functools
 import io
-import json
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,10 +21,12 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
+from seglib.datasets.coco_annotations import AnnotationFile, read_member
+from seglib.datasets.coco_fetched import FetchedAnnotations, Place, read_entries
 from seglib.datasets.download import Checksum, Downloader
 from seglib.datasets.images import ImageError, read_rgb
-from seglib.datasets.samples import Description, Rejection, Sample, spaced_labels
-from seglib.files import link_or_copy, read_json, write_json
+from seglib.datasets.samples import Description, Job, Rejection, Sample, spaced_labels
+from seglib.files import link_or_copy, write_json
 from seglib.names import nearest
 
 HOST = "http://images.cocodataset.org"
@@ -44,28 +46,28 @@ def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
     """Fill `out` with the pictures that pass the rule and, in COCO's own format, their annotations.
 
     Gives, for each official split, how many pictures were considered and taken. Raises DownloadError for a file that
-    cannot be had, ValueError for a class COCO does not have and for a rule that no picture passes.
+    cannot be had, ValueError for a class COCO does not have, for a rule that no picture passes and, with the place, for
+    annotations that are not in COCO's format.
     """
     downloader = Downloader(**config["fetch"])
     archive = downloader.fetch(ANNOTATIONS, published=ANNOTATIONS_MD5)
     selection = {}
     for official in OFFICIAL.values():
-        with zipfile.ZipFile(archive) as bundle:
-            content = json.loads(bundle.read(f"annotations/instances_{official}.json"))
-        chosen = select(content, config)
-        selection[official] = {"pictures": len(content["images"]), "selected": len(chosen)}
-        if not chosen:
-            raise ValueError(f"no picture of {official} passes (of {len(content['images'])}): classes "
+        content, considered = _choose(archive, f"annotations/instances_{official}.json", config)
+        selection[official] = {"pictures": considered, "selected": len(content["images"])}
+        if not content["images"]:
+            raise ValueError(f"no picture of {official} passes (of {considered}): classes "
                              f"{', '.join(config['classes'])}, min_box {config['min_box']:g}, instances "
                              f"{config['instances']}. Lower min_box, add classes, or take instances: any")
-        images = [image for image in content["images"] if image["id"] in chosen]
-        write_json(out / "annotations" / f"instances_{official}.json", {
-            "info": content.get("info", {}), "licenses": content.get("licenses", []),
-            "categories": content["categories"], "images": images,
-            "annotations": [annotation for annotation in content["annotations"] if annotation["image_id"] in chosen],
-        })
-        _fetch_pictures(downloader, official, [image["file_name"] for image in images], out / official)
+        write_json(out / "annotations" / f"instances_{official}.json", content)
+        _fetch_pictures(downloader, official, [image["file_name"] for image in content["images"]], out / official)
     return selection
+
+
+def _choose(archive: Path, member: str, config: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """The content of COCO's file cut down to the pictures that pass, and how many it had. Frees the rest on return."""
+    file = AnnotationFile(read_member(archive, member), member)
+    return file.of_pictures(select(file.outline(config["classes"]), config)), file.pictures
 
 
 def _fetch_pictures(downloader: Downloader, official: str, names: list[str], out: Path) -> None:
@@ -114,7 +116,7 @@ def select(content: dict[str, Any], config: dict[str, Any]) -> dict[int, list[di
 
 
 def decode(annotation: dict[str, Any], height: int, width: int) -> np.ndarray:
-    """An annotation's mask, bool (H, W): polygons, compressed and uncompressed run lengths.
+    """An annotation's mask, bool (H, W), column after column: polygons, compressed and uncompressed run lengths.
 
     Raises ValueError for a segmentation that is none of them or does not fit the picture.
     """
@@ -130,43 +132,61 @@ def decode(annotation: dict[str, Any], height: int, width: int) -> np.ndarray:
         raise ValueError(f"its segmentation cannot be decoded: {error}") from None
     if (size := encoded.get("size")) != [height, width]:
         raise ValueError(f"its mask is of size {size}, the picture of {[height, width]}")
-    return coco_mask.decode(encoded).astype(bool)
+    return coco_mask.decode(encoded).view(bool)
 
 
-def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rejection]:
+def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Job]:
     """The fetched pictures of a split, by id, and every annotation that was left out of one."""
-    official = OFFICIAL[split]
-    content = read_json(raw / "annotations" / f"instances_{official}.json")
-    class_of = category_ids(content, config["classes"])
-    chosen = select(content, config)
-    licences = {entry["id"]: entry["name"] for entry in content["licenses"]}
-    crowds = collections.Counter(a["image_id"] for a in content["annotations"]
-                                 if a["category_id"] in class_of and a["iscrowd"])
-    for image in sorted(content["images"], key=lambda image: image["id"]):
-        source = f"{official}/{image['file_name']}"
+    fetched = FetchedAnnotations(raw / "annotations" / f"instances_{OFFICIAL[split]}.json")
+    class_of = category_ids({"categories": fetched.categories}, config["classes"])
+    reader = _Reader(raw=raw, official=OFFICIAL[split], annotations=fetched.path, rule=config, class_of=class_of,
+                     categories=[category for category in fetched.categories if category["id"] in class_of],
+                     licences={entry["id"]: entry["name"] for entry in fetched.licenses})
+    for picture, annotations in fetched.pictures():
+        yield functools.partial(reader.read, picture, annotations)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """What the pictures of a split share."""
+
+    raw: Path
+    official: str
+    annotations: Path
+    rule: dict[str, Any]
+    class_of: dict[int, int]
+    categories: list[dict[str, Any]]  # of these classes
+    licences: dict[int, str]
+
+    def read(self, picture: Place, annotations: list[Place]) -> Iterator[Sample | Rejection]:
+        """One picture, and what is left out of it; a job, see `prepare`."""
+        image, *found = read_entries(self.annotations, [picture, *annotations])
+        source = f"{self.official}/{image['file_name']}"
         names = {"id": str(image["id"]), "source": source}
-        for _ in range(crowds[image["id"]]):
-            yield Rejection(**names, what="annotation", reason="a crowd of a chosen class, excluded by the rule")
+        for annotation in found:
+            if annotation["category_id"] in self.class_of and annotation["iscrowd"]:
+                yield Rejection(**names, what="annotation", reason="a crowd of a chosen class, excluded by the rule")
         try:
-            pixels = _pixels(raw / source, image)
+            pixels = _pixels(self.raw / source, (image["width"], image["height"]))
         except ImageError as error:
             yield Rejection(**names, what="picture", reason=str(error))
-            continue
-        licence = licences.get(image.get("license"), "not recorded")
-        yield from _sample(names, pixels, chosen[image["id"]], class_of, config, licence)
+            return
+        content = {"categories": self.categories, "images": [image], "annotations": found}
+        licence = self.licences.get(image.get("license"), "not recorded")
+        yield from _sample(names, pixels, select(content, self.rule)[image["id"]], self.class_of, licence)
 
 
-def _pixels(path: Path, image: dict[str, Any]) -> Image.Image:
+def _pixels(path: Path, size: tuple[int, int]) -> Image.Image:
+    """A picture of the size (width, height). Raises ImageError for any other."""
     pixels = read_rgb(io.BytesIO(path.read_bytes()), upright=False)
-    if pixels.size != (image["width"], image["height"]):
-        raise ImageError(f"{path.name} is {pixels.width}×{pixels.height}, its annotation says "
-                         f"{image['width']}×{image['height']}")
+    if pixels.size != size:
+        raise ImageError(f"{path.name} is {pixels.width}×{pixels.height}, its annotation says {size[0]}×{size[1]}")
     return pixels
 
 
 def _sample(names: dict[str, str], pixels: Image.Image, annotations: list[dict[str, Any]], class_of: dict[int, int],
-            config: dict[str, Any], licence: str) -> Iterator[Sample | Rejection]:
-    planes_KHW = np.zeros((len(config["classes"]), pixels.height, pixels.width), bool)
+            licence: str) -> Iterator[Sample | Rejection]:
+    planes_KWH = np.zeros((len(class_of), *pixels.size), bool)  # the order of decoded masks: joining them is copying
     objects = []
     for annotation in annotations:
         try:
@@ -177,10 +197,11 @@ def _sample(names: dict[str, str], pixels: Image.Image, annotations: list[dict[s
             yield Rejection(**names, what="annotation", reason=f"annotation {annotation['id']}: {error}")
             continue
         k = class_of[annotation["category_id"]]
-        planes_KHW[k] |= mask_HW
+        planes_KWH[k] |= mask_HW.T
         x, y, width, height = annotation["bbox"]
         objects.append((k, (x, y, x + width, y + height)))
     if not objects:
         yield Rejection(**names, what="picture", reason="none of its annotations gave a mask")
         return
-    yield Sample(**names, image_HWC=np.asarray(pixels), planes_KHW=planes_KHW, objects=objects, licence=licence)
+    yield Sample(**names, image_HWC=np.asarray(pixels), planes_KHW=np.ascontiguousarray(planes_KWH.transpose(0, 2, 1)),
+                 objects=objects, licence=licence)

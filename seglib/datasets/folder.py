@@ -15,8 +15,9 @@ without it, `val_fraction` of train; else each picture's split is drawn by the h
 others join. Shapes: K classes, H, W.
 """
 
+import functools
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -24,10 +25,10 @@ import numpy as np
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
-from seglib.datasets.folder_masks import SUFFIXES, AnyMasks, open_masks
+from seglib.datasets.folder_masks import SUFFIXES, Masks, open_masks
 from seglib.datasets.images import read_rgb
 from seglib.datasets.labels import files_by_name, split_by_hash
-from seglib.datasets.samples import Description, Rejection, Sample, spaced_labels
+from seglib.datasets.samples import Description, Job, Rejection, Sample, spaced_labels
 from seglib.files import repository_root
 
 SPLITS = ("train", "val", "test")
@@ -123,7 +124,7 @@ def assign_splits(folder: Path, config: dict[str, Any], known: Collection[str]) 
     return listed
 
 
-def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rejection]:
+def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Rejection | Job]:
     """The pictures of a split by name, and every picture and annotation that cannot be used.
 
     `raw` may be the user's own folder as well. Raises ValueError as `fetch` does.
@@ -134,7 +135,7 @@ def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rej
         paths = pictures.get(name, [])
         sources = [path.relative_to(raw).as_posix() for path in paths or masks.files(name)]
         if len(paths) == 1:
-            yield from _read_one(name, sources[0], paths[0], masks)
+            yield functools.partial(_read_one, name, sources[0], paths[0], masks.of(name))
         elif paths:
             yield Rejection(id=name, source=sources[0], what="picture", reason=f"{len(paths)} pictures have its name")
         elif sources:
@@ -143,11 +144,13 @@ def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rej
             yield Rejection(id=name, source=f"images/{name}", what="picture", reason="listed, but not there")
 
 
-def _read_one(name: str, source: str, path: Path, masks: AnyMasks) -> Iterator[Sample | Rejection]:
+def _read_one(name: str, source: str, path: Path,
+              masks_of: Callable[[np.ndarray], Masks]) -> Iterator[Sample | Rejection]:
+    """A job, see `prepare`."""
     about = {"id": name, "source": source}
     try:
         image_HWC = np.asarray(read_rgb(path, upright=False))
-        found = masks.of(name, image_HWC)
+        found = masks_of(image_HWC)
     except ValueError as error:
         yield Rejection(**about, what="picture", reason=str(error))
         return

@@ -1,13 +1,15 @@
 """The three forms in which a folder of one's own may hold masks (see `folder`), each read picture by picture.
 
-Each class has `names`, the pictures it knows of, `files`, where their masks stand, and `of`, the masks of one picture,
-which raises ValueError where it has none that can be used. Shapes: K classes, H, W.
+Each class has `names`, the pictures it knows of, `files`, where their masks stand, and `of`, what reads the masks of
+one picture: a picklable callable that is given the picture, uint8 (H, W, 3), and raises ValueError where it has no
+masks that can be used. Shapes: K classes, H, W.
 """
 
 import collections
 import dataclasses
+import functools
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -65,14 +67,19 @@ class ClassIds:
     def files(self, name: str) -> list[Path]:
         return self._files.get(name, [])
 
-    def of(self, name: str, image_HWC: np.ndarray) -> Masks:
-        if name not in self._files:
-            raise ValueError("no mask has its name")
-        ids_HW = _read(self._files[name])
-        check_size(ids_HW, image_HWC)
+    def of(self, name: str) -> Callable[[np.ndarray], Masks]:
         ignore = self._config["ignore"]
-        planes_KHW, ignore_HW = planes_of_numbers(ids_HW, class_ids(len(self._config["classes"]), ignore), ignore)
-        return Masks(planes_KHW=planes_KHW, ignore_HW=ignore_HW)
+        ids = class_ids(len(self._config["classes"]), ignore)
+        return functools.partial(_masks_of_ids, self.files(name), ids, ignore)
+
+
+def _masks_of_ids(files: list[Path], ids: Sequence[int], ignore: Collection[int], image_HWC: np.ndarray) -> Masks:
+    if not files:
+        raise ValueError("no mask has its name")
+    ids_HW = _read(files)
+    check_size(ids_HW, image_HWC)
+    planes_KHW, ignore_HW = planes_of_numbers(ids_HW, ids, ignore)
+    return Masks(planes_KHW=planes_KHW, ignore_HW=ignore_HW)
 
 
 class ClassFolders:
@@ -93,16 +100,21 @@ class ClassFolders:
     def files(self, name: str) -> list[Path]:
         return [path for files in self._files for path in files.get(name, [])]
 
-    def of(self, name: str, image_HWC: np.ndarray) -> Masks:
-        if not self.files(name):
-            raise ValueError("no mask has its name, not even an empty one")
-        planes_KHW = np.zeros((len(self._files), *image_HWC.shape[:2]), bool)
-        for k, files in enumerate(self._files):
-            if name in files:
-                plane_HW = _read(files[name]) != 0
-                check_size(plane_HW, image_HWC)
-                planes_KHW[k] = plane_HW
-        return Masks(planes_KHW=planes_KHW)
+    def of(self, name: str) -> Callable[[np.ndarray], Masks]:
+        return functools.partial(_masks_of_folders, [files.get(name, []) for files in self._files])
+
+
+def _masks_of_folders(files: list[list[Path]], image_HWC: np.ndarray) -> Masks:
+    """`files`: those of each class, none where it is nowhere in the picture."""
+    if not any(files):
+        raise ValueError("no mask has its name, not even an empty one")
+    planes_KHW = np.zeros((len(files), *image_HWC.shape[:2]), bool)
+    for k, paths in enumerate(files):
+        if paths:
+            plane_HW = _read(paths) != 0
+            check_size(plane_HW, image_HWC)
+            planes_KHW[k] = plane_HW
+    return Masks(planes_KHW=planes_KHW)
 
 
 class Coco:
@@ -135,35 +147,42 @@ class Coco:
     def files(self, name: str) -> list[Path]:
         return [self._path] if name in self._entries else []
 
-    def of(self, name: str, image_HWC: np.ndarray) -> Masks:
-        entries, size = self._entries.get(name, []), image_HWC.shape[:2]
-        if len(entries) != 1:
-            raise ValueError(f"{ANNOTATIONS} lists {len(entries)} pictures of its name")
-        (image_id, image), = entries
-        if (stated := (image.get("height", size[0]), image.get("width", size[1]))) != size:
-            raise ValueError(f"{ANNOTATIONS} says it is {stated[1]}×{stated[0]}, it is {size[1]}×{size[0]}")
-        planes_KHW, crowds_HW = np.zeros((len(self._class_of), *size), bool), np.zeros(size, bool)
-        objects, left_out = [], []
-        for category, annotation in self._annotations.get(image_id, []):
-            if category not in self._class_of:
-                continue
-            try:
-                mask_HW = decode({"segmentation": annotation.get("segmentation")}, *size)
-                if not mask_HW.any():
-                    raise ValueError("its mask is empty")
-            except ValueError as error:
-                left_out.append(f"annotation {annotation.get('id')}: {error}")
-                continue
-            if annotation.get("iscrowd"):
-                crowds_HW |= mask_HW
-            else:
-                k = self._class_of[category]
-                planes_KHW[k] |= mask_HW
-                objects.append((k, box_around(mask_HW)))
-        if left_out and not objects and not crowds_HW.any():
-            raise ValueError(f"none of its annotations gave a mask, such as {left_out[0]}")
-        return Masks(planes_KHW=planes_KHW, ignore_HW=crowds_HW & ~planes_KHW.any(0), objects=objects,
-                     left_out=left_out, licence=self._licences.get(image.get("license"), "not recorded"))
+    def of(self, name: str) -> Callable[[np.ndarray], Masks]:
+        images = self._entries.get(name, [])
+        annotations = [(self._class_of[category], annotation) for image_id, _ in images
+                       for category, annotation in self._annotations.get(image_id, []) if category in self._class_of]
+        licences = [self._licences.get(image.get("license"), "not recorded") for _, image in images]
+        return functools.partial(_masks_of_coco, [image for _, image in images], licences, annotations,
+                                 len(self._class_of))
+
+
+def _masks_of_coco(images: list[dict[str, Any]], licences: list[str], annotations: list[tuple[int, dict[str, Any]]],
+                   classes: int, image_HWC: np.ndarray) -> Masks:
+    """`images`: the entries of the picture's name, of which there should be one; `annotations` by class index."""
+    size = image_HWC.shape[:2]
+    if len(images) != 1:
+        raise ValueError(f"{ANNOTATIONS} lists {len(images)} pictures of its name")
+    if (stated := (images[0].get("height", size[0]), images[0].get("width", size[1]))) != size:
+        raise ValueError(f"{ANNOTATIONS} says it is {stated[1]}×{stated[0]}, it is {size[1]}×{size[0]}")
+    planes_KHW, crowds_HW = np.zeros((classes, *size), bool), np.zeros(size, bool)
+    objects, left_out = [], []
+    for k, annotation in annotations:
+        try:
+            mask_HW = decode({"segmentation": annotation.get("segmentation")}, *size)
+            if not mask_HW.any():
+                raise ValueError("its mask is empty")
+        except ValueError as error:
+            left_out.append(f"annotation {annotation.get('id')}: {error}")
+            continue
+        if annotation.get("iscrowd"):
+            crowds_HW |= mask_HW
+        else:
+            planes_KHW[k] |= mask_HW
+            objects.append((k, box_around(mask_HW)))
+    if left_out and not objects and not crowds_HW.any():
+        raise ValueError(f"none of its annotations gave a mask, such as {left_out[0]}")
+    return Masks(planes_KHW=planes_KHW, ignore_HW=crowds_HW & ~planes_KHW.any(0), objects=objects, left_out=left_out,
+                 licence=licences[0])
 
 
 AnyMasks = ClassIds | ClassFolders | Coco

@@ -11,13 +11,16 @@ A window's edges lie between pixels, so proportions hold to half a pixel.
 
 import dataclasses
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional
 
 from seglib.datasets.samples import Box
+
+# Only `back` needs torch: the processes that prepare pictures start without it.
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Size = tuple[int, int]  # (H, W), pixels
 MODES = ("stretch", "pad", "crop")
@@ -64,6 +67,8 @@ class Fit:
 
     def picture(self, image: Image.Image) -> Image.Image:
         """Bilinear, antialiased. Around a padded picture its edges are repeated, as models.padding does."""
+        if self.own == self.size:
+            return image
         resized = self._resize(image, Image.Resampling.BILINEAR)
         if self.target.size == self.size:
             return resized
@@ -73,15 +78,18 @@ class Fit:
 
     def plane(self, plane_HW: np.ndarray) -> np.ndarray:
         """A bool plane of the picture, by nearest pixels; False where the frame holds no picture."""
+        if self.own == self.size:
+            return plane_HW
         frame_HW = np.zeros(self.size, bool)
         frame_HW[self.target.slices] = self._resize(Image.fromarray(plane_HW), Image.Resampling.NEAREST)
         return frame_HW
 
     def _resize(self, image: Image.Image, resampling: Image.Resampling) -> Image.Image:
         assert image.size == self.own[::-1], (image.size, self.own)
-        kept = (self.source.left, self.source.top, self.source.right, self.source.bottom)
-        # Cropped first: given the window as its `box`, Pillow would blend in pixels from beyond it.
-        return image.crop(kept).resize(self.target.size[::-1], resampling)
+        if self.source.size != self.own:
+            # Cropped first: given the window as its `box`, Pillow would blend in pixels from beyond it.
+            image = image.crop((self.source.left, self.source.top, self.source.right, self.source.bottom))
+        return image.resize(self.target.size[::-1], resampling)
 
     def box(self, box: Box) -> Box | None:
         """A box of the picture in the frame, as far as it lies there; None where nothing of it does."""
@@ -99,12 +107,14 @@ class Fit:
         outside_HW[self.target.slices] = False
         return outside_HW
 
-    def back(self, values_KHW: Tensor) -> Tensor:
+    def back(self, values_KHW: "Tensor") -> "Tensor":
         """Values of the frame's pixels at the picture's own: float (K, H, W) to (K, *own); 0 for what was cut away.
 
         Bilinear, antialiased where the picture is smaller than its part of the frame: the weights by which `picture`
         resizes. So channels that sum to 1 still do, but where they are 0, which says of none that it is there.
         """
+        from torch.nn import functional
+
         assert values_KHW.shape[1:] == self.size, (values_KHW.shape, self.size)
         rows, columns = self.target.slices
         resized = functional.interpolate(values_KHW[None, :, rows, columns], self.source.size, mode="bilinear",

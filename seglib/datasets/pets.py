@@ -10,6 +10,7 @@ O. M. Parkhi, A. Vedaldi, A. Zisserman, C. V. Jawahar: Cats and Dogs, CVPR 2012,
 https://www.robots.ox.ac.uk/~vgg/data/pets/
 """
 
+import functools
 import io
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -21,7 +22,7 @@ from seglib.datasets import archives
 from seglib.datasets.download import Checksum, Downloader
 from seglib.datasets.images import ImageError, read_ids, read_rgb
 from seglib.datasets.labels import check_size, planes_of_numbers
-from seglib.datasets.samples import Description, Rejection, Sample, box_around, spaced_labels
+from seglib.datasets.samples import Description, Entry, Job, Rejection, Sample, box_around, spaced_labels
 from seglib.files import link_or_copy
 
 HOST = "https://thor.robots.ox.ac.uk/datasets/pets"
@@ -64,7 +65,7 @@ def _lists(raw: Path) -> dict[str, set[str]]:
     return lists
 
 
-def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rejection]:
+def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Rejection | Job]:
     """The pictures of an official list, in the archive's order; with train's, the files that belong to neither list."""
     lists = _lists(raw)
     if split == "train":
@@ -75,10 +76,7 @@ def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rej
     absent = set(lists[split])
     for path, content in archives.read_files(raw / IMAGES, names):
         absent.discard(names[path])
-        try:
-            yield _sample(names[path], path, content, trimaps.get(names[path]), config["border"])
-        except ValueError as error:
-            yield Rejection(id=names[path], source=path, what="picture", reason=str(error))
+        yield functools.partial(_read_one, names[path], path, content, trimaps.get(names[path]), config["border"])
     for name in sorted(absent):
         yield Rejection(id=name, source=_picture(name), what="picture", reason=f"listed, but not in {IMAGES}")
 
@@ -94,6 +92,14 @@ def _unlisted(raw: Path, listed: set[str]) -> Iterator[Rejection]:
             a_picture = path == _picture(name) and not name.startswith(".")
             reason = "a picture in neither official list" if a_picture else "not a picture"
             yield Rejection(id=name, source=path, what="file", reason=reason)
+
+
+def _read_one(name: str, source: str, picture: bytes, trimap: bytes | None, border: str) -> list[Entry]:
+    """A job, see `prepare`."""
+    try:
+        return [_sample(name, source, picture, trimap, border)]
+    except ValueError as error:
+        return [Rejection(id=name, source=source, what="picture", reason=str(error))]
 
 
 def _sample(name: str, source: str, picture: bytes, trimap: bytes | None, border: str) -> Sample:

@@ -1,6 +1,7 @@
 """What a dataset's reader gives, picture by picture, before it is resized and packed. Shapes: K classes, H, W."""
 
 import dataclasses
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -51,6 +52,22 @@ class Rejection:
     source: str
     what: str  # "picture" | "annotation" | "file"
     reason: str
+
+
+Entry = Sample | Rejection
+
+# Makes entries when it is called, in whatever process: a small picklable callable, such as functools.partial of a
+# module's function.
+Job = Callable[[], Iterable[Entry]]
+
+
+def done(given: Iterable[Entry | Job]) -> Iterator[Entry]:
+    """What a reader gives, its jobs done here, one after the other."""
+    for entry in given:
+        if isinstance(entry, Entry):
+            yield entry
+        else:
+            yield from entry()
 
 
 def spaced_labels(classes: int) -> list[float]:

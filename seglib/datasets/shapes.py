@@ -93,6 +93,7 @@ def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rej
         identifier = f"{split}-{i:05d}"
         try:
             yield _sample(identifier, f"{name}#{i}", dataset[i])
+            dataset[i] = None  # its 12,288 numbers, each an object of a list, are memory that the next pictures can use
         except (ValueError, TypeError, KeyError, IndexError) as error:
             yield Rejection(id=identifier, source=f"{name}#{i}", what="picture", reason=f"not in the format: {error}")
 

@@ -12,9 +12,10 @@ Two packagings are read:
 What is unknown is ignored. Licence: none is stated. Shapes: K classes, H, W.
 """
 
+import functools
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,7 +25,7 @@ from seglib.datasets import archives
 from seglib.datasets.download import Downloader
 from seglib.datasets.images import read_ids, read_rgb
 from seglib.datasets.labels import check_size, files_by_name, planes_of_numbers, split_by_hash
-from seglib.datasets.samples import Description, Rejection, Sample, spaced_labels
+from seglib.datasets.samples import Description, Entry, Job, Rejection, Sample, spaced_labels
 from seglib.files import repository_root
 
 TARBALL = "http://dags.stanford.edu/data/iccv09Data.tar.gz"
@@ -97,7 +98,7 @@ def _copy(source: Path, folder: str, suffixes: tuple[str, ...], out: Path) -> No
             shutil.copyfile(path, out / folder / path.name)
 
 
-def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rejection]:
+def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Rejection | Job]:
     """The pictures of a split by name, and every picture without labels, labels without picture and damaged file.
 
     Raises ValueError for a classes.txt that is not of this dataset.
@@ -119,16 +120,21 @@ def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rej
         elif label is None:
             yield Rejection(**about, what="picture", reason="a picture without labels")
         else:
-            try:
-                image_HWC = np.asarray(read_rgb(picture, upright=False))
-                ids_HW = ids_of(label)
-                check_size(ids_HW, image_HWC)
-                planes_KHW, ignore_HW = planes_of_numbers(ids_HW, classes, unknown)
-            except ValueError as error:
-                yield Rejection(**about, what="picture", reason=str(error))
-                continue
-            yield Sample(**about, image_HWC=image_HWC, planes_KHW=planes_KHW, ignore_HW=ignore_HW, objects=[],
-                         licence="not recorded")
+            yield functools.partial(_read_one, about, picture, label, ids_of, classes, unknown)
+
+
+def _read_one(about: dict[str, str], picture: Path, label: Path, ids_of: Callable[[Path], np.ndarray],
+              classes: Sequence[int], unknown: Sequence[int]) -> list[Entry]:
+    """A job, see `prepare`."""
+    try:
+        image_HWC = np.asarray(read_rgb(picture, upright=False))
+        ids_HW = ids_of(label)
+        check_size(ids_HW, image_HWC)
+        planes_KHW, ignore_HW = planes_of_numbers(ids_HW, classes, unknown)
+    except ValueError as error:
+        return [Rejection(**about, what="picture", reason=str(error))]
+    return [Sample(**about, image_HWC=image_HWC, planes_KHW=planes_KHW, ignore_HW=ignore_HW, objects=[],
+                   licence="not recorded")]
 
 
 def read_regions(path: Path) -> np.ndarray:

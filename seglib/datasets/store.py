@@ -16,14 +16,15 @@ Shapes: N images, B batch, K classes, H, W.
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import pyarrow
-from pyarrow import parquet
 
 from seglib.files import file_sha256, read_json, write_json
+
+# A training maps the arrays and opens no table: it starts without pandas and pyarrow, which take a second to import.
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT_VERSION = 2
 SPLITS = ("train", "val", "test")
@@ -132,7 +133,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
-    def index(self) -> pd.DataFrame:
+    def index(self) -> "pd.DataFrame":
+        import pandas as pd
+
         return pd.read_parquet(self.folder / "index.parquet")
 
     def has_own_masks(self) -> bool:
@@ -141,6 +144,8 @@ class Split:
 
     def own_masks(self) -> Iterator[np.ndarray]:
         """Each picture's mask at its own size, (H, W) of the type of `masks`, in their order, where `has_own_masks`."""
+        from pyarrow import parquet
+
         with parquet.ParquetFile(self.folder / OWN_MASKS) as file:
             for group in range(file.num_row_groups):
                 for row in file.read_row_group(group, columns=["height", "width", "mask"]).to_pylist():
@@ -175,48 +180,6 @@ class ArrayWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class OwnMaskWriter:
-    """Writes own.parquet, a row a picture: id, height, width and its packed mask's bytes in C order.
-
-    Memory holds one row group: 64 masks, or fewer where they are large.
-    """
-
-    ROWS, BYTES = 64, 64 << 20  # that a row group has at most, its last mask's bytes not counted
-    SCHEMA = pyarrow.schema([("id", pyarrow.string()), ("height", pyarrow.int32()), ("width", pyarrow.int32()),
-                             ("mask", pyarrow.binary())])
-
-    def __init__(self, path: Path):
-        self._file = parquet.ParquetWriter(path, self.SCHEMA, compression="zstd", use_dictionary=False)
-        self._rows: list[dict[str, Any]] = []
-
-    def append(self, identifier: str, mask_HW: np.ndarray) -> None:
-        height, width = mask_HW.shape
-        self._rows.append({"id": identifier, "height": height, "width": width, "mask": mask_HW.tobytes()})
-        if len(self._rows) == self.ROWS or sum(len(row["mask"]) for row in self._rows) >= self.BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._file.write_table(pyarrow.Table.from_pylist(self._rows, self.SCHEMA))
-        self._rows = []
-
-    def __enter__(self) -> "OwnMaskWriter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._rows:
-            self._flush()
-        self._file.close()
-
-
-def write_index(path: Path, rows: list[dict[str, Any]]) -> None:
-    """index.parquet: id, source, original size, classes, boxes, areas, licence.
-
-    `boxes` are [min_x, min_y, max_x, max_y] in pixels of the prepared picture, an edge lying between two pixels;
-    like `objects` (class names) there is one an object. `areas` has one entry a class: the pixels of its mask.
-    """
-    pd.DataFrame(rows).to_parquet(path, index=False, compression="zstd")
 
 
 def hash_files(folder: Path) -> dict[str, str]:

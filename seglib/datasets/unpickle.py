@@ -1,6 +1,9 @@
 """Reading a downloaded pickle without running what it says: plain containers and NumPy arrays of numbers, no more."""
 
+import contextlib
+import gc
 import pickle
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -52,6 +55,20 @@ class _NumbersUnpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"{module}.{name} is not admitted") from None
 
 
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """While millions of numbers are read, none of which is garbage, the collector looks through them all, again and
+    again: 1.7 s of the 4.4 s that the course's 10,000 pictures take.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def load_numbers(file: BinaryIO) -> Any:
     """The content of a pickle of dicts, lists, tuples, strings, numbers and NumPy arrays of numbers.
 
@@ -59,6 +76,7 @@ def load_numbers(file: BinaryIO) -> Any:
     run, for one that names any other class or function, and for a damaged one.
     """
     try:
-        return _NumbersUnpickler(file, encoding="latin1").load()
+        with _without_collector():
+            return _NumbersUnpickler(file, encoding="latin1").load()
     except Exception as error:  # a damaged pickle may raise nearly anything; none of it is ours
         raise ValueError(f"not a pickle of plain numbers: {error}") from error

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from seglib.datasets import coco, prepare, store
-from seglib.files import write_json
+from seglib.datasets import coco, prepare, store, workers
+from seglib.files import canonical_json, write_json
 
 CONFIG = {"kind": "coco", "classes": ["cake", "dog", "motorcycle"], "min_box": 200.0, "instances": "any"}
 PREPARE = {"image_size": 256, "resize": "stretch", "val_fraction": 0.1, "max_rejected": 0.05}
@@ -88,6 +88,15 @@ def test_a_segmentation_that_cannot_be_is_a_value_error(segmentation: Any):
         coco.decode({"segmentation": segmentation}, 10, 12)
 
 
+def test_the_fetched_annotations_are_the_originals_cut_down_byte_for_byte(fetched: Path, annotations: Path):
+    for split in ("train2017", "val2017"):
+        path = annotations / f"instances_{split}.json"
+        content, chosen = json.loads(path.read_text()), peer_choice(COCO(path), "any")
+        content["images"] = [one for one in content["images"] if one["id"] in chosen]
+        content["annotations"] = [one for one in content["annotations"] if one["image_id"] in chosen]
+        assert (fetched / "annotations" / path.name).read_text(encoding="utf-8") == canonical_json(content)
+
+
 def peer_masks(api: COCO, image_id: int) -> list[tuple[int, np.ndarray]]:
     """The masks of the instances that pass the rule, with their class index, by pycocotools."""
     found = []
@@ -124,6 +133,17 @@ def test_prepared_pixels_and_masks_are_the_originals_resized(fetched: Path, anno
         rejected = list(csv.DictReader(file))
     assert [(row["what"], row["id"], row["reason"]) for row in rejected] == [
         ("annotation", "165681", "a crowd of a chosen class, excluded by the rule")]
+
+
+def test_the_same_bytes_by_any_number_of_processes(fetched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(workers, "FEW", 0)
+    found = []
+    for processes in (1, 2):
+        out = tmp_path / f"by{processes}"
+        out.mkdir()
+        prepare.prepare(fetched, CONFIG | PREPARE | {"resize": "pad"}, out, processes=processes)
+        found.append({path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()})
+    assert len(found[0]) == 2 + 3 + 4 + 4 and found[0] == found[1]
 
 
 def test_own_masks_are_pycocotools_own(fetched: Path, annotations: Path, tmp_path: Path):

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from seglib.datasets import folder, prepare, store
-from seglib.datasets.samples import Rejection, Sample
+from seglib.datasets import folder, prepare, store, workers
+from seglib.datasets.samples import Rejection, Sample, done
 from seglib.files import write_json
 from tests.conftest import SHARED
 
@@ -68,7 +68,8 @@ def fetch_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def entries(root: Path, config: dict[str, Any], split: str | None = None) -> list[Sample | Rejection]:
-    return [entry for name in ([split] if split else folder.SPLITS) for entry in folder.read(root, config, name)]
+    splits = [split] if split else folder.SPLITS
+    return [entry for name in splits for entry in done(folder.read(root, config, name))]
 
 
 def rejection(root: Path, config: dict[str, Any]) -> Rejection:
@@ -337,15 +338,21 @@ def test_a_real_instance_mask_is_a_class_folder_as_it_is(tmp_path: Path, pennfud
     assert refused.reason.endswith("ignored: 2, 3")
 
 
-def test_a_folder_becomes_a_prepared_dataset(tmp_path: Path):
-    root, out, raw = make(tmp_path / "mine", names=[f"p{i}" for i in range(30)]), tmp_path / "out", tmp_path / "raw"
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("masks", ["ids", "folders", "coco"])
+def test_a_folder_becomes_a_prepared_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, masks: str,
+                                             processes: int):
+    monkeypatch.setattr(workers, "FEW", 0)
+    root = make(tmp_path / "mine", masks, names=[f"p{i}" for i in range(30)])
+    out, raw, config = tmp_path / "out", tmp_path / "raw", config_of(root, masks)
     out.mkdir()
     raw.mkdir()
-    write_json(raw / prepare.SELECTION, folder.fetch(fetch_config(config_of(root)), raw))
+    write_json(raw / prepare.SELECTION, folder.fetch(fetch_config(config), raw))
     root.rename(tmp_path / "moved")  # the raw folder stands on its own
-    info = prepare.prepare(raw, config_of(root), out)
-    assert info.task == "multiclass" and sum(info.counts.values()) == 30
+    info = prepare.prepare(raw, config, out, processes=processes)
+    assert info.task == ("multiclass" if masks == "ids" else "multilabel") and sum(info.counts.values()) == 30
     split = store.Split.open(out, "val")
     for i, name in enumerate(split.index()["id"]):
-        expected = Image.fromarray(ids_of(name)).resize((16, 16), Image.Resampling.NEAREST)
-        np.testing.assert_array_equal(split.masks[i], np.asarray(expected))
+        resized = np.asarray(Image.fromarray(ids_of(name)).resize((16, 16), Image.Resampling.NEAREST))
+        dog_and_cat = (resized == 2) | (resized == 1) << 1
+        np.testing.assert_array_equal(split.masks[i], resized if masks == "ids" else dog_and_cat)

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from seglib.datasets import pets, prepare, store
+from seglib.datasets import pets, prepare, store, workers
 from seglib.datasets.geometry import MODES, Fit
-from seglib.datasets.samples import Rejection, Sample
+from seglib.datasets.samples import Rejection, Sample, done
 from seglib.files import write_json
 
 CONFIG = {"kind": "pets", "border": "ignore"}
@@ -51,7 +51,7 @@ def test_the_raw_folder_is_the_two_archives(fetched: Path, mirror: Path):
 
 
 def test_the_real_sample_is_read_as_its_lists_say(fetched: Path, unpacked: Path):
-    found = {split: list(pets.read(fetched, CONFIG, split)) for split in ("train", "test")}
+    found = {split: list(done(pets.read(fetched, CONFIG, split))) for split in ("train", "test")}
     samples = {split: [entry for entry in entries if isinstance(entry, Sample)] for split, entries in found.items()}
     for split, name in (("train", "trainval"), ("test", "test")):
         assert {sample.id for sample in samples[split]} == official(unpacked, name)
@@ -71,7 +71,7 @@ def test_the_real_sample_is_read_as_its_lists_say(fetched: Path, unpacked: Path)
 
 
 def test_the_real_rgba_picture_is_laid_over_white(fetched: Path, unpacked: Path):
-    sample = next(entry for entry in pets.read(fetched, CONFIG, "test") if entry.id == "Abyssinian_5")
+    sample = next(entry for entry in done(pets.read(fetched, CONFIG, "test")) if entry.id == "Abyssinian_5")
     with Image.open(unpacked / "images/Abyssinian_5.jpg") as picture:
         assert picture.mode == "RGBA"
         pixels = np.asarray(picture).astype(float)
@@ -80,10 +80,12 @@ def test_the_real_rgba_picture_is_laid_over_white(fetched: Path, unpacked: Path)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_prepared_masks_brought_back_are_nearly_the_trimaps(fetched: Path, unpacked: Path, tmp_path: Path, mode: str):
+def test_prepared_masks_brought_back_are_nearly_the_trimaps(fetched: Path, unpacked: Path, tmp_path: Path, mode: str,
+                                                              monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(workers, "FEW", 10)
     out = tmp_path / "out"
     out.mkdir()
-    info = prepare.prepare(fetched, CONFIG | PREPARE | {"image_size": 256, "resize": mode}, out)
+    info = prepare.prepare(fetched, CONFIG | PREPARE | {"image_size": 256, "resize": mode}, out, processes=2)
     assert info.counts == {"train": 78, "val": 9, "test": 88}
     assert (info.task, info.classes, info.label_values) == ("multilabel", ["pet"], [250.0])
     split = store.Split.open(out, "test")
@@ -136,7 +138,7 @@ def archived(folder: Path, **changes: dict[str, bytes | None]) -> Path:
 def outcomes(raw: Path, split: str = "train", **config: Any) -> dict[str, Any]:
     """By source: a Sample, or what was left out and why."""
     found = collections.defaultdict(list)
-    for entry in pets.read(raw, CONFIG | config, split):
+    for entry in done(pets.read(raw, CONFIG | config, split)):
         found[entry.source].append((entry.what, entry.reason) if isinstance(entry, Rejection) else entry)
     assert all(len(entries) == 1 for entries in found.values())
     return {source: entries[0] for source, entries in found.items()}

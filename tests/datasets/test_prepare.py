@@ -1,6 +1,7 @@
 """The road from a reader's samples to the prepared files, with a reader that gives hand-made pictures."""
 
 import csv
+import functools
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seglib.datasets import prepare, store
-from seglib.datasets.samples import Description, Rejection, Sample
+from seglib.datasets import prepare, store, workers
+from seglib.datasets.samples import Description, Entry, Job, Rejection, Sample
 from seglib.files import write_json
 
 CLASSES = ["left", "right"]
@@ -34,18 +35,20 @@ Made = Callable[..., tuple[Path, store.DatasetInfo]]
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
     """Prepares what is given for each split; `task` and the settings of SETTINGS can be chosen."""
-    def prepare_samples(splits: dict[str, list[Sample | Rejection]], task: str = "multilabel", size: int = 8,
+    def prepare_samples(splits: dict[str, list[Entry | Job]], task: str = "multilabel", size: int = 8,
+                        name: str = "out", processes: int | None = None,
                         **settings: Any) -> tuple[Path, store.DatasetInfo]:
-        def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rejection]:
+        def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Entry | Job]:
             return iter(splits[split])
         description = Description(task=task, classes=CLASSES, label_values=[1.0, 2.0], image_size=(size, size),
                                   splits=tuple(splits))
-        reader = types.SimpleNamespace(describe=lambda config: description, read=read)
+        reader = types.ModuleType("made")
+        reader.describe, reader.read = lambda config: description, read
         monkeypatch.setitem(prepare.KINDS, "made", reader)
-        out = tmp_path / "out"
+        out = tmp_path / name
         out.mkdir()
         write_json(tmp_path / prepare.SELECTION, {})
-        return out, prepare.prepare(tmp_path, SETTINGS | settings, out)
+        return out, prepare.prepare(tmp_path, SETTINGS | settings, out, processes=processes)
     return prepare_samples
 
 
@@ -154,3 +157,43 @@ def test_files_that_are_no_pictures_do_not_count_as_unusable(made: Made):
     out, _ = made({"train": [sample("a", 8, 8), *strays], "val": [sample("c", 8, 8)], "test": [sample("d", 8, 8)]},
                   max_rejected=0.0)
     assert len(rejected(out)) == 3
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def job(identifiers: list[str]) -> list[Entry]:
+    """Of three pictures one is too small to be seen, and one cannot be used."""
+    found: list[Entry] = []
+    for identifier in identifiers:
+        number = int(identifier[1:])
+        if number % 3 == 0:
+            found.append(Rejection(id=identifier, source=identifier, what="picture", reason="damaged"))
+        found.append(vanishing() if number % 3 == 1 else sample(identifier, 5 + number % 7, 9, licence=f"{number}"))
+    return found
+
+
+@pytest.mark.parametrize("splits", [("train", "test"), ("train", "val", "test")])
+@pytest.mark.parametrize("processes", [1, 3])
+def test_jobs_give_what_their_entries_give_in_any_number_of_processes(made: Made, monkeypatch: pytest.MonkeyPatch,
+                                                                     splits: tuple[str, ...], processes: int):
+    names = {split: [[f"{split[0]}{2 * i}", f"{split[0]}{2 * i + 1}"] for i in range(20)] for split in splits}
+    ready, info = made({split: [entry for pair in names[split] for entry in job(pair)] for split in splits},
+                       max_rejected=1.0, name="ready")
+    monkeypatch.setattr(workers, "FEW", 3)
+    by_jobs, _ = made({split: [functools.partial(job, pair) for pair in names[split]] for split in splits},
+                      max_rejected=1.0, name="jobs", processes=processes)
+    assert sum(info.counts.values()) > 40
+    assert content(by_jobs) == content(ready)
+
+
+def refuse() -> list[Entry]:
+    raise ValueError("classes.txt names nothing; expected sky")
+
+
+def test_an_error_in_another_process_is_a_clear_one(made: Made, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(workers, "FEW", 3)
+    jobs = [functools.partial(job, [f"a{i}"]) for i in range(10)]
+    with pytest.raises(ValueError, match="^classes.txt names nothing; expected sky$"):
+        made({"train": [*jobs, refuse, *jobs], "test": jobs}, max_rejected=1.0, processes=2)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglib.datasets import prepare, stanford, store
-from seglib.datasets.samples import Rejection, Sample
+from seglib.datasets import prepare, stanford, store, workers
+from seglib.datasets.samples import Rejection, Sample, done
 from seglib.files import write_json
 
 CONFIG = {"kind": "stanford", "source": "original", "image_size": 16, "resize": "stretch", "val_fraction": 0.25,
@@ -85,7 +85,8 @@ def fetched(source: Path | str, out: Path, **config: Any) -> Path:
 
 
 def entries(raw: Path, split: str | None = None) -> list[Sample | Rejection]:
-    return [entry for name in ([split] if split else stanford.SPLITS) for entry in stanford.read(raw, CONFIG, name)]
+    splits = [split] if split else stanford.SPLITS
+    return [entry for name in splits for entry in done(stanford.read(raw, CONFIG, name))]
 
 
 def assert_is_scene(sample: Sample, number: int) -> None:
@@ -198,11 +199,13 @@ def test_a_source_that_is_neither_packaging_is_a_clear_error(tmp_path: Path):
         fetched(tmp_path / "cut.tar.gz", tmp_path / "raw2")
 
 
-def test_prepared_masks_hold_class_ids_and_255(tmp_path: Path):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_prepared_masks_hold_class_ids_and_255(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int):
+    monkeypatch.setattr(workers, "FEW", 0)
     raw = fetched(original(tmp_path), tmp_path / "raw")
     out = tmp_path / "out"
     out.mkdir()
-    info = prepare.prepare(raw, CONFIG, out)
+    info = prepare.prepare(raw, CONFIG, out, processes=processes)
     assert (info.task, info.classes, sum(info.counts.values())) == ("multiclass", COURSE[:-1], 20)
     split = store.Split.open(out, "test")
     for i, row in enumerate(split.index().itertuples()):

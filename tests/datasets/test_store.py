@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from seglib.datasets import store
+from seglib.datasets.store_tables import OwnMaskWriter
 from seglib.files import file_sha256
 
 
@@ -61,7 +62,7 @@ def test_a_growing_array_is_a_plain_npy(tmp_path: Path, count: int):
 
 
 def write_own_masks(folder: Path, masks: list[np.ndarray]) -> store.Split:
-    with store.OwnMaskWriter(folder / store.OWN_MASKS) as writer:
+    with OwnMaskWriter(folder / store.OWN_MASKS) as writer:
         for i, mask in enumerate(masks):
             writer.append(f"id-{i}", mask)
     return store.Split(np.zeros((0, 1, 1, 3), np.uint8), np.zeros((0, 1, 1), masks[0].dtype), folder)
@@ -86,7 +87,7 @@ def test_own_masks_come_back_in_order_and_size(tmp_path: Path, dtype: type):
 
 
 def test_large_own_masks_make_smaller_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(store.OwnMaskWriter, "BYTES", 1000)
+    monkeypatch.setattr(OwnMaskWriter, "BYTES", 1000)
     write_own_masks(tmp_path, [np.zeros((20, 20), np.uint8)] * 8)
     with parquet.ParquetFile(tmp_path / store.OWN_MASKS) as file:
         assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [3, 3, 2]

@@ -1,5 +1,6 @@
 """The restricted unpickler: what the course's files hold is read, whatever else a pickle names is refused unrun."""
 
+import gc
 import io
 import os
 import pickle
@@ -72,3 +73,18 @@ def test_whatever_else_a_pickle_names_is_refused_before_it_runs(tmp_path: Path, 
 def test_damage_is_a_value_error(data: bytes):
     with pytest.raises(ValueError, match="not a pickle of plain numbers"):
         load_numbers(io.BytesIO(data))
+
+
+def test_the_garbage_collector_is_as_it_was():
+    assert gc.isenabled()
+    load_numbers(io.BytesIO(pickle.dumps([1, 2])))
+    assert gc.isenabled()
+    with pytest.raises(ValueError, match="plain numbers"):
+        load_numbers(io.BytesIO(b"no pickle"))
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        load_numbers(io.BytesIO(pickle.dumps([1, 2])))
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

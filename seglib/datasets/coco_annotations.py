@@ -1,0 +1,114 @@
+"""COCO's annotation files, of which train2017's is 448 MB: nothing becomes Python objects but what is asked for.
+
+The text is split into its pictures and annotations once; each stays a slice of it until it is wanted.
+Format: https://cocodataset.org/#format-data.
+"""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypedDict
+
+import msgspec
+from msgspec import Raw
+
+from seglib.datasets.download import CHUNK
+
+
+class _File(msgspec.Struct):
+    categories: list[Raw]
+    images: list[Raw]
+    annotations: list[Raw]
+    info: Any = msgspec.field(default_factory=dict)
+    licenses: Any = msgspec.field(default_factory=list)
+
+
+class _Category(TypedDict):
+    id: int
+    name: str
+
+
+class _Picture(TypedDict):
+    id: int
+    file_name: str
+
+
+class _Keys(msgspec.Struct, gc=False):  # nearly a million at once, which the garbage collector need not look through
+    image_id: int
+    category_id: int
+
+
+class _Instance(TypedDict):
+    image_id: int
+    category_id: int
+    iscrowd: Any  # 0 or 1; some tools write false or true
+    bbox: tuple[float, float, float, float]  # x, y, width, height, pixels
+
+
+def _reader(kind: Any) -> Callable[[Raw], Any]:
+    return msgspec.json.Decoder(kind).decode
+
+
+def _whole(entry: Raw) -> Any:
+    return json.loads(bytes(entry))
+
+
+def read_member(archive: Path, member: str) -> bytearray:
+    """A file of a zip archive, held once. Raises ValueError where it is not there or damaged."""
+    content = bytearray()  # grows in place; ZipFile.read holds the whole twice
+    try:
+        with zipfile.ZipFile(archive) as bundle, bundle.open(member) as file:
+            while chunk := file.read(CHUNK):
+                content += chunk
+    except (zipfile.BadZipFile, KeyError, EOFError, zlib.error) as error:
+        raise ValueError(f"{archive.name} does not give {member} whole: {error}") from None
+    return content
+
+
+class AnnotationFile:
+    """A file of instances. `text` is its JSON, UTF-8; `name` is what errors call it.
+
+    Raises ValueError, which names the place, for JSON that is damaged or holds NaN, for a picture without id or
+    file_name and an annotation without image_id or category_id. What else an annotation lacks is said when it is asked
+    for.
+    """
+
+    def __init__(self, text: bytes | bytearray, name: str):
+        try:
+            file = msgspec.json.decode(text, type=_File)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{name} is not in COCO's format: {error}") from None
+        self._name, self._info, self._licenses = name, file.info, file.licenses
+        self._entries = {"categories": file.categories, "images": file.images, "annotations": file.annotations}
+        self._picture_ids = [picture["id"] for picture in self._each(_reader(_Picture), "images")]
+        self._keys = list(self._each(_reader(_Keys), "annotations"))
+
+    @property
+    def pictures(self) -> int:
+        return len(self._picture_ids)
+
+    def outline(self, classes: Collection[str]) -> dict[str, Any]:
+        """The file's content as far as a rule looks at it: no segmentations, and annotations of these classes alone."""
+        categories = list(self._each(_reader(_Category), "categories"))
+        ids = {category["id"] for category in categories if category["name"] in classes}
+        places = (i for i, keys in enumerate(self._keys) if keys.category_id in ids)
+        return {"categories": categories, "images": [{"id": id} for id in self._picture_ids],
+                "annotations": list(self._each(_reader(_Instance), "annotations", places))}
+
+    def of_pictures(self, ids: Collection[int]) -> dict[str, Any]:
+        """The file's content cut down to these pictures, with all that it says of them."""
+        images = (i for i, id in enumerate(self._picture_ids) if id in ids)
+        annotations = (i for i, keys in enumerate(self._keys) if keys.image_id in ids)
+        return {"info": self._info, "licenses": self._licenses, "categories": list(self._each(_whole, "categories")),
+                "images": list(self._each(_whole, "images", images)),
+                "annotations": list(self._each(_whole, "annotations", annotations))}
+
+    def _each(self, read: Callable[[Raw], Any], entries: str, places: Iterable[int] | None = None) -> Iterator[Any]:
+        found = self._entries[entries]
+        for i in range(len(found)) if places is None else places:
+            try:
+                yield read(found[i])
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"{self._name}, {entries}[{i}]: {error}") from None

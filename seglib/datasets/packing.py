@@ -1,0 +1,157 @@
+"""A reader's pictures brought to the network's size, as the prepared files hold them. Shapes: K classes, H, W.
+
+Imports little: every process that prepares pictures imports it.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from seglib.datasets import store
+from seglib.datasets.geometry import Fit, Size
+from seglib.datasets.samples import Box, Entry, Job, Rejection, Sample
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """A picture that waits for its place among the others, in a file of the process that packed it."""
+
+    id: str
+    own_size: Size
+    file: str
+    start: int  # in the file: image, mask, the mask at the picture's own size (zlib's), record (JSON)
+    own_bytes: int
+    record_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is known of a packed picture."""
+
+    row: dict[str, Any]  # of index.parquet
+    class_pixels: list[int]  # of the stored mask: those of each class that are not ignored
+    valid_pixels: int  # all that are not ignored
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Packer:
+    """Packs what a reader gives, job or entry, see `prepare`.
+
+    A file a process: what crosses from one to the other is small, and the one that reads them all has the least to do.
+    """
+
+    task: str
+    classes: list[str]
+    size: Size  # the network's
+    mode: str  # see geometry
+    folder: Path  # where the files are
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of masks."""
+        return store.mask_dtype(len(self.classes), self.task)
+
+    def pack(self, entry: Entry | Job) -> list[Packed | Rejection]:
+        """What comes of it, in order: of a job, all that it gives; of a sample, itself or why it cannot be used, and
+        then what is left out of it.
+        """
+        if isinstance(entry, Rejection):
+            return [entry]
+        if isinstance(entry, Sample):
+            return self._pack(entry)
+        return [packed for given in entry() for packed in self.pack(given)]
+
+    def arrays(self, packed: Packed) -> tuple[np.ndarray, np.ndarray]:
+        """Image uint8 (H, W, 3) and mask (H, W) of `dtype`."""
+        shape, pixels = (*self.size, 3), math.prod(self.size)
+        with (self.folder / packed.file).open("rb") as file:
+            file.seek(packed.start)
+            return (np.frombuffer(file.read(pixels * 3), np.uint8).reshape(shape),
+                    np.frombuffer(file.read(pixels * self.dtype.itemsize), self.dtype).reshape(self.size))
+
+    def own_mask(self, packed: Packed) -> np.ndarray:
+        """The mask at the picture's own size, of `dtype`."""
+        with (self.folder / packed.file).open("rb") as file:
+            file.seek(packed.start + self._array_bytes)
+            return np.frombuffer(zlib.decompress(file.read(packed.own_bytes)), self.dtype).reshape(packed.own_size)
+
+    def record(self, packed: Packed) -> Record:
+        with (self.folder / packed.file).open("rb") as file:
+            file.seek(packed.start + self._array_bytes + packed.own_bytes)
+            return Record(**json.loads(file.read(packed.record_bytes)))
+
+    @property
+    def _array_bytes(self) -> int:
+        """Of an image and its mask."""
+        return math.prod(self.size) * (3 + self.dtype.itemsize)
+
+    def _pack(self, sample: Sample) -> list[Packed | Rejection]:
+        fit = Fit(self.mode, sample.own_size, self.size)
+        planes_KHW = np.stack([fit.plane(plane_HW) for plane_HW in sample.planes_KHW])
+        if sample.planes_KHW.any() and not planes_KHW.any():
+            return [Rejection(id=sample.id, source=sample.source, what="picture",
+                              reason=f"nothing of its objects is left at {_by(self.size)}")]
+        image_HWC = np.asarray(fit.picture(Image.fromarray(sample.image_HWC)))
+        mask_HW = store.pack(planes_KHW, _ignored(sample, fit), task=self.task)
+        # Nearly all runs: the quickest level leaves a fortieth of it.
+        own_mask = zlib.compress(store.pack(sample.planes_KHW, sample.ignore_HW, task=self.task), level=1)
+        objects, lost = self._objects(sample, fit, planes_KHW)
+        valid_HW = ~store.ignored(mask_HW, task=self.task)
+        stored_KHW = store.unpack(mask_HW, len(self.classes), task=self.task)
+        record = json.dumps({"row": _row(sample, objects, planes_KHW), "valid_pixels": int(valid_HW.sum()),
+                             "class_pixels": (stored_KHW & valid_HW).sum((1, 2)).tolist()}).encode()
+        name = str(os.getpid())
+        with (self.folder / name).open("ab") as file:
+            start = file.tell()
+            file.writelines([image_HWC.tobytes(), mask_HW.tobytes(), own_mask, record])
+        packed = Packed(id=sample.id, own_size=sample.own_size, file=name, start=start, own_bytes=len(own_mask),
+                        record_bytes=len(record))
+        return [packed, *lost]
+
+    def _objects(self, sample: Sample, fit: Fit,
+                 planes_KHW: np.ndarray) -> tuple[list[tuple[str, Box]], list[Rejection]]:
+        """The objects that can still be seen, by class name and box, and those that cannot."""
+        seen, lost = [], []
+        for k, own_box in sample.objects:
+            box = fit.box(own_box)
+            if box is not None and _within(planes_KHW[k], box).any():
+                seen.append((self.classes[k], box))
+            else:
+                reason = f"the box of its {self.classes[k]} holds none of it at {_by(fit.size)}"
+                lost.append(Rejection(id=sample.id, source=sample.source, what="annotation", reason=reason))
+        return seen, lost
+
+
+def _ignored(sample: Sample, fit: Fit) -> np.ndarray | None:
+    """What nobody labelled and what is no picture."""
+    parts = [fit.outside(), None if sample.ignore_HW is None else fit.plane(sample.ignore_HW)]
+    there = [part for part in parts if part is not None]
+    return np.logical_or.reduce(there) if there else None
+
+
+def _within(plane_HW: np.ndarray, box: Box) -> np.ndarray:
+    """Every pixel that the box touches."""
+    x0, y0, x1, y1 = box
+    return plane_HW[math.floor(y0):math.ceil(y1), math.floor(x0):math.ceil(x1)]
+
+
+def _by(size: Size) -> str:
+    return f"{size[1]}×{size[0]}"
+
+
+def _row(sample: Sample, objects: list[tuple[str, Box]], planes_KHW: np.ndarray) -> dict[str, Any]:
+    height, width = sample.own_size
+    return {
+        "id": sample.id, "source": sample.source, "height": height, "width": width,
+        "objects": [name for name, _ in objects],
+        "boxes": [list(box) for _, box in objects],
+        "areas": [int(plane_HW.sum()) for plane_HW in planes_KHW],
+        "licence": sample.licence,
+    }
