@@ -4,24 +4,26 @@ Pictures are counted at the network's size, and once more at their own. Shapes: 
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from seglib.datasets.store import Split, pack
-from seglib.metrics.boundary import BOUNDARY, boundary_K6
+from seglib.datasets.store import Split, ignored, pack, unpack
+from seglib.metrics.boundary import BOUNDARY, boundary_BK6
 from seglib.metrics.confusion import pixel_confusion
-from seglib.metrics.counts import COUNTS, OWN, count_BK4
-from seglib.metrics.display import displayed_K
-from seglib.metrics.objects import SHAPE, objects_of, shape_K3
-from seglib.metrics.ranking import ScoreHistogram, coarse_histograms
+from seglib.metrics.counts import COUNTS, OWN
+from seglib.metrics.display import displayed_BK
+from seglib.metrics.objects import OBJECT, SHAPE, objects_of, shape_BK3
+from seglib.metrics.planes import pixels_P
+from seglib.metrics.ranking import ScoreHistogram, coarse_histograms, places_of
 from seglib.training.inference import Predictor
 
 LARGEST_BATCH, BATCH_PIXELS = 64, 1 << 20  # pictures predicted at once, and their pixels; no influence on a score
+PART_PIXELS = 1 << 19  # times classes: what is counted at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +31,7 @@ class SplitResult:
     """What evaluation found on one split."""
 
     counts: pd.DataFrame  # a row a picture and class: see metrics.scores.COLUMNS
-    objects: pd.DataFrame  # a row a true object: split, image, and the columns of metrics.objects.objects_of
+    objects: pd.DataFrame  # a row a true object: split, image, and the other columns of metrics.objects.OBJECT
     confusion: np.ndarray  # pixels by true and predicted class: int64 (K + 1, K + 2)
     ranking: ScoreHistogram
     ranking_NKB2: np.ndarray  # the same in coarse bins, a picture each, for resampling: uint32
@@ -41,33 +43,66 @@ def evaluate(predictor: Predictor, split: Split, classes: list[str], *, toleranc
 
     Pixels to ignore are in no count: they are taken out of prediction and truth alike.
     """
-    name, ids, task = split.folder.name, split.index()["id"].to_list(), predictor.encoding.task
+    name, ids, encoding = split.folder.name, split.index()["id"].to_list(), predictor.encoding
     own_masks = split.own_masks() if split.has_own_masks() else None
-    rows, objects, masks, coarse = [], [], [], []
-    confusion = np.zeros((len(classes) + 1, len(classes) + 2), np.int64)
+    label_values = predictor.header.label_values if predictor.header.targets == "label" else None
     ranking = ScoreHistogram(len(classes))
+    parts, own, masks, coarse = [], [], [], []
     height, width = split.masks.shape[1:]
     size = min(LARGEST_BATCH, max(1, BATCH_PIXELS // (height * width)))
     for logits, truth, valid in tqdm(predictor.split(split, batch_size=size), total=-(-len(split) // size),
                                      desc=f"evaluating {name}", unit="batch", disable=None):
-        predicted, scores = predictor.encoding.present(logits), predictor.encoding.ranking_scores(logits)
-        ranking.add(scores, truth, valid)
-        coarse.append(coarse_histograms(scores, truth, valid))
-        counts_BK4 = count_BK4(predicted, truth, valid).cpu().numpy()
-        displayed_BK = _displayed(predictor, logits, truth, valid)
-        own_BK4 = counts_BK4 if own_masks is None else _counts_at_own_size(predictor, logits, own_masks)
-        masks += [pack(planes, task=task) for planes in predicted.cpu().numpy()]
-        if valid is not None:
-            predicted, truth = predicted & valid, truth & valid
-        for predicted_KHW, truth_KHW, counts_K4, displayed_K1, own_K4, valid_HW in zip(
-                predicted.cpu().numpy(), truth.cpu().numpy(), counts_BK4, displayed_BK[..., None], own_BK4,
-                [None] * len(truth) if valid is None else valid[:, 0].cpu().numpy(), strict=True):
-            rows.append(np.concatenate([counts_K4, boundary_K6(predicted_KHW, truth_KHW, tolerance=tolerance),
-                                        shape_K3(predicted_KHW, truth_KHW), displayed_K1, own_K4], axis=1))
-            objects += [{"image": ids[len(rows) - 1], **found} for found in objects_of(predicted_KHW, truth_KHW)]
-            confusion += pixel_confusion(predicted_KHW, truth_KHW, valid_HW)
-    return SplitResult(_count_table(name, ids, classes, np.stack(rows)), _object_table(name, objects), confusion,
-                       ranking, np.concatenate(coarse), np.stack(masks))
+        logits = logits.float().contiguous()  # as the planes lie in memory, which they are compared with
+        predicted = encoding.present(logits)
+        places = places_of(encoding.ranking_scores(logits), truth)
+        ranking.add(places, valid)
+        coarse.append(coarse_histograms(places, valid))
+        if own_masks is not None:
+            own.append(_counts_at_own_size(predictor, logits, own_masks))
+        logits, predicted, truth, valid = (None if tensor is None else tensor.cpu().numpy()
+                                           for tensor in (logits, predicted, truth, valid))
+        masks.append(pack(predicted.swapaxes(0, 1), task=encoding.task))
+        for some in _parts(truth.shape):
+            parts.append(_count(logits[some], predicted[some], truth[some], None if valid is None else valid[some],
+                                tolerance=tolerance, label_values=label_values))
+    counts, objects, confusions = zip(*parts, strict=True)
+    for objects_N7, first in zip(objects, np.cumsum([0, *map(len, counts[:-1])]), strict=True):
+        objects_N7[:, OBJECT.index("picture")] += first
+    counts_NKC = np.concatenate(counts)
+    own_NK4 = np.concatenate(own) if own else counts_NKC[..., :len(COUNTS)]
+    return SplitResult(_count_table(name, ids, classes, np.concatenate([counts_NKC, own_NK4], axis=-1)),
+                       _object_table(name, ids, np.concatenate(objects)), sum(confusions), ranking,
+                       np.concatenate(coarse), np.concatenate(masks))
+
+
+def _parts(shape_BKHW: tuple[int, ...]) -> Iterator[slice]:
+    """A batch's pictures, as many at a time as `PART_PIXELS` lets."""
+    size = max(1, PART_PIXELS // math.prod(shape_BKHW[1:]))
+    return (slice(start, start + size) for start in range(0, shape_BKHW[0], size))
+
+
+def _count(outputs_BKHW: np.ndarray, predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray, valid_B1HW: np.ndarray | None,
+           *, tolerance: int, label_values: list[float] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Counts of some pictures but those at their own size, float64 (B, K, C), their objects, and their confusion."""
+    if valid_B1HW is not None:
+        predicted_BKHW, truth_BKHW = predicted_BKHW & valid_B1HW, truth_BKHW & valid_B1HW
+    displayed = (np.full(truth_BKHW.shape[:2], np.nan) if label_values is None
+                 else displayed_BK(outputs_BKHW, truth_BKHW, label_values))
+    counts_BKC = np.concatenate([
+        _counts_BK4(predicted_BKHW, truth_BKHW, valid_B1HW),
+        boundary_BK6(predicted_BKHW, truth_BKHW, tolerance=tolerance),
+        shape_BK3(predicted_BKHW, truth_BKHW), displayed[..., None]], axis=-1)
+    return (counts_BKC, objects_of(predicted_BKHW, truth_BKHW),
+            pixel_confusion(predicted_BKHW, truth_BKHW, valid_B1HW))
+
+
+def _counts_BK4(predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray, valid_B1HW: np.ndarray | None) -> np.ndarray:
+    """As `metrics.counts.count_BK4`, in a tenth of its time; no plane holds a pixel to ignore any more."""
+    pictures, classes, height, width = truth_BKHW.shape
+    pixels_B1 = height * width if valid_B1HW is None else pixels_P(valid_B1HW)[:, None]
+    tp, predicted, true = (pixels_P(planes_BKHW.reshape(-1, height, width)).reshape(pictures, classes)
+                           for planes_BKHW in (predicted_BKHW & truth_BKHW, predicted_BKHW, truth_BKHW))
+    return np.stack([tp, predicted - tp, true - tp, pixels_B1 - predicted - true + tp], axis=-1)
 
 
 def _counts_at_own_size(predictor: Predictor, logits_BKHW: Tensor, own_masks: Iterator[np.ndarray]) -> np.ndarray:
@@ -75,25 +110,15 @@ def _counts_at_own_size(predictor: Predictor, logits_BKHW: Tensor, own_masks: It
 
     What the network never saw, because it was cropped away, is predicted as no class.
     """
-    found = []
+    found, task = [], predictor.encoding.task
     for logits_KHW in logits_BKHW:
         mask_HW = next(own_masks)
-        signed_HW = torch.from_numpy(mask_HW.view(f"i{mask_HW.itemsize}").copy()).to(logits_KHW.device)
-        truth_1KHW, valid = predictor.encoding.planes(signed_HW[None])
         shares_KHW = predictor.own_size(logits_KHW, mask_HW.shape)
-        predicted_KHW = predictor.encoding.present_of(shares_KHW) & shares_KHW.any(0)
-        found.append(count_BK4(predicted_KHW[None], truth_1KHW, valid)[0].cpu().numpy())
-    return np.stack(found)
-
-
-def _displayed(predictor: Predictor, logits: Tensor, truth: Tensor, valid: Tensor | None) -> np.ndarray:
-    """(B, K): NaN for a network that does not aim at label values."""
-    header = predictor.header
-    if header.targets != "label":
-        return np.full(logits.shape[:2], np.nan)
-    truth = truth if valid is None else truth & valid
-    return np.stack([displayed_K(outputs, planes, header.label_values) for outputs, planes in
-                     zip(logits.float().cpu().numpy(), truth.cpu().numpy(), strict=True)])
+        predicted_KHW = (predictor.encoding.present_of(shares_KHW) & shares_KHW.any(0)).cpu().numpy()
+        truth_KHW, valid_HW = unpack(mask_HW, len(logits_KHW), task=task), ~ignored(mask_HW, task=task)
+        planes = (predicted_KHW & valid_HW, truth_KHW & valid_HW, valid_HW[None])
+        found.append(_counts_BK4(*(planes_KHW[None] for planes_KHW in planes)))
+    return np.concatenate(found)
 
 
 def _count_table(split: str, ids: list[str], classes: list[str], values_NKC: np.ndarray) -> pd.DataFrame:
@@ -105,8 +130,6 @@ def _count_table(split: str, ids: list[str], classes: list[str], values_NKC: np.
            for i, name in enumerate(columns)}})
 
 
-def _object_table(split: str, rows: list[dict]) -> pd.DataFrame:
-    names = ["image", "class", "area", "covered", "found", "wrong", "taken_for"]
-    table = pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[1:], np.int64))
-    table.insert(0, "split", split)
-    return table
+def _object_table(split: str, ids: list[str], objects_N7: np.ndarray) -> pd.DataFrame:
+    images = [ids[n] for n in objects_N7[:, 0]]
+    return pd.DataFrame({"split": split, "image": images} | dict(zip(OBJECT[1:], objects_N7.T[1:], strict=True)))

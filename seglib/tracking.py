@@ -207,8 +207,9 @@ def _log_final(client: Any, run: Any, values: dict[str, float]) -> None:
 
 
 def _final_metrics(record: Path) -> Iterator[tuple[str, float]]:
-    """Speed, and the scores of val and test, mean and by class, where the record holds them."""
-    yield "images_per_second", read_json(record / "timing.json")["images_per_second"]
+    """Speed, waiting for data, and the scores of val and test, mean and by class, where the record holds them."""
+    timing = read_json(record / "timing.json")
+    yield from ((name, timing[name]) for name in ("images_per_second", "waiting"))
     if not (record / "scores.json").exists():
         return
     scores = read_json(record / "scores.json")

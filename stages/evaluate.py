@@ -10,8 +10,8 @@ from seglib.evaluation import evaluate
 from seglib.files import atomic_file, file_sha256, read_json, write_json
 from seglib.metrics.ranking import average_precision
 from seglib.metrics.scores import mean_score, none_for_nan, summarize
-from seglib.training.device import turn
 from seglib.training.inference import Predictor
+from seglib.training.turns import turn
 from seglib.workspace import VariantFiles, evaluate_config
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from seglib.losses.view import View
@@ -38,6 +37,8 @@ def signed_distances(planes_BKHW: np.ndarray, valid_B1HW: np.ndarray | None = No
     so that the class's rim has 0; as the authors' code has it. Nothing is nearest on ignored pixels, of which nobody
     knows what they are: where one meets the class there is no outline. 0 where the class or its outside is empty.
     """
+    from scipy.ndimage import distance_transform_edt  # only here: all other losses do without SciPy
+
     valid_B1HW = np.ones_like(planes_BKHW[:, :1]) if valid_B1HW is None else valid_B1HW
     distances_BKHW = np.zeros(planes_BKHW.shape, np.float32)
     for b, k in np.ndindex(planes_BKHW.shape[:2]):

@@ -4,6 +4,7 @@ They read the planes, never `train.output`, and are in nats. Ignored pixels are 
 no gradient; where every pixel is ignored a term is 0. Shapes: B batch, K classes, H, W.
 """
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -42,8 +43,13 @@ def ce(view: View, *, class_weights: Sequence[float] | None = None) -> Tensor:
     if len(class_weights) != log_p_BKHW.shape[1]:
         raise ValueError(f"class_weights has {len(class_weights)} numbers for {log_p_BKHW.shape[1]} classes: "
                          "give one a class, in their order")
-    weights_K11 = torch.tensor(class_weights, dtype=log_p_BKHW.dtype, device=log_p_BKHW.device).view(-1, 1, 1)
-    return _mean_at_labels(view, -log_p_BKHW, weights_K11)
+    return _mean_at_labels(view, -log_p_BKHW, _weights_K11(tuple(class_weights), log_p_BKHW.device))
+
+
+@functools.cache
+def _weights_K11(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """float32 (K, 1, 1). Kept, because making one anew on a GPU is to wait for all that it has still to do."""
+    return torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
 
 
 def focal(view: View, *, focal_gamma: float = 2.0) -> Tensor:

@@ -1,6 +1,6 @@
 """How DLStudio's code shows an output as a mask: a band of values a class. It assumes outputs at MSE's scale.
 
-Shapes: K classes, H, W.
+Shapes: B batch, K classes, H, W.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,13 @@ import numpy as np
 BANDS = {50: (25, 85), 100: (65, 135), 150: (115, 185), 200: (165, 230), 250: (210, np.inf)}
 
 
-def displayed_K(outputs_KHW: np.ndarray, truth_KHW: np.ndarray, label_values: Sequence[float]) -> np.ndarray:
-    """True pixels of each class whose raw output lies in its band: float64 (K,), NaN for a label without one."""
-    shown = [(output_HW >= BANDS[value][0]) & (output_HW <= BANDS[value][1]) & truth_HW if value in BANDS else None
-             for output_HW, truth_HW, value in zip(outputs_KHW, truth_KHW, label_values, strict=True)]
-    return np.array([np.nan if plane is None else plane.sum() for plane in shown], np.float64)
+def displayed_BK(outputs_BKHW: np.ndarray, truth_BKHW: np.ndarray, label_values: Sequence[float]) -> np.ndarray:
+    """True pixels of each class whose raw output lies in its band: float64 (B, K), NaN for a label without one."""
+    assert len(label_values) == truth_BKHW.shape[1], label_values
+    shown = np.full(truth_BKHW.shape[:2], np.nan)
+    for k, value in enumerate(label_values):
+        if value in BANDS:
+            low, high = BANDS[value]
+            output_BHW = outputs_BKHW[:, k]
+            shown[:, k] = ((output_BHW >= low) & (output_BHW <= high) & truth_BKHW[:, k]).sum((1, 2))
+    return shown

@@ -50,9 +50,11 @@ class _Block(nn.Module):
         if self.resampler is None:
             return out
         # Published as the same layer run on each path, then a sum. It is linear: one run on the sum does, with its
-        # bias counted twice.
+        # bias counted twice: in the type of what it is added to, or all that follows would be computed in the bias's.
         resampled = self.resampler(out)
-        return resampled + self.resampler.bias.view(-1, 1, 1) if self.skip_connections else resampled
+        if not self.skip_connections:
+            return resampled
+        return resampled + self.resampler.bias.view(-1, 1, 1).to(resampled.dtype)
 
 
 class BlockDown(_Block):

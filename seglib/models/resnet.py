@@ -6,8 +6,6 @@ Shapes: B batch, C channels, H, W.
 import dataclasses
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from seglib.files import file_sha256, repository_root
@@ -108,6 +106,9 @@ def _local(encoder: str, folder: str) -> Path:
 
 def _load(backbone: nn.Module, encoder: str, path: Path) -> None:
     """Put the file's weights into `backbone`; a classifier's, on top of the encoder, are left out."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         file = load_file(path)
     except SafetensorError as error:

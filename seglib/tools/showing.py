@@ -15,7 +15,7 @@ from seglib.figures import pictures
 from seglib.files import read_json, repository_root
 from seglib.names import nearest
 from seglib.training.augment import NEUTRAL, Augment
-from seglib.training.batches import batches, epoch_order
+from seglib.training.batches import Feed, epoch_order
 
 EPOCHS, PICTURES = 5, 6  # columns and rows of what `augmented` draws by itself
 
@@ -81,7 +81,7 @@ def seen(train: Split, i: int, augment: Augment, config: dict[str, Any], task: s
     order, size = epoch_order(len(train), seed=config["seed"], epoch=epoch), config["train"]["batch_size"]
     place = int(np.flatnonzero(order == i)[0])
     step = place // size
-    batch, = batches(train, size, torch.device("cpu"), order[step * size:(step + 1) * size])
+    batch, = Feed(train, size, torch.device("cpu")).batches(order[step * size:(step + 1) * size])
     images_BHWC, masks_BHW = augment.apply(batch.images_BHWC, batch.masks_BHW, task=task, epoch=epoch,
                                            iteration=(epoch - 1) * -(-len(train) // size) + step + 1)
     return images_BHWC[place % size].numpy(), masks_BHW[place % size].numpy().view(train.masks.dtype)

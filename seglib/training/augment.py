@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from seglib.training.batches import Batch
+from seglib.training.device import to_device
+
 NEUTRAL = {"flip": 0.0, "vertical_flip": 0.0, "rotation": 0.0, "crop_min": 1.0, "crop_max": 1.0, "color": 0.0}
 LUMA = (0.299, 0.587, 0.114)  # what red, green and blue add to a pixel's grey (ITU-R BT.601)
 DRAWS = 9  # uniform numbers a picture: flip, vertical flip, angle, area, left, top, brightness, contrast, saturation
@@ -31,6 +34,12 @@ class Augment:
     def __init__(self, settings: dict[str, float], seed: int):
         self.settings, self.seed = NEUTRAL | settings, seed
 
+    def batch(self, batch: Batch, *, task: str, epoch: int, iteration: int) -> Batch:
+        """`apply`, to a batch; pixels may come from outside their picture where it is turned, and are ignored."""
+        images_BHWC, masks_BHW = self.apply(batch.images_BHWC, batch.masks_BHW, task=task, epoch=epoch,
+                                            iteration=iteration)
+        return Batch(images_BHWC, masks_BHW, batch.ignores or self.settings["rotation"] > 0)
+
     def apply(self, images_BHWC: Tensor, masks_BHW: Tensor, *, task: str, epoch: int, iteration: int
               ) -> tuple[Tensor, Tensor]:
         """A batch, augmented: uint8 (B, H, W, 3) and signed integers (B, H, W), the shapes and types they came in.
@@ -40,7 +49,8 @@ class Augment:
         batch and not on the settings, so that switching one off leaves the others as they were. Pixels from outside a
         picture repeat its edge; their mask says "ignore", as `task` ("multilabel" or "multiclass") has it.
         """
-        settings, draws_9B = self.settings, self._draws(len(images_BHWC), epoch, iteration).to(images_BHWC.device)
+        settings, draws_9B = self.settings, to_device(
+            self._draws(len(images_BHWC), epoch, iteration), images_BHWC.device)
         flip_B, vertical_B, angle_B, area_B, left_B, top_B, *color_3B = draws_9B
 
         for chosen_B, axis in ((flip_B < settings["flip"], 2), (vertical_B < settings["vertical_flip"], 1)):
@@ -115,7 +125,8 @@ def change_color(x_BCHW: Tensor, brightness_B: Tensor, contrast_B: Tensor, satur
 
     Three linear maps, made one: with grey g(x) and its mean m over the picture, bc (s x + (1 - s) g(x)) + b (1 - c) m.
     """
-    grey_B1HW = torch.einsum("c,bchw->bhw", torch.tensor(LUMA, device=x_BCHW.device), x_BCHW).unsqueeze(1)
+    red, green, blue = LUMA
+    grey_B1HW = red * x_BCHW[:, :1] + green * x_BCHW[:, 1:2] + blue * x_BCHW[:, 2:]
     mean_B111 = grey_B1HW.mean((2, 3), keepdim=True)
     b, c, s = (factor_B.view(-1, 1, 1, 1) for factor_B in (brightness_B, contrast_B, saturation_B))
     return b * c * (s * x_BCHW + (1 - s) * grey_B1HW) + b * (1 - c) * mean_B111

@@ -1,6 +1,6 @@
-"""Batches straight from the memory-mapped arrays: one index operation a batch, no Python an image.
+"""Batches straight from the prepared arrays: one index operation a batch, no Python an image.
 
-Shapes: N images, B batch, C channels, K classes, H, W.
+Shapes: N images, B batch, M trainings side by side, C channels, K classes, H, W.
 """
 
 import dataclasses
@@ -11,14 +11,17 @@ import torch
 from torch import Tensor
 
 from seglib.datasets.store import Split
+from seglib.training.device import to_device
 
 _SIGNED = {"uint8": np.int8, "uint16": np.int16, "uint32": np.int32}
+UPLOAD = 256 << 20  # bytes that go to a GPU in one go
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
     images_BHWC: Tensor  # uint8
     masks_BHW: Tensor  # the mask's bits as a signed integer of the same width
+    ignores: bool  # whether some pixel of the split is to be ignored
 
 
 def epoch_order(images: int, *, seed: int, epoch: int) -> np.ndarray:
@@ -27,17 +30,53 @@ def epoch_order(images: int, *, seed: int, epoch: int) -> np.ndarray:
     return torch.randperm(images, generator=generator).numpy()
 
 
-def batches(split: Split, batch_size: int, device: torch.device, order: np.ndarray | None = None) -> Iterator[Batch]:
-    """The pictures of `split` in `order` (default: as stored), `batch_size` at a time; the last may be smaller."""
-    order = np.arange(len(split)) if order is None else order
-    signed = _SIGNED[split.masks.dtype.name]
-    for start in range(0, len(order), batch_size):
-        chosen = order[start:start + batch_size]
-        yield Batch(_to(device, split.images[chosen]), _to(device, split.masks[chosen].view(signed)))
+class Feed:
+    """A split's pictures, a batch at a time, on the device.
+
+    ignores: whether some pixel of the split is to be ignored; None: its masks are read to see. Known beforehand, it
+    need not be asked of each batch, which on a GPU means to wait for it.
+    resident: whether the whole split lies on the device, where batches are then indexed; None: where the device is a
+    GPU and it fits into half of what is free there. Else each batch is read from the memory-mapped files.
+    """
+
+    def __init__(self, split: Split, batch_size: int, device: torch.device, *, ignores: bool | None = None,
+                 resident: bool | None = None):
+        images, masks = split.images, split.masks.view(_SIGNED[split.masks.dtype.name])
+        self.batch_size, self.device, self._images = batch_size, device, len(split)
+        self.ignores = bool(masks.min() < 0) if ignores is None else ignores
+        if resident is None:
+            resident = device.type == "cuda" and images.nbytes + masks.nbytes <= torch.cuda.mem_get_info(device)[0] / 2
+        self._arrays = [_upload(array, device) for array in (images, masks)] if resident else [images, masks]
+        self._is_resident = resident
+
+    def __len__(self) -> int:
+        """Pictures."""
+        return self._images
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch."""
+        return -(-self._images // self.batch_size)
+
+    def batches(self, order: np.ndarray | None = None) -> Iterator[Batch]:
+        """The pictures in `order` (default: as stored), `batch_size` at a time; the last batch may be smaller.
+
+        An order (M, N) gives what M trainings see side by side: (M, B, H, W, 3) and (M, B, H, W).
+        """
+        order = np.arange(self._images) if order is None else order
+        places = to_device(torch.from_numpy(order), self.device) if self._is_resident else order
+        for start in range(0, order.shape[-1], self.batch_size):
+            chosen = places[..., start:start + self.batch_size]
+            read = [array[chosen] for array in self._arrays]
+            if not self._is_resident:
+                read = [to_device(torch.from_numpy(array), self.device) for array in read]
+            yield Batch(*read, self.ignores)
 
 
-def _to(device: torch.device, array: np.ndarray) -> Tensor:
-    tensor = torch.from_numpy(array)
-    if device.type == "cuda":
-        tensor = tensor.pin_memory()  # or the copy would wait for all that the GPU has still to do
-    return tensor.to(device, non_blocking=True)
+def _upload(array: np.ndarray, device: torch.device) -> Tensor:
+    """A memory-mapped array on the device, a piece at a time: the host never holds all of it."""
+    tensor = torch.empty(array.shape, dtype=torch.from_numpy(array[:0].copy()).dtype, device=device)
+    step = max(1, UPLOAD // max(1, array[:1].nbytes))
+    for start in range(0, len(array), step):
+        tensor[start:start + step] = torch.from_numpy(np.array(array[start:start + step])).to(device)
+    return tensor

@@ -1,6 +1,5 @@
 """Models without gradients: one pass over the training pictures counts what they need. Shapes: K classes."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from seglib.datasets.store import Split
 from seglib.metrics.counts import count_BK4
 from seglib.training import history
 from seglib.training.history import Row
+from seglib.training.pace import Pace
 from seglib.training.setup import Outcome, Setup
 from seglib.training.snapshots import Snapshots
 
@@ -24,15 +24,15 @@ def fit(config: dict[str, Any], dataset: Path, *, title: str,
     The arguments are those of `loop.Training` and its `run`; there is nothing to resume.
     """
     setup = Setup(config, dataset)
-    counter, started = setup.network.network, time.perf_counter()  # within its padding
-    for batch in setup.batches(setup.train_split):
-        counter.observe(*setup.encoding.planes(batch.masks_BHW))
+    counter, pace, feed = setup.network.network, Pace(), setup.feed(setup.train_split)  # the network is in its padding
+    pace.start()
+    for batch in pace.timed(feed.batches()):
+        counter.observe(*setup.encoding.planes(batch.masks_BHW, ignores=batch.ignores))
     counter.finish(exclusive=setup.encoding.exclusive)
-    seconds = time.perf_counter() - started
+    pace.stop(len(feed))
 
     setup.network.eval()
-    iterations = -(-len(setup.train_split) // config["train"]["batch_size"])
-    rows = [history.row({}, [], iteration=iterations, epoch=1, split=name, span="epoch", lr=0.0,
+    rows = [history.row({}, [], iteration=feed.steps, epoch=1, split=name, span="epoch", lr=0.0,
                         counts_K4=_counts_K4(setup, split))
             for name, split in (("train", setup.train_split), ("val", setup.val_split))]
     on_epoch(rows)
@@ -40,12 +40,12 @@ def fit(config: dict[str, Any], dataset: Path, *, title: str,
           f"val IoU {rows[1]['iou_score']:.3f}")
     return Outcome(state=setup.network.state_dict(), header=setup.header, history=rows,
                    snapshots=Snapshots([], setup.val_split, setup.info.task),
-                   images_per_second=len(setup.train_split) / seconds)
+                   speed=pace.speed)
 
 
 def _counts_K4(setup: Setup, split: Split) -> Tensor:
     counts_K4 = torch.zeros(setup.encoding.classes, 4, dtype=torch.int64, device=setup.device)
-    for batch in setup.batches(split):
+    for batch in setup.feed(split).batches():
         present = setup.encoding.present(setup.logits(batch.images_BHWC))
-        counts_K4 += count_BK4(present, *setup.encoding.planes(batch.masks_BHW)).sum(0)
+        counts_K4 += count_BK4(present, *setup.encoding.planes(batch.masks_BHW, ignores=batch.ignores)).sum(0)
     return counts_K4

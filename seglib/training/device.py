@@ -3,14 +3,12 @@
 import contextlib
 import os
 import platform
-import tempfile
-import time
-from collections.abc import Iterator
-from pathlib import Path
+import resource
+import sys
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+from torch import Tensor
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -52,42 +50,19 @@ def physical_cores() -> int:
     return max(1, min(usable, torch.cpu.get_capabilities().get("num_physical_cores") or usable))
 
 
-@contextlib.contextmanager
-def turn(device: torch.device) -> Iterator[None]:
-    """Wait until this machine's cores are free, where the CPU computes; other devices arbitrate themselves.
-
-    Two processes whose threads together outnumber the cores wait for each other at every step: measured on two cores,
-    two trainings at once ran at a tenth of their speed. So they take turns: as many at once as their threads fit.
-    """
-    if device.type != "cpu":
-        yield
-        return
-    folder = Path(tempfile.gettempdir(), f"seglib-{os.getuid()}")
-    folder.mkdir(exist_ok=True)
-    cores = [FileLock(folder / f"core-{core}.lock") for core in range(physical_cores())]
-    needed, is_told = min(torch.get_num_threads(), len(cores)), False
-    with contextlib.ExitStack() as held:
-        while len(taken := _take(cores, needed)) < needed:
-            for core in taken:  # never wait with some in hand: two that do would wait for ever
-                core.release()
-            if not is_told:
-                print("waiting for this machine's cores: another training or evaluation has them", flush=True)
-                is_told = True
-            time.sleep(0.5)
-        for core in taken:
-            held.callback(core.release)
-        yield
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A CPU tensor on the device, without a wait for what a GPU has still to do."""
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
-def _take(cores: list[FileLock], needed: int) -> list[FileLock]:
-    """The first `needed` locks that are free, taken; fewer when fewer are."""
-    taken: list[FileLock] = []
-    for core in cores:
-        if len(taken) < needed:
-            with contextlib.suppress(Timeout):
-                core.acquire(timeout=0)
-                taken.append(core)
-    return taken
+def peak_memory_mb(device: torch.device) -> float:
+    """The most memory that was in use so far: of a GPU by tensors, of the CPU by this process, in 10⁶ bytes."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes elsewhere
 
 
 def machine(device: torch.device) -> dict[str, Any]:

@@ -5,6 +5,7 @@ K classes, C channels, H, W.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -12,6 +13,12 @@ from torch import Tensor
 
 # Of ImageNet's training pictures in 0..1, by channel: what networks trained there were shown (He et al. 2016).
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@functools.cache
+def _constants_K11(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """float32 (K, 1, 1). Kept, because making one anew on a GPU is to wait for all that it has still to do."""
+    return torch.tensor(values, device=device).view(-1, 1, 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +52,7 @@ class Encoding:
 
     def _target_values_K11(self, device: torch.device) -> Tensor:
         values = self.label_values if self.targets == "label" else (1.0,) * self.classes
-        return torch.tensor(values, device=device).view(-1, 1, 1)
+        return _constants_K11(values, device)
 
     def pictures(self, images_BHWC: Tensor) -> Tensor:
         """uint8 (B, H, W, 3) to float (B, 3, H, W); the permutation leaves memory channels-last, as it was."""
@@ -55,20 +62,21 @@ class Encoding:
         x_BCHW = x_BCHW / 255
         if self.pixels == "unit":
             return x_BCHW
-        mean, std = (torch.tensor(values, device=x_BCHW.device).view(-1, 1, 1)
-                     for values in (IMAGENET_MEAN, IMAGENET_STD))
+        mean, std = (_constants_K11(values, x_BCHW.device) for values in (IMAGENET_MEAN, IMAGENET_STD))
         return (x_BCHW - mean) / std
 
-    def planes(self, masks_BHW: Tensor) -> tuple[Tensor, Tensor | None]:
+    def planes(self, masks_BHW: Tensor, *, ignores: bool | None = None) -> tuple[Tensor, Tensor | None]:
         """Masks to boolean planes (B, K, H, W), and which pixels count (B, 1, H, W), None for all of them.
 
-        Masks come as signed integers of their own width: what is ignored is negative.
+        Masks come as signed integers of their own width: what is ignored is negative. ignores: whether there may be
+        such; None: they are looked at.
         """
         mask_B1HW = masks_BHW.unsqueeze(1)
         values_K11 = torch.arange(self.classes, device=masks_BHW.device, dtype=masks_BHW.dtype).view(-1, 1, 1)
-        ignored = mask_B1HW < 0
+        ignored_B1HW = mask_B1HW < 0
+        ignores = bool(ignored_B1HW.any()) if ignores is None else ignores
         planes = mask_B1HW == values_K11 if self.exclusive else (mask_B1HW >> values_K11) & 1 == 1
-        return planes, ~ignored if bool(ignored.any()) else None
+        return planes, ~ignored_B1HW if ignores else None
 
     def targets_of(self, planes_BKHW: Tensor) -> Tensor:
         """Planes to what the overlap terms aim at: 0, or the class's target value; float32."""

@@ -10,13 +10,12 @@
                        the mean over classes of the split's dataset scores, for epochs
 """
 
-import io
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -41,9 +40,9 @@ class RunningMean:
         self.sums += pictures * torch.stack([value.detach().double() for value in values.values()])
         self.count += pictures
 
-    def take(self) -> list[float]:
-        """The means so far; starts over."""
-        means = (self.sums / max(self.count, 1)).tolist()
+    def take(self) -> Tensor:
+        """The means so far, float64, a number a term; starts over."""
+        means = self.sums / max(self.count, 1)
         self.sums.zero_()
         self.count = 0
         return means
@@ -79,7 +78,14 @@ def row(weights: Mapping[str, float], means: Sequence[float], *, iteration: int,
 
 
 def write(path: Path, rows: list[Row]) -> None:
-    text = io.StringIO()
-    pd.DataFrame(rows).to_csv(text, index=False, float_format="%.9g", lineterminator="\n")
-    with atomic_file(path) as temporary:
-        temporary.write_text(text.getvalue())
+    """Real numbers have nine digits, as many as a float32 needs; what is not there is empty, and so is what is NaN."""
+    with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(rows[0])
+        writer.writerows([_cell(value) for value in row.values()] for row in rows)
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.9g}"
+    return value

@@ -11,7 +11,7 @@ from torch import Tensor
 from seglib.datasets.geometry import Fit, Size
 from seglib.datasets.store import Split
 from seglib.training import weights
-from seglib.training.batches import batches
+from seglib.training.batches import Feed
 from seglib.training.device import autocast, choose_device, prepare_process
 
 
@@ -36,8 +36,8 @@ class Predictor:
 
     def split(self, split: Split, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         """For each batch of a split: logits, true planes (B, K, H, W), and which pixels count (None: all)."""
-        for batch in batches(split, batch_size, self.device):
-            planes, valid = self.encoding.planes(batch.masks_BHW)
+        for batch in Feed(split, batch_size, self.device, resident=False).batches():
+            planes, valid = self.encoding.planes(batch.masks_BHW, ignores=batch.ignores)
             yield self.logits(batch.images_BHWC), planes, valid
 
     def own_size(self, logits_KHW: Tensor, own: Size) -> Tensor:

@@ -1,30 +1,32 @@
 """The training loop: a variant's configuration and a prepared dataset in, weights and a history out.
 
-Deterministic: the same configuration on the same machine gives the same bytes, killed and resumed or not. Shapes:
-B batch, K classes, H, W.
+Deterministic: the same configuration on the same machine gives the same bytes, killed and resumed or not. On a GPU
+nothing within an epoch waits for it: what is to be read is read at the epoch's end. Shapes: B batch, K classes, H, W.
 """
 
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from seglib.datasets.store import DatasetInfo
 from seglib.losses import TERMS, View, WeightedLoss, inverse_frequency
 from seglib.losses import logits as logit_terms
 from seglib.metrics.counts import count_BK4
-from seglib.training import checkpoint, history, overfit, phases
+from seglib.training import checkpoint, overfit, phases
 from seglib.training.augment import Augment
-from seglib.training.batches import Batch, batches, epoch_order
-from seglib.training.history import Row, RunningMean
+from seglib.training.batches import Batch, epoch_order
+from seglib.training.encoding import Encoding
+from seglib.training.history import Row
+from seglib.training.ledger import Ledger
 from seglib.training.optimization import Optimization
 from seglib.training.overfit import Verdict
+from seglib.training.pace import Pace
 from seglib.training.phases import Phase
+from seglib.training.progress import Progress
 from seglib.training.selection import JUDGES, Selection
 from seglib.training.setup import Outcome, Setup
 from seglib.training.snapshots import Snapshots
@@ -45,23 +47,28 @@ class Training:
             state = None  # of a longer training, whose beginning is not kept
         self.setup = Setup(config, dataset, pretrained=state is None)
         self.network, self.encoding, self.device = self.setup.network, self.setup.encoding, self.setup.device
-        self.loss = _loss(config["loss"], self.settings["output"], self.setup.info)
+        self.loss = loss_of(config["loss"], self.settings["output"], self.setup.info)
 
-        self.train_split, self.val_split = self.setup.train_split, self.setup.val_split
-        self.snapshots = Snapshots(self.settings.get("snapshots", ()), self.val_split, self.setup.info.task)
+        train, val = self.setup.train_split, self.setup.val_split
+        self.snapshots = Snapshots(self.settings.get("snapshots", ()), val, self.setup.info.task)
         if "overfit" in self.settings:
-            self.train_split = self.val_split = overfit.first_pictures(self.train_split, self.settings["overfit"])
+            train = val = overfit.first_pictures(train, self.settings["overfit"])
+        self.train, self.val = self.setup.feed(train, ignores=self.setup.train_ignores), self.setup.feed(val)
         self.augment = Augment(self.settings["augment"], self.seed) if "augment" in self.settings else None
 
-        self.steps_an_epoch = -(-len(self.train_split) // self.settings["batch_size"])
-        self.window_ends = history.window_ends(self.steps_an_epoch, self.settings["log_every"])
+        self.ledger = Ledger(self.loss.weights, classes=self.encoding.classes, steps=self.train.steps,
+                             log_every=self.settings["log_every"], device=self.device)
         self.selection = Selection(self.settings.get("best_by"), keeps_best=self.settings["keep"] == "best")
+        self.pace, self._was_finished = Pace(), False
         self.phases = phases.phases_of(self.settings)
-        self.epoch, self.seconds, self._was_finished = 0, 0.0, False
-        self.history: list[Row] = []
         self._enter(self.phases[0])
         if state is not None:
             self._restore(state)
+
+    @property
+    def epoch(self) -> int:
+        """How many are over, or the number of the one that is under way."""
+        return self.ledger.epoch
 
     @property
     def finished(self) -> bool:
@@ -78,32 +85,27 @@ class Training:
 
         Raises ValueError when the loss stops being a number.
         """
-        epochs = self.settings["epochs"]
-        with tqdm(total=epochs * self.steps_an_epoch, initial=self.epoch * self.steps_an_epoch, desc=title,
-                  unit="it", disable=None, dynamic_ncols=True) as bar:
-            def say(text: str) -> None:
-                bar.write(f"{title} {text}")
-
+        epochs, images = self.settings["epochs"], len(self.train)
+        with Progress(title, images=epochs * images, done=self.epoch * images, device=self.device) as progress:
             if self.epoch:
-                say(self._how_it_goes_on())
+                progress.say(self._how_it_goes_on())
             while not self.finished:
-                started, rows_before = time.perf_counter(), len(self.history)
-                self.epoch += 1
+                rows_before = len(self.ledger.rows)
+                self.ledger.start_epoch()
                 if self.epoch > self.phase.last:
                     self._enter(self._phase_of(self.epoch))
                 if len(self.phases) > 1 and self.epoch == self.phase.first:
-                    say(str(self.phase))
-                self._train_epoch(bar)
+                    progress.say(str(self.phase))
+                self._train_epoch(progress)
                 self._validate()
-                self.optimization.end_epoch(self.selection.value_of(self.history[-1]))
-                self.seconds += time.perf_counter() - started
+                self.optimization.end_epoch(self.selection.value_of(self.ledger.rows[-1]))
                 if self.checkpoint_path is not None:
                     checkpoint.save(self.checkpoint_path, self._state())
-                on_epoch(self.history[rows_before:])
-                say(f"epoch {self.epoch}/{epochs}: {self._summary()}")
+                on_epoch(self.ledger.rows[rows_before:])
+                progress.say(f"epoch {self.epoch}/{epochs}: {self._summary()}")
             outcome = self._outcome()
             for line in self._conclusions(outcome):
-                say(line)
+                progress.say(line)
         return outcome
 
     def _phase_of(self, epoch: int) -> Phase:
@@ -115,93 +117,61 @@ class Training:
         phases.start(phase, self.network)
         learning = (parameter for parameter in self.network.parameters() if parameter.requires_grad)
         self.optimization = Optimization(learning, self.settings, lr=phase.lr, epochs=phase.epochs,
-                                         steps_an_epoch=self.steps_an_epoch)
+                                         steps_an_epoch=self.train.steps)
 
-    def _train_epoch(self, bar: tqdm) -> None:
+    def _train_epoch(self, progress: Progress) -> None:
         phases.training_mode(self.phase, self.network)
-        terms = len(self.loss.weights)
-        window_mean, epoch_mean = RunningMean(terms, self.device), RunningMean(terms, self.device)
-        counts_K4 = self._no_counts()
-        order = epoch_order(len(self.train_split), seed=self.seed, epoch=self.epoch)
-        for step, batch in enumerate(batches(self.train_split, self.settings["batch_size"], self.device, order), 1):
-            iteration = (self.epoch - 1) * self.steps_an_epoch + step
+        self.pace.start()
+        weight = None if self.network.output_layer is None else self.network.output_layer.weight
+        order = epoch_order(len(self.train), seed=self.seed, epoch=self.epoch)
+        for step, batch in enumerate(self.pace.timed(self.train.batches(order)), 1):
             if self.augment is not None:
-                batch = Batch(*self.augment.apply(batch.images_BHWC, batch.masks_BHW, task=self.encoding.task,
-                                                  epoch=self.epoch, iteration=iteration))
+                batch = self.augment.batch(batch, task=self.encoding.task, epoch=self.epoch,
+                                           iteration=(self.epoch - 1) * self.train.steps + step)
             view = self._view(batch)
             values = self.loss(view)
-            grad_norms = self._gradient_norms(values) if step in self.window_ends else None
-            lr = self.optimization.lr
+            ends_window, lr = step in self.ledger.window_ends, self.optimization.lr
+            grad_norms = gradient_norms(values, weight) if ends_window else None
             self.optimization.step(self.loss.total(values))
-
-            window_mean.add(values)
-            epoch_mean.add(values)
-            counts_K4 += self._counts_K4(view)
-            bar.update()
-            if step in self.window_ends:
-                self._log("train", "window", window_mean, iteration, lr, grad_norms=grad_norms)
-                bar.set_postfix(loss=f"{self.history[-1]['loss']:.4g}")
-        self._log("train", "epoch", epoch_mean, iteration, lr, counts_K4=counts_K4)
+            self.ledger.learnt(step, values, counts_of(view, self.encoding), lr=lr, grad_norms=grad_norms)
+            progress.update(len(batch.images_BHWC))
+            if ends_window:
+                progress.show(self.ledger.loss)
+        self.pace.stop(len(self.train))
 
     @torch.no_grad()
     def _validate(self) -> None:
         self.network.eval()
-        mean, counts_K4 = RunningMean(len(self.loss.weights), self.device), self._no_counts()
-        for batch in self.setup.batches(self.val_split):
+        for batch in self.val.batches():
             view = self._view(batch)
-            mean.add(self.loss(view), pictures=len(batch.images_BHWC))
-            counts_K4 += self._counts_K4(view)
-        self._log("val", "epoch", mean, self.epoch * self.steps_an_epoch, self.history[-1]["lr"], counts_K4=counts_K4)
-        self.selection.see(self.history[-1], self.network)
+            self.ledger.validated(self.loss(view), counts_of(view, self.encoding), pictures=len(batch.images_BHWC))
+        self.selection.see(self.ledger.end_validation(), self.network.state_dict)
         self.snapshots.take(
             self.epoch, lambda images: self.encoding.present(self.setup.logits(images.to(self.device))))
 
     def _view(self, batch: Batch) -> View:
-        """What the loss sees of a batch; everything but the network in float32."""
-        planes, valid = self.encoding.planes(batch.masks_BHW)
-        logits = self.setup.logits(batch.images_BHWC).float().contiguous()  # in the layout of the planes
-        return View(logits_BKHW=logits, output_BKHW=self.encoding.seen_by_losses(logits),
-                    target_BKHW=self.encoding.targets_of(planes), planes_BKHW=planes, valid_B1HW=valid,
-                    exclusive=self.encoding.exclusive)
-
-    def _counts_K4(self, view: View) -> Tensor:
-        present = self.encoding.present(view.logits_BKHW.detach())
-        return count_BK4(present, view.planes_BKHW, view.valid_B1HW).sum(0)
-
-    def _no_counts(self) -> Tensor:
-        return torch.zeros(self.encoding.classes, 4, dtype=torch.int64, device=self.device)
-
-    def _gradient_norms(self, values: dict[str, Tensor]) -> list[float] | None:
-        """The norm of each unweighted term's gradient in the output layer's weights; None without such a layer."""
-        if self.network.output_layer is None:
-            return None
-        weight = self.network.output_layer.weight
-        return [torch.autograd.grad(value, weight, retain_graph=True)[0].norm().item() for value in values.values()]
-
-    def _log(self, split: str, span: str, mean: RunningMean, iteration: int, lr: float, **extra: Any) -> None:
-        self.history.append(history.row(self.loss.weights, mean.take(), iteration=iteration, epoch=self.epoch,
-                                        split=split, span=span, lr=lr, **extra))
+        return view_of(self.setup.logits(batch.images_BHWC), batch, self.encoding)
 
     def _state(self) -> dict[str, Any]:
-        return {"network": self.network.state_dict(), "optimization": self.optimization.state_dict(),
-                "selection": self.selection.state_dict(), "snapshots": self.snapshots.state_dict(),
-                "epoch": self.epoch, "history": self.history, "seconds": self.seconds, "finished": self.finished}
+        return state_of(self.ledger, self.selection, self.snapshots, self.pace, finished=self.finished,
+                        network=self.network.state_dict(), optimization=self.optimization.state_dict())
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.epoch, self.history, self.seconds = state["epoch"], state["history"], state["seconds"]
+        self.ledger.epoch, self.ledger.rows = state["epoch"], state["history"]
         self._was_finished = state["finished"]
         self._enter(self._phase_of(self.epoch))
         self.network.load_state_dict(state["network"])
         self.optimization.load_state_dict(state["optimization"])
         self.selection.load_state_dict(state["selection"])
         self.snapshots.load_state_dict(state["snapshots"])
+        self.pace.load_state_dict(state["pace"])
 
     def _outcome(self) -> Outcome:
-        kept = next(row for row in self.history if (row["split"], row["epoch"]) == ("val", self.selection.epoch))
-        verdict = Verdict(len(self.train_split), kept["iou_score"]) if "overfit" in self.settings else None
-        return Outcome(state=self.selection.weights(self.network), header=self.setup.header, history=self.history,
-                       snapshots=self.snapshots, overfit=verdict,
-                       images_per_second=self.epoch * len(self.train_split) / self.seconds)
+        rows = self.ledger.rows
+        kept = next(row for row in rows if (row["split"], row["epoch"]) == ("val", self.selection.epoch))
+        verdict = Verdict(len(self.train), kept["iou_score"]) if "overfit" in self.settings else None
+        return Outcome(state=self.selection.weights(self.network.state_dict()), header=self.setup.header, history=rows,
+                       snapshots=self.snapshots, overfit=verdict, speed=self.pace.speed)
 
     def _how_it_goes_on(self) -> str:
         if self.finished:
@@ -211,12 +181,10 @@ class Training:
         return f"goes on after epoch {self.epoch}, the last that an earlier run ended"
 
     def _summary(self) -> str:
-        train, val = self.history[-2:]
         by = self.selection.by
-        judge = f", {JUDGES[by]} {val[f'{by}_score']:.3f}" if by in ("dice", "pixel_accuracy") else ""
+        judge = f", {JUDGES[by]} {self.ledger.rows[-1][f'{by}_score']:.3f}" if by in ("dice", "pixel_accuracy") else ""
         best = ", the best so far" if self.selection.keeps_best and self.selection.epoch == self.epoch else ""
-        return (f"lr {train['lr']:.3g}, loss {train['loss']:.4g}, val loss {val['loss']:.4g}, "
-                f"val IoU {val['iou_score']:.3f}{judge}{best}")
+        return f"{self.ledger.summary()}{judge}{best}; {self.pace.speed}"
 
     def _conclusions(self, outcome: Outcome) -> list[str]:
         """What is to be said at the end."""
@@ -228,7 +196,39 @@ class Training:
         return said + ([str(outcome.overfit)] if outcome.overfit else [])
 
 
-def _loss(config: dict[str, Any], output: str, info: DatasetInfo) -> WeightedLoss:
+def view_of(logits_BKHW: Tensor, batch: Batch, encoding: Encoding) -> View:
+    """What the loss sees of a batch; everything but the network in float32."""
+    planes, valid = encoding.planes(batch.masks_BHW, ignores=batch.ignores)
+    logits = logits_BKHW.float().contiguous()  # in the layout of the planes
+    return View(logits_BKHW=logits, output_BKHW=encoding.seen_by_losses(logits),
+                target_BKHW=encoding.targets_of(planes), planes_BKHW=planes, valid_B1HW=valid,
+                exclusive=encoding.exclusive)
+
+
+def counts_of(view: View, encoding: Encoding) -> Tensor:
+    """The batch's `metrics.counts` by class: int64 (K, 4)."""
+    present = encoding.present(view.logits_BKHW.detach())
+    return count_BK4(present, view.planes_BKHW, view.valid_B1HW).sum(0)
+
+
+def gradient_norms(values: Mapping[str, Tensor], weight: Tensor | None, *, part: Any = ...) -> Tensor | None:
+    """The norm of each unweighted term's gradient in a part of `weight`, the output layer's; None without such a layer.
+
+    Float (terms,).
+    """
+    if weight is None:
+        return None
+    return torch.stack([torch.autograd.grad(value, weight, retain_graph=True)[0][part].norm()
+                        for value in values.values()])
+
+
+def state_of(ledger: Ledger, selection: Selection, snapshots: Snapshots, pace: Pace, **more: Any) -> dict[str, Any]:
+    """What a checkpoint holds of one training; `more`: its network, its optimization, and whether it is finished."""
+    return {"epoch": ledger.epoch, "history": ledger.rows, "selection": selection.state_dict(),
+            "snapshots": snapshots.state_dict(), "pace": pace.state_dict(), **more}
+
+
+def loss_of(config: dict[str, Any], output: str, info: DatasetInfo) -> WeightedLoss:
     """The `loss` section of a variant's configuration; weights by inverse frequency are the dataset's to say.
 
     Raises ValueError where a term takes logits and train.output says that there are none.

@@ -1,10 +1,10 @@
 """Which epoch's weights a training keeps, and how long it has waited for better ones."""
 
-import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from seglib.training.history import Row
 
@@ -31,19 +31,19 @@ class Selection:
         value = -row["loss"] if self.by == "loss" else row[f"{self.by}_score"]
         return -math.inf if math.isnan(value) else value  # a val split may hold none of the classes
 
-    def see(self, row: Row, network: nn.Module) -> None:
-        """`network` is as the epoch left it."""
+    def see(self, row: Row, weights: Callable[[], dict[str, Tensor]]) -> None:
+        """`weights`, asked for only where they are to be kept: those that the epoch left."""
         value = self.value_of(row)
         if value > self.value:
             self.better_at = row["epoch"]
         if value >= self.value or not self.keeps_best:
             self.epoch = row["epoch"]
-            self._weights = copy.deepcopy(network.state_dict()) if self.keeps_best else None
+            self._weights = {key: value.clone() for key, value in weights().items()} if self.keeps_best else None
         self.value = max(value, self.value)
 
-    def weights(self, network: nn.Module) -> dict[str, Tensor]:
-        """Those of `epoch`; `network` is as the last epoch left it."""
-        return network.state_dict() if self._weights is None else self._weights
+    def weights(self, last: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Those of `epoch`; `last`: those that the last epoch left."""
+        return last if self._weights is None else self._weights
 
     def state_dict(self) -> dict[str, Any]:
         return {"value": self.value, "epoch": self.epoch, "better_at": self.better_at, "weights": self._weights}

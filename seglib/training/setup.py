@@ -1,7 +1,6 @@
 """What every training stands on, and what it ends with. Shapes: B batch, K classes, H, W."""
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,14 @@ from torch import Tensor
 
 from seglib import models
 from seglib.datasets.store import DatasetInfo, Split
-from seglib.training.batches import Batch, batches
+from seglib.training.batches import Feed
 from seglib.training.device import autocast, choose_device, choose_precision, prepare_process
 from seglib.training.encoding import Encoding
+from seglib.training.header import Header
 from seglib.training.history import Row
 from seglib.training.overfit import Verdict
+from seglib.training.pace import Speed
 from seglib.training.snapshots import Snapshots
-from seglib.training.weights import Header
 
 
 class Setup:
@@ -49,9 +49,13 @@ class Setup:
                       pixels=self.encoding.pixels, targets=self.encoding.targets, output=self.encoding.output,
                       device=self.device.type, precision=self.precision, threads=self.settings["threads"])
 
-    def batches(self, split: Split) -> Iterator[Batch]:
-        """The pictures of a split, as stored."""
-        return batches(split, self.settings["batch_size"], self.device)
+    @property
+    def train_ignores(self) -> bool:
+        """Whether some pixel of the training pictures is to be ignored."""
+        return self.info.valid_pixels < self.train_split.masks.size
+
+    def feed(self, split: Split, *, ignores: bool | None = None) -> Feed:
+        return Feed(split, self.settings["batch_size"], self.device, ignores=ignores)
 
     def logits(self, images_BHWC: Tensor) -> Tensor:
         """uint8 (B, H, W, 3) on the device to (B, K, H, W), computed in the training's precision."""
@@ -67,5 +71,5 @@ class Outcome:
     header: Header
     history: list[Row]
     snapshots: Snapshots
-    images_per_second: float
+    speed: Speed
     overfit: Verdict | None = None  # of a training that was asked to overfit

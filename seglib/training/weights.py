@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,35 +11,9 @@ from torch import nn
 
 from seglib import models
 from seglib.files import atomic_file
-from seglib.training.encoding import Encoding
+from seglib.training.header import Header
 
 HEADER_KEY = "seglib"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Header:
-    """All that prediction needs beside the weights.
-
-    `device` and `precision` are what `auto` came to; `threads` stands as configured.
-    """
-
-    model: dict[str, Any]
-    classes: list[str]
-    label_values: list[float]
-    task: str
-    image_size: list[int]  # [H, W] of the training pictures
-    resize: str  # how pictures came to that size
-    pixels: str
-    targets: str
-    output: str
-    device: str
-    precision: str
-    threads: int | None
-
-    @property
-    def encoding(self) -> Encoding:
-        return Encoding(pixels=self.pixels, targets=self.targets, output=self.output,
-                        label_values=tuple(self.label_values), task=self.task)
 
 
 def save(path: Path, state: dict[str, torch.Tensor], header: Header) -> None:

@@ -15,9 +15,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from seglib.datasets.store import OWN_MASKS, DatasetInfo, OwnMaskWriter, Split, pack
+from seglib.datasets.store import OWN_MASKS, DatasetInfo, Split, pack
+from seglib.datasets.store_tables import OwnMaskWriter
 from seglib.files import write_json
-from seglib.training.batches import batches
+from seglib.training.batches import Feed
 from seglib.training.encoding import Encoding
 from seglib.training.inference import Predictor
 from seglib.workspace import VariantFiles
@@ -43,7 +44,7 @@ class MadeUp(Predictor):
 
     def split(self, split: Split, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         start = 0
-        for batch in batches(split, batch_size, self.device):
+        for batch in Feed(split, batch_size, self.device).batches():
             planes, valid = self.encoding.planes(batch.masks_BHW)
             yield torch.from_numpy(self.made_up[split.folder.name][start:start + len(planes)]), planes, valid
             start += len(planes)

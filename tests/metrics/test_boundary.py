@@ -11,7 +11,7 @@ from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from scipy import ndimage
 from scipy.spatial import distance
 
-from seglib.metrics.boundary import BOUNDARY, boundary_K6
+from seglib.metrics.boundary import BOUNDARY, boundary_BK6
 
 pytestmark = [
     # MONAI says so for every empty mask, which these tests are full of.
@@ -36,6 +36,11 @@ def mask_pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     coarse = random.random((6, height // block + 1, width // block + 1)) < np.reshape(densities, (6, 1, 1))
     fine = coarse.repeat(block, 1).repeat(block, 2)[:, :height, :width]
     return fine[:3], fine[3:]
+
+
+def boundary_K6(predicted: np.ndarray, truth: np.ndarray, *, tolerance: int) -> np.ndarray:
+    """Of one picture."""
+    return boundary_BK6(predicted[None], truth[None], tolerance=tolerance)[0]
 
 
 def by_hand(predicted: np.ndarray, truth: np.ndarray, tolerance: int = 1) -> dict[str, float]:
@@ -77,18 +82,25 @@ def test_empty_masks():
     assert list(nothing.values())[:-1] == [0, 0, 0, 0, 0] and math.isnan(nothing["hd95"])
 
 
-def test_ignored_pixels_leave_both_masks():
-    predicted, truth, valid = plane("##..#"), plane("##.#."), plane("##...")[0]
-    np.testing.assert_array_equal(boundary_K6(predicted, truth, tolerance=1, valid_HW=valid),
-                                  boundary_K6(plane("##..."), plane("##..."), tolerance=1))
-
-
 def test_a_dotted_mask_of_many_pixels():
     dotted, square = np.zeros((2, 1, 150, 140), bool)  # more pixels than one chunk takes
     dotted[:, ::2, ::2] = square[:, 30:90, 30:90] = True
     values = dict(zip(BOUNDARY, boundary_K6(dotted, square, tolerance=1)[0], strict=True))
     assert values["boundary_fp"] + values["boundary_tp"] == values["surface_total"] - 236 == 75 * 70
     assert values["hd95"] == pytest.approx(monai_hd95(dotted, square)[0], rel=1e-6)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 3))
+def test_a_batch_has_the_values_of_its_pictures(seed: int, tolerance: int):
+    """Outlines that touch every border meet no other picture's; some planes are empty on either side or on both."""
+    random = np.random.default_rng(seed)
+    pair = random.random((2, 5, 3, *random.integers(1, 14, 2))) < random.choice([0, 0.1, 0.6, 1], (2, 5, 3, 1, 1))
+    values = boundary_BK6(*pair, tolerance=tolerance)
+    assert values.shape == (5, 3, len(BOUNDARY)) and values.dtype == np.float64
+    for picture, (predicted, truth) in enumerate(zip(*pair, strict=True)):
+        for k in range(3):
+            alone = boundary_BK6(predicted[None, k:k + 1], truth[None, k:k + 1], tolerance=tolerance)
+            np.testing.assert_array_equal(values[picture, k], alone[0, 0])
 
 
 def batch(planes_KHW: np.ndarray) -> torch.Tensor:

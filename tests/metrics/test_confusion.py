@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
-from seglib.metrics.confusion import pixel_confusion
+from seglib.metrics import confusion
+
+
+def pixel_confusion(predicted: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+    """Of one picture."""
+    return confusion.pixel_confusion(predicted[None], truth[None], None if valid is None else valid[None, None])
 
 
 def classes(*rows: str) -> np.ndarray:
@@ -57,3 +62,24 @@ def test_equals_scikit_learn_s_where_classes_exclude_each_other(seed: int, count
     order = [k for k in order if k < count]
     permuted = pixel_confusion(predicted[order], truth[order], valid)
     np.testing.assert_array_equal(permuted, found[np.ix_([*order, count], [*order, count, count + 1])])
+
+
+@given(st.integers(0, 2**32), st.floats(0, 1), st.booleans())
+def test_a_batch_is_the_sum_of_its_pictures_and_a_plain_count(seed: int, density: float, ignores: bool):
+    random = np.random.default_rng(seed)
+    predicted, truth = random.random((2, 3, 4, 5, 6)) < density
+    valid = random.random((3, 1, 5, 6)) < 0.7
+    found = confusion.pixel_confusion(predicted, truth, valid if ignores else None)
+    expected = np.zeros((5, 6), int)
+    for picture, y, x in np.ndindex(3, 5, 6):
+        said, true = ([k for k in range(4) if planes[picture, k, y, x]] for planes in (predicted, truth))
+        if len(true) <= 1 and (valid[picture, 0, y, x] or not ignores):
+            expected[true[0] if true else 4, 4 if not said else said[0] if len(said) == 1 else 5] += 1
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_as_many_classes_as_a_mask_can_name():
+    labels = np.arange(127).reshape(1, 1, 1, 127) == np.arange(127).reshape(1, 127, 1, 1)
+    np.testing.assert_array_equal(confusion.pixel_confusion(labels, labels), np.eye(128, 129) * (np.arange(129) < 127))
+    everywhere = np.ones_like(labels)
+    assert confusion.pixel_confusion(everywhere, labels)[:127, 128].tolist() == [1] * 127

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from seglib.metrics.display import BANDS, displayed_K
+from seglib.metrics.display import BANDS, displayed_BK
+
+
+def displayed_K(outputs: np.ndarray, truth: np.ndarray, label_values: list[float]) -> np.ndarray:
+    """Of one picture."""
+    return displayed_BK(outputs[None], truth[None], label_values)[0]
 
 
 @pytest.mark.parametrize(("value", "outputs", "shown"), [
@@ -27,6 +32,11 @@ def test_only_true_pixels_of_the_class_count():
 def test_a_label_without_a_band_has_no_number():
     found = displayed_K(np.full((2, 2, 2), 250.0), np.ones((2, 2, 2), bool), [125.0, 250.0])
     np.testing.assert_array_equal(found, [np.nan, 4])
+
+
+def test_pictures_keep_apart():
+    outputs = np.array([50.0, 90, 50, 0]).reshape(2, 1, 1, 2)
+    assert displayed_BK(outputs, np.array([1, 1, 0, 1], bool).reshape(2, 1, 1, 2), [50]).tolist() == [[1], [0]]
 
 
 def test_what_a_perfect_network_puts_out_is_shown():

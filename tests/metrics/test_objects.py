@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from seglib.metrics.objects import SHAPE, objects_of, shape_K3
+from seglib.metrics import objects
+from seglib.metrics.objects import OBJECT, SHAPE, shape_BK3
 
 
 def plane(*rows: str) -> np.ndarray:
@@ -17,6 +18,19 @@ def plane(*rows: str) -> np.ndarray:
 def classes(*rows: str) -> np.ndarray:
     """(3, H, W) from rows of "0", "1", "2" and "."."""
     return np.array([[[pixel == str(k) for pixel in row] for row in rows] for k in range(3)])
+
+
+def shape_K3(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Of one picture."""
+    return shape_BK3(predicted[None], truth[None])[0]
+
+
+def objects_of(predicted: np.ndarray, truth: np.ndarray) -> list[dict[str, int]]:
+    """Of one picture, a row each."""
+    rows = [dict(zip(OBJECT, values, strict=True))
+            for values in objects.objects_of(predicted[None], truth[None]).tolist()]
+    assert all(row.pop("picture") == 0 for row in rows)
+    return rows
 
 
 def random_pair(seed: int, density: float) -> np.ndarray:
@@ -151,3 +165,21 @@ def test_objects_equal_a_flood_fill_s(seed: int, density: float):
                 "wrong": sum(any(predicted[j, y, x] and not truth[j, y, x] for j in range(3)) for y, x in pixels),
                 "taken_for": best if 10 * said[best] >= len(pixels) else -1})
     assert objects_of(predicted, truth) == expected
+
+
+@given(st.integers(0, 2**32))
+def test_a_batch_has_the_values_of_its_pictures(seed: int):
+    """What touches every border joins no other picture's; some planes are empty."""
+    random = np.random.default_rng(seed)
+    predicted, truth = (random.random((2, 5, 3, *random.integers(1, 12, 2)))
+                        < random.choice([0, 0.1, 0.3, 0.7, 1], (2, 5, 3, 1, 1)))
+    values, rows = shape_BK3(predicted, truth), objects.objects_of(predicted, truth)
+    assert values.shape == (5, 3, len(SHAPE)) and rows.shape[1] == len(OBJECT)
+    assert values.dtype == rows.dtype == np.int64
+    for picture in range(5):
+        alone = objects.objects_of(predicted[picture:picture + 1], truth[picture:picture + 1])
+        np.testing.assert_array_equal(rows[rows[:, 0] == picture, 1:], alone[:, 1:])
+        for k in range(3):
+            plane_alone = shape_BK3(predicted[picture:picture + 1, k:k + 1], truth[picture:picture + 1, k:k + 1])
+            np.testing.assert_array_equal(values[picture, k], plane_alone[0, 0])
+    assert (np.diff(rows[:, 0]) >= 0).all()

@@ -7,12 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve
 
-from seglib.metrics.ranking import BINS, COARSE_BINS, ScoreHistogram, average_precision, bins_of, coarse_histograms
+from seglib.metrics import ranking
+from seglib.metrics.ranking import (
+    BINS,
+    COARSE_BINS,
+    ScoreHistogram,
+    average_precision,
+    bins_of,
+    coarse_histograms,
+    places_of,
+)
 
 
 def ap_of(scores: torch.Tensor, truth: torch.Tensor, valid: torch.Tensor | None = None) -> np.ndarray:
     histogram = ScoreHistogram(scores.shape[1])
-    histogram.add(scores, truth, valid)
+    histogram.add(places_of(scores, truth), valid)
     return average_precision(histogram.counts)
 
 
@@ -121,29 +130,37 @@ def test_bins_know_every_memory_layout_and_precision():
     assert torch.equal(bins_of(scores.double()), bins)
 
 
+def test_places_say_bin_and_truth_however_many_pictures_go_at_once(monkeypatch: pytest.MonkeyPatch):
+    scores, truth = torch.randn((5, 3, 4, 6), generator=torch.Generator().manual_seed(3)), torch.rand(5, 3, 4, 6) < 0.5
+    expected = bins_of(scores) + BINS * truth
+    for pictures in (1, 2, 9):
+        monkeypatch.setattr(ranking, "PART_PIXELS", pictures * scores[0].numel())
+        assert torch.equal(places_of(scores, truth), expected)
+
+
 def test_histograms_add_up_and_classes_keep_apart():
     scores, truth = logits(0.3, 2, 1, 0)
     whole, first, second = (ScoreHistogram(3) for _ in range(3))
-    whole.add(scores, truth)
-    first.add(scores[:1], truth[:1])
-    second.add(scores[1:], truth[1:])
+    whole.add(places_of(scores, truth))
+    first.add(places_of(scores[:1], truth[:1]))
+    second.add(places_of(scores[1:], truth[1:]))
     np.testing.assert_array_equal(first.counts + second.counts, whole.counts)
     assert whole.counts.sum() == scores.numel() and whole.counts[..., 1].sum() == truth.sum()
-    first.add(scores[1:], truth[1:])  # and one histogram takes batch after batch
+    first.add(places_of(scores[1:], truth[1:]))  # and one histogram takes batch after batch
     np.testing.assert_array_equal(first.counts, whole.counts)
     permuted = ScoreHistogram(3)
-    permuted.add(scores[:, [2, 0, 1]], truth[:, [2, 0, 1]])
+    permuted.add(places_of(scores[:, [2, 0, 1]], truth[:, [2, 0, 1]]))
     np.testing.assert_array_equal(permuted.counts, whole.counts[[2, 0, 1]])
 
 
 def test_coarse_histograms_are_the_fine_ones_of_each_picture():
     scores, truth = logits(0.3, 2, 1, 0)
     valid = torch.rand(scores[:, :1].shape, generator=torch.Generator().manual_seed(2)) < 0.7
-    coarse = coarse_histograms(scores, truth, valid)
+    coarse = coarse_histograms(places_of(scores, truth), valid)
     whole = ScoreHistogram(3)
-    whole.add(scores, truth, valid)
+    whole.add(places_of(scores, truth), valid)
     np.testing.assert_array_equal(coarse.sum(0), whole.counts.reshape(3, COARSE_BINS, -1, 2).sum(2))
     alone = ScoreHistogram(3)
-    alone.add(scores[1:2], truth[1:2], valid[1:2])
+    alone.add(places_of(scores[1:2], truth[1:2]), valid[1:2])
     np.testing.assert_array_equal(coarse[1], alone.counts.reshape(3, COARSE_BINS, -1, 2).sum(2))
     np.testing.assert_allclose(average_precision(coarse.sum(0)), average_precision(whole.counts), atol=0.02)

@@ -9,8 +9,9 @@ import torch
 from seglib import models
 from seglib.datasets.store import Split, pack, unpack
 from seglib.training import weights
-from seglib.training.batches import batches
+from seglib.training.batches import Feed
 from seglib.training.encoding import Encoding
+from seglib.training.header import Header
 
 UNIT = Encoding(pixels="unit", targets="unit", output="sigmoid", label_values=(50.0, 250.0), task="multilabel")
 LABEL = Encoding(pixels="raw", targets="label", output="raw", label_values=(50.0, 250.0), task="multilabel")
@@ -68,7 +69,8 @@ def test_batches_carry_every_class_and_what_is_ignored(tmp_path: Path, task: str
     split = Split(np.zeros((4, 5, 6, 3), np.uint8), masks, tmp_path)
     encoding = Encoding(pixels="unit", targets="unit", output="sigmoid", label_values=(1.0,) * classes, task=task)
     order = np.array([2, 0, 3, 1])
-    found = [encoding.planes(batch.masks_BHW) for batch in batches(split, 3, torch.device("cpu"), order)]
+    feed = Feed(split, 3, torch.device("cpu"))
+    found = [encoding.planes(batch.masks_BHW, ignores=batch.ignores) for batch in feed.batches(order)]
     np.testing.assert_array_equal(torch.cat([p for p, _ in found]), planes[order])
     np.testing.assert_array_equal(torch.cat([v for _, v in found])[:, 0], ~ignore[order])
     np.testing.assert_array_equal(unpack(masks, classes, task=task), planes)
@@ -77,9 +79,9 @@ def test_batches_carry_every_class_and_what_is_ignored(tmp_path: Path, task: str
 def test_a_weights_file_rebuilds_its_network(tmp_path: Path):
     config = {"kind": "munet", "depth": 4, "width": 8, "upsampling": "learned", "aspp_rates": [2]}
     network = models.build(config, classes=2, image_size=(16, 16)).eval()
-    header = weights.Header(model=config, classes=["a", "b"], label_values=[50.0, 250.0], task="multilabel",
-                            image_size=[16, 16], resize="stretch", pixels="raw", targets="label", output="raw",
-                            device="cpu", precision="fp32", threads=None)
+    header = Header(model=config, classes=["a", "b"], label_values=[50.0, 250.0], task="multilabel",
+                    image_size=[16, 16], resize="stretch", pixels="raw", targets="label", output="raw", device="cpu",
+                    precision="fp32", threads=None)
     path = tmp_path / "weights.safetensors"
     weights.save(path, network.state_dict(), header)
     loaded, found = weights.load(path, torch.device("cpu"))

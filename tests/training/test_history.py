@@ -1,6 +1,7 @@
 """Windows of iterations, rows of the history, and what follows from an epoch's score."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -33,12 +34,19 @@ def test_a_running_mean_is_the_mean_and_starts_over():
     mean = history.RunningMean(2, torch.device("cpu"))
     for first, second in ((1.0, 10.0), (3.0, 30.0)):
         mean.add({"a": torch.tensor(first), "b": torch.tensor(second, requires_grad=True)})
-    assert mean.take() == [2.0, 20.0]
+    assert mean.take().tolist() == [2.0, 20.0]
     mean.add({"a": torch.tensor(7.0), "b": torch.tensor(8.0)})
-    assert mean.take() == [7.0, 8.0]
+    assert mean.take().tolist() == [7.0, 8.0]
 
 
-def test_a_row_without_a_loss_has_scores(tmp_path: Any):
+def test_the_file_is_what_pandas_would_write(tmp_path: Path):
+    rows = [{"iteration": 1, "split": "train", "lr": 0.1 + 0.2, "loss": 1 / 3, "score": None, "norm": math.nan},
+            {"iteration": 20, "split": "val", "lr": 0.0, "loss": 1e-12, "score": 123456.789012, "norm": math.inf}]
+    history.write(tmp_path / "history.csv", rows)
+    assert (tmp_path / "history.csv").read_text() == pd.DataFrame(rows).to_csv(index=False, float_format="%.9g")
+
+
+def test_a_row_without_a_loss_has_scores(tmp_path: Path):
     counts_K4 = torch.tensor([[6, 2, 0, 8], [3, 0, 1, 12], [0, 5, 0, 11]])  # the third class is nowhere
     row = history.row({}, [], iteration=3, epoch=1, split="val", span="epoch", lr=0.0, counts_K4=counts_K4)
     history.write(tmp_path / "history.csv", [row])
@@ -58,22 +66,22 @@ def test_the_best_epoch_by_any_score(by: str, kept: int):
     selection, network = Selection(by, keeps_best=True), nn.Linear(1, 1)
     for epoch, (iou, loss) in enumerate([(0.5, 0.9), (0.2, 0.1), (0.7, 0.4), (0.1, 0.5)], start=1):
         nn.init.constant_(network.weight, epoch)
-        selection.see(val_row(epoch, iou=iou, loss=loss), network)
+        selection.see(val_row(epoch, iou=iou, loss=loss), network.state_dict)
     assert selection.epoch == selection.better_at == kept
-    assert selection.weights(network)["weight"].item() == kept
+    assert selection.weights(network.state_dict())["weight"].item() == kept
 
 
 def test_of_equal_epochs_the_last_is_kept_but_none_is_better():
     selection, network = Selection("iou", keeps_best=True), nn.Linear(1, 1)
     for epoch, iou in enumerate([0.5, 0.5, 0.4], start=1):
-        selection.see(val_row(epoch, iou=iou), network)
+        selection.see(val_row(epoch, iou=iou), network.state_dict)
     assert (selection.epoch, selection.better_at) == (2, 1)
 
 
 def test_an_epoch_without_a_score_is_never_better():
     selection, network = Selection("iou", keeps_best=True), nn.Linear(1, 1)
-    selection.see(val_row(1, iou=math.nan), network)
+    selection.see(val_row(1, iou=math.nan), network.state_dict)
     assert (selection.epoch, selection.better_at) == (1, 0)
-    selection.see(val_row(2, iou=0.0), network)
-    selection.see(val_row(3, iou=math.nan), network)
+    selection.see(val_row(2, iou=0.0), network.state_dict)
+    selection.see(val_row(3, iou=math.nan), network.state_dict)
     assert (selection.epoch, selection.better_at) == (2, 2)

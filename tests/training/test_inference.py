@@ -9,6 +9,7 @@ from PIL import Image
 
 from seglib import models
 from seglib.training import weights
+from seglib.training.header import Header
 from seglib.training.inference import Predictor
 
 WIDE = Image.new("RGB", (100, 40), "gray")
@@ -20,7 +21,7 @@ def half_and_half(path: Path, *, resize: str, task: str) -> Predictor:
     network = models.build(model, classes=2, image_size=(64, 64))
     left_HW = (torch.arange(64) < 32).expand(64, 64)
     state = {name: torch.stack([left_HW, ~left_HW]) * 10.0 - 5.0 for name in network.state_dict()}
-    header = weights.Header(model=model, classes=["left", "right"], label_values=[50.0, 250.0], task=task,
+    header = Header(model=model, classes=["left", "right"], label_values=[50.0, 250.0], task=task,
                             image_size=[64, 64], resize=resize, pixels="unit", targets="unit", output="sigmoid",
                             device="cpu", precision="fp32", threads=1)
     weights.save(path / "weights.safetensors", state, header)
@@ -51,7 +52,7 @@ def test_finished_weights_need_no_pretrained_ones(tmp_path: Path):
     model = {"kind": "resnet_unet", "encoder": "resnet18", "weights": "none", "stem": "standard", "decoder": "matched"}
     began = model | {"weights": str(tmp_path / "gone")}
     state = models.build(model, classes=1, image_size=(64, 64)).state_dict()
-    header = weights.Header(model=began, classes=["a"], label_values=[1.0], task="multilabel", image_size=[64, 64],
+    header = Header(model=began, classes=["a"], label_values=[1.0], task="multilabel", image_size=[64, 64],
                             resize="pad", pixels="imagenet", targets="unit", output="sigmoid", device="cpu",
                             precision="fp32", threads=1)
     weights.save(tmp_path / "weights.safetensors", state, header)

@@ -1,5 +1,8 @@
 """The training loop: it learns, repeats to the byte, keeps what it was asked to keep, says when it fails."""
 
+import collections
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from seglib.datasets.store import Split, unpack
 from seglib.metrics.counts import count_BK4, pooled_scores
 from seglib.training import weights
-from seglib.training.batches import epoch_order
+from seglib.training.batches import Feed, epoch_order
 from seglib.training.inference import Predictor
 from seglib.training.loop import Training
 from seglib.training.setup import Outcome
+from tests.conftest import ROOT
 from tests.training.test_resume import train
 
 Make = Callable[..., dict[str, Any]]
@@ -132,6 +137,51 @@ def test_class_weights_come_from_the_dataset_or_the_configuration(variant_config
                                                  torch.tensor(class_weights, dtype=torch.float32), ignore_index=255)
     history = Training(config, multiclass_shapes).run(title="test").history
     assert history[0]["loss"] == pytest.approx(expected.item(), rel=1e-4)
+
+
+class Waits(TorchDispatchMode):
+    """Counts what makes a program wait for its GPU: reading a tensor's value, and making a tensor of numbers there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: collections.Counter = collections.Counter()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.lift_fresh.default,
+                        torch.ops.aten.is_nonzero.default, torch.ops.aten.nonzero.default):
+            self.found[str(function)] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_nothing_within_an_epoch_waits_for_a_gpu(variant_config: Make, multiclass_shapes: Path,
+                                                 monkeypatch: pytest.MonkeyPatch):
+    """On the CPU, where nothing waits, by what would: as many reads for an epoch of 3 steps as for one of 13.
+
+    With pixels to ignore, class weights, augmentation and norms of gradients.
+    """
+    found = []
+    for batch_size in (16, 16, 3):  # once more, because the first makes constants that are kept
+        config = variant_config(batch_size=batch_size, epochs=2, log_every=1, pixels="imagenet", flip=0.5, rotation=9.0,
+                                color=0.1, clip=1.0, keep="last", optimizer="sgd", schedule="constant", lr=1e-3)
+        config["loss"] = {"terms": {"ce": 1.0, "focal": 1.0, "dice": 1.0}, "class_weights": [1.0, 2.0, 1.0, 1.0, 3.0]}
+        training = Training(config, multiclass_shapes)
+        monkeypatch.setattr(training.ledger, "_waits_for_device", False)
+        for name in ("train", "val"):  # as on a GPU: all pictures lie there
+            split = Split.open(multiclass_shapes, name)
+            monkeypatch.setattr(training, name, Feed(split, batch_size, training.device, resident=True))
+        with Waits() as waits:
+            training.run(title="test")
+        found.append((training.train.steps, waits.found))
+    assert [steps for steps, _ in found] == [3, 3, 13]
+    assert found[1][1] == found[2][1]
+
+
+def test_the_loop_needs_torch_and_numpy_alone():
+    """So that it can be measured on a machine that has nothing else, and starts quickly anywhere."""
+    blocked = ("pandas", "pyarrow", "scipy", "PIL", "filelock", "tqdm", "safetensors", "transformers", "pydantic")
+    program = (f"import sys; sys.modules |= dict.fromkeys({blocked!r});"
+               "import seglib.training.loop, seglib.training.together")
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
 def test_every_epoch_sees_every_picture_once_in_its_own_order():

@@ -1,0 +1,51 @@
+"""Trainings and evaluations on one CPU take turns."""
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+from seglib.training.device import physical_cores
+
+
+@contextlib.contextmanager
+def turn(device: torch.device) -> Iterator[None]:
+    """Wait until this machine's cores are free, where the CPU computes; other devices arbitrate themselves.
+
+    Two processes whose threads together outnumber the cores wait for each other at every step: measured on two cores,
+    two trainings at once ran at a tenth of their speed. So they take turns: as many at once as their threads fit.
+    """
+    if device.type != "cpu":
+        yield
+        return
+    folder = Path(tempfile.gettempdir(), f"seglib-{os.getuid()}")
+    folder.mkdir(exist_ok=True)
+    cores = [FileLock(folder / f"core-{core}.lock") for core in range(physical_cores())]
+    needed, is_told = min(torch.get_num_threads(), len(cores)), False
+    with contextlib.ExitStack() as held:
+        while len(taken := _take(cores, needed)) < needed:
+            for core in taken:  # never wait with some in hand: two that do would wait for ever
+                core.release()
+            if not is_told:
+                print("waiting for this machine's cores: another training or evaluation has them", flush=True)
+                is_told = True
+            time.sleep(0.5)
+        for core in taken:
+            held.callback(core.release)
+        yield
+
+
+def _take(cores: list[FileLock], needed: int) -> list[FileLock]:
+    """The first `needed` locks that are free, taken; fewer when fewer are."""
+    taken: list[FileLock] = []
+    for core in cores:
+        if len(taken) < needed:
+            with contextlib.suppress(Timeout):
+                core.acquire(timeout=0)
+                taken.append(core)
+    return taken

@@ -1,0 +1,68 @@
+"""Batches: the pictures that were asked for, wherever they lie."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seglib.datasets.store import Split, pack
+from seglib.training.batches import Feed
+from seglib.training.pace import Pace
+
+CPU = torch.device("cpu")
+
+
+def split_of(pictures: int, *, ignored: int = 0) -> Split:
+    """Made-up pictures, in the last `ignored` of which some pixels are not to count."""
+    random = np.random.default_rng(pictures)
+    planes_NKHW = random.random((pictures, 3, 6, 5)) < 0.5
+    ignore_NHW = (random.random((pictures, 6, 5)) < 0.5) & (np.arange(pictures) >= pictures - ignored)[:, None, None]
+    masks = np.stack([pack(*of, task="multilabel") for of in zip(planes_NKHW, ignore_NHW, strict=True)])
+    return Split(random.integers(0, 256, (pictures, 6, 5, 3), np.uint8), masks, Path())
+
+
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("order", [[4, 0, 6, 1, 3], [[2, 0, 1], [6, 6, 0]], None])
+def test_batches_hold_the_pictures_in_order(resident: bool, order: list | None):
+    split = split_of(7)
+    feed = Feed(split, 2, CPU, resident=resident)
+    batches = list(feed.batches(None if order is None else np.array(order)))
+    wanted = np.arange(7) if order is None else np.array(order)
+    axis = wanted.ndim - 1
+    assert [batch.images_BHWC.shape[axis] for batch in batches][:-1] == [2] * (len(batches) - 1)
+    np.testing.assert_array_equal(torch.cat([b.images_BHWC for b in batches], axis), split.images[wanted])
+    np.testing.assert_array_equal(torch.cat([b.masks_BHW for b in batches], axis), split.masks[wanted].view(np.int8))
+    assert (len(feed), feed.steps) == (7, 4)
+
+
+@pytest.mark.parametrize(("ignored", "expected"), [(0, False), (1, True)])
+def test_a_feed_knows_whether_anything_is_ignored(ignored: int, expected: bool):
+    """Of all its pictures: the first batches of a split hold none."""
+    assert [batch.ignores for batch in Feed(split_of(5, ignored=ignored), 2, CPU).batches()] == [expected] * 3
+
+
+def test_a_large_split_goes_to_the_device_in_pieces(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("seglib.training.batches.UPLOAD", 200)  # bytes: two pictures
+    split = split_of(7)
+    batch, = Feed(split, 7, CPU, resident=True).batches()
+    np.testing.assert_array_equal(batch.images_BHWC, split.images)
+
+
+def test_what_a_batch_costs_is_told_apart(monkeypatch: pytest.MonkeyPatch):
+    """A clock that is read, not waited for: a batch takes 2 s to come and 3 s to learn from."""
+    now = [0.0]
+    monkeypatch.setattr("seglib.training.pace.time.perf_counter", lambda: now[0])
+
+    def slow():
+        for batch in Feed(split_of(6), 2, CPU).batches():
+            now[0] += 2
+            yield batch
+
+    pace = Pace()
+    pace.start()
+    for _ in pace.timed(slow()):
+        now[0] += 3
+    pace.stop(6)
+    assert (pace.speed.images_per_second, pace.speed.waiting) == (6 / 15, 6 / 15)
+    assert str(pace.speed) == "0 images/s, 40% of the time waiting for data"
