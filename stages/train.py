@@ -4,9 +4,8 @@ A training that was killed goes on from its last epoch and ends in the same byte
 for more epochs, where its schedule does not depend on how many there are.
 """
 
-import resource
+import dataclasses
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,12 @@ import stages
 from seglib import records, tracking
 from seglib.files import canonical_json, read_json, work_dir, write_json
 from seglib.identity import identity
-from seglib.training import closed_form, history, weights
-from seglib.training.device import choose_device, machine, prepare_process, turn
+from seglib.training import checkpoint, closed_form, history, together, weights
+from seglib.training.device import choose_device, machine, peak_memory_mb, prepare_process
 from seglib.training.loop import Training
 from seglib.training.optimization import OPEN_ENDED
+from seglib.training.together import Together
+from seglib.training.turns import turn
 from seglib.workspace import VariantFiles, live_variants
 
 
@@ -30,19 +31,21 @@ def main(dataset: str, variant: str) -> None:
     config = read_json(files.conf)
     device = choose_device(config["train"]["device"])
     this = identity_of(files, device)
-    checkpoint = checkpoint_of(files, config, device)
+    kept = checkpoint_of(files, config, device)
 
     live = live_variants(dataset)
     done = sum(other.timing.exists() and read_json(other.timing)["identity"] == identity_of(other, device)
                for other in live)
     title = f"{dataset} {variant} ({done + 1} of {len(live)})"
     prepare_process(config["train"]["threads"])
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    kept.parent.mkdir(parents=True, exist_ok=True)
     # One training of an identity at a time: a second one finds the checkpoint of the first.
-    with FileLock(checkpoint.parent.with_suffix(".lock")), turn(device):
+    with FileLock(kept.parent.with_suffix(".lock")), turn(device):
         on_epoch = tracking.LiveRun(this, files)
+        if "together" in config["train"] and together.pays_on(device) and not kept.exists():
+            train_together(files, config, device)
         if config["loss"]["terms"]:
-            training = Training(config, files.prepared, checkpoint_path=checkpoint)
+            training = Training(config, files.prepared, checkpoint_path=kept)
             outcome = training.run(title=title, on_epoch=on_epoch)
         else:
             outcome = closed_form.fit(config, files.prepared, title=title, on_epoch=on_epoch)
@@ -51,14 +54,35 @@ def main(dataset: str, variant: str) -> None:
     history.write(files.history, outcome.history)
     outcome.snapshots.write(files.snapshots)
     write_json(files.timing, {
-        "identity": this, "images_per_second": outcome.images_per_second, "peak_memory_mb": peak_memory_mb(),
+        "identity": this, **dataclasses.asdict(outcome.speed), "peak_memory_mb": peak_memory_mb(device),
         **machine(device)})
     tracking.try_sync(records.leave_training(files))
     if can_be_extended(config):
-        size = f"{checkpoint.stat().st_size / 1e6:.0f} MB"
-        print(f"{title} can be extended by a higher train.epochs: its state is kept, {size} in {checkpoint.parent}")
+        size = f"{kept.stat().st_size / 1e6:.0f} MB"
+        print(f"{title} can be extended by a higher train.epochs: its state is kept, {size} in {kept.parent}")
     else:
-        shutil.rmtree(checkpoint.parent, ignore_errors=True)
+        shutil.rmtree(kept.parent, ignore_errors=True)
+
+
+def train_together(files: VariantFiles, config: dict[str, Any], device: torch.device) -> None:
+    """Train all of a variant's group; each of them finds its finished checkpoint when its stage runs."""
+    group = config["train"]["together"]
+    by_conf = {other.conf.read_bytes(): other for other in live_variants(files.dataset)
+               if read_json(other.conf)["train"].get("together") == group}
+    members = [by_conf[conf] for conf in sorted(by_conf)]
+    data = (files.prepared / "dataset.json").read_bytes()
+    state = work_dir() / "checkpoints" / identity(b"".join(sorted(by_conf)), data, device.type) / "last.pt"
+    own = checkpoint_of(files, config, device)
+    state.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(state.parent.with_suffix(".lock")):
+        if own.exists():  # another member's stage was faster
+            return
+        trainings = Together([read_json(member.conf) for member in members], files.prepared, checkpoint_path=state)
+        states = trainings.run(title=f"{files.dataset} {files.model} ({len(members)} together)",
+                               on_epoch=[tracking.LiveRun(identity_of(member, device), member) for member in members])
+        for member, finished in zip(members, states, strict=True):
+            checkpoint.save(checkpoint_of(member, read_json(member.conf), device), finished)
+        shutil.rmtree(state.parent)
 
 
 def identity_of(files: VariantFiles, device: torch.device) -> str:
@@ -66,8 +90,8 @@ def identity_of(files: VariantFiles, device: torch.device) -> str:
 
 
 def can_be_extended(config: dict[str, Any]) -> bool:
-    """Whether a training with more epochs begins with this one."""
-    return config["train"].get("schedule") in OPEN_ENDED
+    """Whether a training with more epochs begins with this one, and may go on alone."""
+    return config["train"].get("schedule") in OPEN_ENDED and "together" not in config["train"]
 
 
 def checkpoint_of(files: VariantFiles, config: dict[str, Any], device: torch.device) -> Path:
@@ -78,11 +102,6 @@ def checkpoint_of(files: VariantFiles, config: dict[str, Any], device: torch.dev
         conf = canonical_json(config | {"train": train}).encode()
         key = identity(conf, (files.prepared / "dataset.json").read_bytes(), device.type)
     return work_dir() / "checkpoints" / key / "last.pt"
-
-
-def peak_memory_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes elsewhere
 
 
 if __name__ == "__main__":

@@ -1,0 +1,206 @@
+"""Trainings side by side: one process, one GPU, several seeds and losses of one architecture.
+
+A small network leaves most of a GPU idle. Here the weights of M networks are stacked, and `torch.func` maps one network
+over them: M convolutions become one with M groups. Each training keeps the order of its pictures, its loss, its
+history and its best weights; the gradient of a sum of losses is each network's own. So each ends where it would have
+ended alone but for rounding: the kernels of a stack add up in another order (tests/training/test_together.py).
+
+Shapes: M trainings, B batch, K classes, H, W.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seglib.training import checkpoint, phases
+from seglib.training.augment import Augment
+from seglib.training.batches import Batch, epoch_order
+from seglib.training.device import autocast
+from seglib.training.history import Row
+from seglib.training.ledger import Ledger
+from seglib.training.loop import counts_of, gradient_norms, loss_of, state_of, view_of
+from seglib.training.optimization import Optimization
+from seglib.training.pace import Pace
+from seglib.training.progress import Progress
+from seglib.training.selection import Selection
+from seglib.training.setup import Setup
+from seglib.training.snapshots import Snapshots
+
+
+def pays_on(device: torch.device) -> bool:
+    """Whether a device has anything idle. A CPU has not: there each training runs alone."""
+    return device.type == "cuda"
+
+
+class _Member:
+    """What one of the trainings has for itself, but for its weights."""
+
+    def __init__(self, config: dict[str, Any], setup: Setup, steps: int):
+        train = config["train"]
+        self.seed, self.task = config["seed"], setup.info.task
+        self.loss = loss_of(config["loss"], train["output"], setup.info)
+        self.ledger = Ledger(self.loss.weights, classes=setup.encoding.classes, steps=steps,
+                             log_every=train["log_every"], device=setup.device)
+        self.selection = Selection(train.get("best_by"), keeps_best=train["keep"] == "best")
+        self.snapshots = Snapshots(train.get("snapshots", ()), setup.val_split, self.task)
+        self._augment = Augment(train["augment"], self.seed) if "augment" in train else None
+
+    def augmented(self, batch: Batch, iteration: int) -> Batch:
+        if self._augment is None:
+            return batch
+        return self._augment.batch(batch, task=self.task, epoch=self.ledger.epoch, iteration=iteration)
+
+
+class Together:
+    """Trainings whose configurations differ in `seed` and `loss` alone; see `resolve` for who may take part.
+
+    dataset: the prepared dataset's folder. checkpoint_path: where the state of all is kept between epochs.
+    """
+
+    def __init__(self, configs: Sequence[dict[str, Any]], dataset: Path, *, checkpoint_path: Path):
+        self.settings, self.checkpoint_path = configs[0]["train"], checkpoint_path
+        assert all((config["model"], config["train"]) == (configs[0]["model"], self.settings) for config in configs)
+        states = (checkpoint.load(checkpoint_path) or {"members": [None] * len(configs)})["members"]
+        setups = [Setup(config, dataset, pretrained=state is None)
+                  for config, state in zip(configs, states, strict=True)]
+        first = setups[0]
+        self.encoding, self.device, self.precision = first.encoding, first.device, first.precision
+        self.train, self.val = first.feed(first.train_split, ignores=first.train_ignores), first.feed(first.val_split)
+        self.members = [_Member(config, setup, self.train.steps)
+                        for config, setup in zip(configs, setups, strict=True)]
+        self.pace = Pace()
+
+        networks = [setup.network for setup in setups]
+        for network, state in zip(networks, states, strict=True):
+            if state is not None:
+                network.load_state_dict(state["network"])
+        self.parameters, self.buffers = torch.func.stack_module_state(networks)
+        self.network = copy.deepcopy(networks[0]).to("meta")  # what is computed; the stacks say with which weights
+        phase, = phases.phases_of(self.settings)
+        self.optimization = Optimization(self.parameters.values(), self.settings, lr=phase.lr, epochs=phase.epochs,
+                                         steps_an_epoch=self.train.steps)
+        if states[0] is not None:
+            self._restore(states)
+
+    @property
+    def epoch(self) -> int:
+        return self.members[0].ledger.epoch
+
+    def run(self, *, title: str, on_epoch: Sequence[Callable[[list[Row]], None]]) -> list[dict[str, Any]]:
+        """Train all to the last epoch. `on_epoch[m]` gets the rows of each epoch of the m-th, as they come.
+
+        Gives, for each, the finished state that `loop.Training` takes for a checkpoint of its own. Raises ValueError
+        when one of the losses stops being a number.
+        """
+        epochs, images = self.settings["epochs"], len(self.train) * len(self.members)
+        with Progress(title, images=epochs * images, done=self.epoch * images, device=self.device) as progress:
+            while self.epoch < epochs:
+                rows_before = len(self.members[0].ledger.rows)
+                for member in self.members:
+                    member.ledger.start_epoch()
+                self._train_epoch(progress)
+                self._validate()
+                states = self._states()
+                checkpoint.save(self.checkpoint_path, {"members": states})
+                for member, tell in zip(self.members, on_epoch, strict=True):
+                    tell(member.ledger.rows[rows_before:])
+                progress.say(f"epoch {self.epoch}/{epochs}: each of {len(self.members)} at {self.pace.speed}")
+                for member in self.members:
+                    progress.say(f"  seed {member.seed}, {' + '.join(member.loss.weights)}: {member.ledger.summary()}")
+        return states
+
+    def _logits(self, images: Tensor) -> Tensor:
+        """uint8 (M, B, H, W, 3), or (B, H, W, 3) that all see, to (M, B, K, H, W)."""
+        def of_one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], images_BHWC: Tensor) -> Tensor:
+            pictures = self.encoding.pictures(images_BHWC)
+            return torch.func.functional_call(self.network, (parameters, buffers), (pictures,))
+
+        with autocast(self.device, self.precision):
+            over = (0, 0, 0 if images.dim() == 5 else None)
+            return torch.vmap(of_one, in_dims=over)(self.parameters, self.buffers, images)
+
+    def _train_epoch(self, progress: Progress) -> None:
+        self.network.train()
+        self.pace.start()
+        weight = self._output_weight()
+        orders_MN = np.stack([epoch_order(len(self.train), seed=member.seed, epoch=self.epoch)
+                              for member in self.members])
+        for step, all_of_them in enumerate(self.pace.timed(self.train.batches(orders_MN)), 1):
+            iteration = (self.epoch - 1) * self.train.steps + step
+            batches = [member.augmented(Batch(images_BHWC, masks_BHW, all_of_them.ignores), iteration)
+                       for member, images_BHWC, masks_BHW in zip(self.members, all_of_them.images_BHWC,
+                                                                 all_of_them.masks_BHW, strict=True)]
+            logits_MBKHW = self._logits(torch.stack([batch.images_BHWC for batch in batches]))
+            views = [view_of(logits_BKHW, batch, self.encoding)
+                     for logits_BKHW, batch in zip(logits_MBKHW, batches, strict=True)]
+            values = [member.loss(view) for member, view in zip(self.members, views, strict=True)]
+            ends_window, lr = step in self.members[0].ledger.window_ends, self.optimization.lr
+            norms = [gradient_norms(of_one, weight, part=m) if ends_window else None for m, of_one in enumerate(values)]
+            self.optimization.step(torch.stack([member.loss.total(of_one) for member, of_one
+                                                in zip(self.members, values, strict=True)]).sum())
+            for member, view, of_one, grad_norms in zip(self.members, views, values, norms, strict=True):
+                member.ledger.learnt(step, of_one, counts_of(view, self.encoding), lr=lr, grad_norms=grad_norms)
+            progress.update(len(self.members) * len(batches[0].images_BHWC))
+            if ends_window:
+                progress.show(self.members[0].ledger.loss)
+        self.pace.stop(len(self.train))
+
+    def _output_weight(self) -> Tensor | None:
+        """The stacked weight of the output layer; None without such a layer."""
+        if self.network.output_layer is None:
+            return None
+        own = self.network.output_layer.weight
+        return self.parameters[next(name for name, value in self.network.named_parameters() if value is own)]
+
+    @torch.no_grad()
+    def _validate(self) -> None:
+        self.network.eval()
+        for batch in self.val.batches():
+            for member, logits_BKHW in zip(self.members, self._logits(batch.images_BHWC), strict=True):
+                view = view_of(logits_BKHW, batch, self.encoding)
+                member.ledger.validated(member.loss(view), counts_of(view, self.encoding),
+                                        pictures=len(batch.images_BHWC))
+        for m, member in enumerate(self.members):
+            member.selection.see(member.ledger.end_validation(), lambda m=m: self._weights(m))
+            member.snapshots.take(
+                self.epoch, lambda images, m=m: self.encoding.present(self._logits(images.to(self.device))[m]))
+
+    def _weights(self, m: int) -> dict[str, Tensor]:
+        """The m-th network's, in the order of its state_dict."""
+        stacked = {**self.parameters, **self.buffers}
+        return {name: stacked[name][m].detach() for name in self.network.state_dict()}
+
+    def _states(self) -> list[dict[str, Any]]:
+        """What `loop.Training` would save of each."""
+        optimization = self.optimization.state_dict()
+        return [state_of(member.ledger, member.selection, member.snapshots, self.pace,
+                         finished=self.epoch == self.settings["epochs"], network=self._weights(m),
+                         optimization=_part(optimization, m)) for m, member in enumerate(self.members)]
+
+    def _restore(self, states: list[dict[str, Any]]) -> None:
+        for member, state in zip(self.members, states, strict=True):
+            member.ledger.epoch, member.ledger.rows = state["epoch"], state["history"]
+            member.selection.load_state_dict(state["selection"])
+            member.snapshots.load_state_dict(state["snapshots"])
+        self.pace.load_state_dict(states[0]["pace"])
+        self.optimization.load_state_dict(_whole([state["optimization"] for state in states]))
+
+
+def _part(optimization: dict[str, Any], m: int) -> dict[str, Any]:
+    """Of the optimiser's state over stacked weights that over the m-th network's. A step count, (), is everyone's."""
+    moments = {index: {name: value[m].clone() if value.dim() else value for name, value in of_weight.items()}
+               for index, of_weight in optimization["optimizer"]["state"].items()}
+    return optimization | {"optimizer": optimization["optimizer"] | {"state": moments}}
+
+
+def _whole(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The inverse of `_part`."""
+    first, *_ = states = [part["optimizer"]["state"] for part in parts]
+    moments = {index: {name: torch.stack([state[index][name] for state in states]) if value.dim() else value
+                       for name, value in of_weight.items()} for index, of_weight in first.items()}
+    return parts[0] | {"optimizer": parts[0]["optimizer"] | {"state": moments}}

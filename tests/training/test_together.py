@@ -1,0 +1,103 @@
+"""Trainings side by side end where each would have ended alone."""
+
+import copy
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from seglib.training import checkpoint
+from seglib.training.history import Row
+from seglib.training.loop import Training
+from seglib.training.together import Together
+
+Make = Callable[..., dict[str, Any]]
+
+# At a rate that lets a rounding stay one: where a network learns fast, the last bit of a sum soon decides much.
+GENTLE = {"lr": 1e-3, "precision": "fp32", "epochs": 3, "log_every": 1}
+KINDS: dict[str, dict[str, Any]] = {
+    "adamw": {"optimizer": "adamw", "schedule": "one_cycle"},
+    "sgd": {"optimizer": "sgd", "schedule": "cosine", "warmup_epochs": 0.5, "keep": "last"},
+    "radam": {"optimizer": "radam", "schedule": "constant", "flip": 0.5, "rotation": 20.0, "best_by": "loss",
+              "snapshots": [1, 3]},
+}
+NETWORKS = {
+    "munet": {"kind": "munet", "depth": 4, "width": 4, "upsampling": "learned", "aspp_rates": [2]},
+    "unet": {"kind": "unet", "width": 4, "upsampling": "bilinear", "norm": "batch"},
+    "convnet": {"kind": "convnet", "width": 4, "layers": 3, "norm": "batch"},
+}
+
+
+def members(make: Make, **train: Any) -> list[dict[str, Any]]:
+    """Two losses, two seeds."""
+    losses = {"terms": {"mse": 1.0}}, {"terms": {"mse": 1.0, "dice": 1.0}, "epsilon": 1e-6, "dice_reduction": "image"}
+    config = make(**GENTLE | train)
+    return [copy.deepcopy(config) | {"loss": loss, "seed": seed} for loss in losses for seed in (1, 2)]
+
+
+def run(configs: list[dict[str, Any]], dataset: Path, path: Path, on_epoch: Any = None) -> list[dict[str, Any]]:
+    told = on_epoch or [lambda rows: None] * len(configs)
+    return Together(configs, dataset, checkpoint_path=path).run(title="test", on_epoch=told)
+
+
+def assert_alike(found: list[Row], expected: list[Row], tolerance: float) -> None:
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert one.keys() == other.keys()
+        for key, value in other.items():
+            # A score is of pixels above a threshold: some of those at it fall to the other side.
+            near = {"abs": 5e-3} if key.endswith("_score") else {"rel": tolerance, "abs": 1e-6}
+            assert one[key] == (value if isinstance(value, str | None) else pytest.approx(value, **near)), (key, other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_ends_where_it_would_have_ended_alone(variant_config: Make, prepared_shapes: Path, tmp_path: Path,
+                                                   kind: str):
+    configs = members(variant_config, **KINDS[kind])
+    for config, state in zip(configs, run(configs, prepared_shapes, tmp_path / "all.pt"), strict=True):
+        alone = Training(config, prepared_shapes).run(title="alone")
+        assert_alike(state["history"], alone.history, 5e-3)
+        checkpoint.save(tmp_path / "own.pt", state)
+        found = Training(config, prepared_shapes, checkpoint_path=tmp_path / "own.pt").run(title="found")
+        assert found.history == state["history"]
+        for name, value in alone.state.items():
+            torch.testing.assert_close(found.state[name], value, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_any_architecture_can_be_stacked(variant_config: Make, multiclass_shapes: Path, tmp_path: Path, name: str):
+    """With pixels to ignore, and classes that exclude each other."""
+    configs = [config | {"model": NETWORKS[name], "loss": {"terms": {"ce": 1.0}}}
+               for config in members(variant_config, epochs=1)[:2]]
+    for config, state in zip(configs, run(configs, multiclass_shapes, tmp_path / "all.pt"), strict=True):
+        assert_alike(state["history"], Training(config, multiclass_shapes).run(title="alone").history, 5e-3)
+
+
+def test_a_killed_group_goes_on_to_the_same_bytes(variant_config: Make, prepared_shapes: Path, tmp_path: Path):
+    """What a kill leaves is the checkpoint of the last epoch that ended: here, of the first."""
+    configs = members(variant_config, **KINDS["adamw"])[:2]
+
+    def keep(rows: list[Row]) -> None:
+        if rows[-1]["epoch"] == 1:
+            shutil.copyfile(tmp_path / "all.pt", tmp_path / "first.pt")
+
+    whole = run(configs, prepared_shapes, tmp_path / "all.pt", [keep, lambda rows: None])
+    told: list[list[Row]] = []
+    resumed = run(configs, prepared_shapes, tmp_path / "first.pt", [told.append, lambda rows: None])
+    assert [rows[-1]["epoch"] for rows in told] == [2, 3]
+    for one, other in zip(whole, resumed, strict=True):
+        assert one["history"] == other["history"]
+        assert all(torch.equal(one["network"][name], other["network"][name]) for name in one["network"])
+
+
+def test_what_was_trained_together_can_go_on_alone(variant_config: Make, prepared_shapes: Path, tmp_path: Path):
+    """Its optimiser's state is its own: more epochs alone are those that the group would have had."""
+    short, long = (members(variant_config, **KINDS["radam"] | {"epochs": epochs, "snapshots": []}) for epochs in (2, 3))
+    brief = run(short, prepared_shapes, tmp_path / "short.pt")
+    for config, state, expected in zip(long, brief, run(long, prepared_shapes, tmp_path / "long.pt"), strict=True):
+        checkpoint.save(tmp_path / "own.pt", state)
+        extended = Training(config, prepared_shapes, checkpoint_path=tmp_path / "own.pt").run(title="extended")
+        assert_alike(extended.history, expected["history"], 5e-3)
