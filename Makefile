@@ -6,13 +6,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
-.PHONY: help repro everything test road pdf lint ui results clean
+.PHONY: help repro everything test road bench bench-long pdf lint ui results clean
 
 help:
 	@echo "make repro       raw data to the report: reports/index.html (9 to 20 minutes on 2 cores)"
 	@echo "make everything  all studies of params.yaml, one after another, to one page (wants a GPU; see README)"
 	@echo "make test        the tests (about 10 minutes)"
 	@echo "make road        the whole pipeline on real pictures, in fresh clones (needs ../shared/mirror)"
+	@echo "make bench       what it costs, beside what it is compared with, as tables (under 15 minutes on 2 cores)"
+	@echo "make bench-long  the benchmarks that take longer: what speed is worth, how things scale (hours)"
 	@echo "make lint        the linter"
 	@echo "make pdf         the report as report.pdf (needs Chromium)"
 	@echo "make ui          MLflow's page of all runs, on http://127.0.0.1:5000"
@@ -42,6 +44,12 @@ test: .venv/stamp
 
 road: .venv/stamp
 	@python -m pytest -m road -s
+
+bench: .venv/stamp
+	@python -m benchmarks
+
+bench-long: .venv/stamp
+	@python -m benchmarks long
 
 lint: .venv/stamp
 	@ruff check .

@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.harness import heading, table
 from seglib.report.builder import build
 from tests.report.browser import Browser
 from tests.report.synthetic import LOSSES, Study, write
@@ -29,11 +30,12 @@ return entry.loadEventEnd > 0 && [entry.domContentLoadedEventEnd, entry.loadEven
 
 
 def main() -> None:
-    print("| pictures | built in | reports/ | index.html | data | first load | DOMContentLoaded | load |")
-    print("|---|---|---|---|---|---|---|---|")
+    heading("The page, 20 variants × 1,000 test pictures, in headless Chromium")
+    rows = []
     for name, study in STUDIES.items():
         with tempfile.TemporaryDirectory() as folder:
-            print(f"| {name} | {' | '.join(measure(study, Path(folder)))} |")
+            rows.append([name, *measure(study, Path(folder))])
+    table(["pictures", "built in", "reports/", "index.html", "data", "first load", "DOMContentLoaded", "load"], rows)
 
 
 def measure(study: Study, folder: Path) -> list[str]:

@@ -1,6 +1,6 @@
 """How long intervals and tests take beside scipy's, and how often a 95 % interval holds what it should.
 
-    python -m benchmarks.statistics            # minutes; set OMP_NUM_THREADS to choose the threads
+    python -m benchmarks.statistics            # a minute; set OMP_NUM_THREADS to choose the threads
     python -m benchmarks.statistics coverage   # a minute
 
 Sizes: 20 variants x 3 seeds x 5,000 pictures x 5 classes, 10,000 resamples, 4 scores.
@@ -11,23 +11,19 @@ import math
 import os
 import resource
 import sys
-import time
 from collections.abc import Callable
 
 import numpy as np
 import scipy.stats
 
+from benchmarks import harness
+from benchmarks.harness import Ratio, Timing, heading, interleaved, table
 from seglib.metrics.statistics import Resamples, Runs, bootstrap, interval, permutation_p
 
 VARIANTS, SEEDS, PICTURES, CLASSES, SCORES, RESAMPLES = 20, 3, 5000, 5, 4, 10_000
 PAIRS = list(itertools.combinations(range(VARIANTS), 2))
+ROUNDS = 3
 SCIPY_RESAMPLES = 200  # of 10,000: scipy's time grows in proportion
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def peak_mb() -> float:
@@ -44,8 +40,8 @@ def made_up_runs() -> list[Runs]:
     return runs
 
 
-def scipy_seconds(a: Runs, b: Runs) -> tuple[float, float, float]:
-    """One run's interval, one pair's interval and one pair's permutation test, extrapolated to 10,000 resamples.
+def scipy_calls(a: Runs, b: Runs) -> tuple[Callable[[], object], ...]:
+    """One run's interval, one pair's interval and one pair's permutation test, with SCIPY_RESAMPLES resamples.
 
     Pictures alone, as scipy has no two-way bootstrap. It is handed indices of pictures, as its samples are of numbers.
     """
@@ -65,50 +61,57 @@ def scipy_seconds(a: Runs, b: Runs) -> tuple[float, float, float]:
                         - either[0][k][y].sum(-1) / either[1][k][y].sum(-1) for k in range(CLASSES)], 0)
 
     options = {"n_resamples": SCIPY_RESAMPLES, "batch": 100, "vectorized": True}
-    times = (
-        seconds(lambda: scipy.stats.bootstrap((pictures_N,), lambda index, axis: score(both[0], 0, index),
-                                              method="percentile", rng=np.random.default_rng(1), **options)),
-        seconds(lambda: scipy.stats.bootstrap((pictures_N,), difference, method="percentile",
-                                              rng=np.random.default_rng(1), **options)),
-        seconds(lambda: scipy.stats.permutation_test((pictures_N, pictures_N + PICTURES), swapped,
-                                                     permutation_type="samples", rng=np.random.default_rng(1),
-                                                     **options)))
-    return tuple(one * RESAMPLES / SCIPY_RESAMPLES for one in times)
+    return (lambda: scipy.stats.bootstrap((pictures_N,), lambda index, axis: score(both[0], 0, index),
+                                          method="percentile", rng=np.random.default_rng(1), **options),
+            lambda: scipy.stats.bootstrap((pictures_N,), difference, method="percentile",
+                                          rng=np.random.default_rng(1), **options),
+            lambda: scipy.stats.permutation_test((pictures_N, pictures_N + PICTURES), swapped,
+                                                 permutation_type="samples", rng=np.random.default_rng(1), **options))
 
 
 def speed() -> None:
+    """Print the table. In a process of its own, because the peak of its memory is the process's."""
     runs, resamples = made_up_runs(), Resamples(pictures=PICTURES, count=RESAMPLES)
-    before = peak_mb()
-    replicates = []
-    bootstrapped = seconds(lambda: replicates.extend(bootstrap(runs, resamples)))
-    intervals = seconds(lambda: [interval(one.both_R) for one in replicates])
-    pairs = seconds(lambda: [interval(replicates[a].both_R - replicates[b].both_R) for a, b in PAIRS])
-    tests = seconds(lambda: permutation_p(runs[:VARIANTS], PAIRS, resamples))
-    peak = peak_mb()
-    total = bootstrapped + intervals + pairs + tests
-
-    drawing = seconds(lambda: [None for _ in resamples.weights()])
     square = np.random.default_rng(1).random((3000, 3000))
-    fastest = 2 * 3000**3 / min(seconds(lambda: square @ square) for _ in range(3))
-    operations = 2 * RESAMPLES * PICTURES * VARIANTS * SEEDS * CLASSES * SCORES * 2
-    one_run, one_pair, one_test = scipy_seconds(runs[0], runs[1])
-    scipy_runs, scipy_pairs, scipy_tests = (one_run * VARIANTS * SEEDS * SCORES, one_pair * len(PAIRS),
-                                            one_test * len(PAIRS))
-    scipy_total = scipy_runs + scipy_pairs + scipy_tests
+    before = peak_mb()
+    replicates = bootstrap(runs, resamples)
+    permutation_p(runs[:VARIANTS], PAIRS, resamples)
+    memory = peak_mb() - before
 
-    print(f"{VARIANTS} variants x {SEEDS} seeds x {PICTURES:,} pictures x {CLASSES} classes, {SCORES} scores, "
-          f"{RESAMPLES:,} resamples; {os.cpu_count()} cores, "
-          f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}")
-    print(f"{'':44}{'seglib':>9}{'scipy *':>10}")
-    print(f"{'intervals of 4 scores of 20 variants':44}{bootstrapped + intervals:>7.1f} s{scipy_runs:>8.0f} s")
-    print(f"{'intervals of 190 differences of one score':44}{pairs:>7.1f} s{scipy_pairs:>8.0f} s")
-    print(f"{'190 permutation tests of one score':44}{tests:>7.1f} s{scipy_tests:>8.0f} s")
-    print(f"{'all':44}{total:>7.1f} s{scipy_total:>8.0f} s   {scipy_total / total:.0f} times")
-    print(f"{'memory above the tables, peak':44}{peak - before:>6.0f} MB (tables: {before:.0f} MB with the process)")
-    print(f"* in a loop, pictures alone; one of each kind, {SCIPY_RESAMPLES} of {RESAMPLES:,} resamples, extrapolated.")
-    print(f"Of the {bootstrapped:.1f} s bootstrap, drawing weights is {drawing:.1f} s. Its matrix products at this "
-          f"machine's peak ({fastest / 1e9:.0f} GFLOP/s, float64) are {operations / fastest:.1f} s: "
-          f"{100 * operations / fastest / bootstrapped:.0f} % of peak over the whole.")
+    calls = (VARIANTS * SEEDS * SCORES, len(PAIRS), len(PAIRS))
+    rows = (f"intervals of {SCORES} scores of {VARIANTS} variants", f"intervals of {len(PAIRS)} differences of a score",
+            f"{len(PAIRS)} permutation tests of a score")
+    ours = (lambda: [interval(one.both_R) for one in bootstrap(runs, resamples)],
+            lambda: [interval(replicates[a].both_R - replicates[b].both_R) for a, b in PAIRS],
+            lambda: permutation_p(runs[:VARIANTS], PAIRS, resamples))
+    theirs = scipy_calls(runs[0], runs[1])
+    pieces = {"weights": lambda: [None for _ in resamples.weights()], "square": lambda: square @ square}
+    found = interleaved({**dict(enumerate(ours)), **{f"scipy {i}": call for i, call in enumerate(theirs)}, **pieces},
+                        rounds=ROUNDS, warmup=0)
+    own = [found[i] for i in range(len(rows))]
+    scipy_loop = [Timing(tuple(one * count * RESAMPLES / SCIPY_RESAMPLES for one in found[f"scipy {i}"].seconds))
+                  for i, count in enumerate(calls)]
+    for timings in (own, scipy_loop):
+        timings.append(Timing(tuple(map(sum, zip(*(timing.seconds for timing in timings), strict=True)))))
+
+    heading(f"Bootstrap and pairwise tests, {VARIANTS} variants × {PICTURES:,} pictures × {CLASSES} classes",
+            f"{SEEDS} seeds, {RESAMPLES:,} resamples. scipy: a loop of calls that resample pictures alone, from one "
+            f"call of each kind with {SCIPY_RESAMPLES} resamples. "
+            f"OMP_NUM_THREADS is {os.environ.get('OMP_NUM_THREADS', 'not set')}.")
+    table(["", "seglib", "scipy, loop of calls", "times as fast", "goal"],
+          [[row, f"{mine.median:.2f} s", f"{loop.median:,.0f} s", _whole(mine.times_faster(loop)), goal]
+           for row, mine, loop, goal in zip((*rows, "all"), own, scipy_loop, ("", "", "", "20×, under 10 s"),
+                                            strict=True)])
+    fastest = 2 * len(square)**3 / found["square"].median
+    products = 2 * RESAMPLES * PICTURES * VARIANTS * SEEDS * CLASSES * SCORES * 2 / fastest
+    print(f"{memory:.0f} MB above the tables, at the peak. Of the {own[0].median:.1f} s of the bootstrap, drawing "
+          f"weights is {found['weights'].median:.1f} s; its matrix products would be {products:.1f} s at this "
+          f"machine's peak ({fastest / 1e9:.0f} GFLOP/s, float64): {products / own[0].median:.0%} of peak over the "
+          "whole.\n")
+
+
+def _whole(ratio: Ratio) -> str:
+    return f"{ratio.median:,.0f}× ({min(ratio.values):,.0f}–{max(ratio.values):,.0f})"
 
 
 def coverage(pictures: int = 200, trials: int = 2000, count: int = 2000) -> None:
@@ -117,9 +120,9 @@ def coverage(pictures: int = 200, trials: int = 2000, count: int = 2000) -> None
     The difference is between two variants with the same truth, whose pictures correlate by a half.
     """
     resamples = Resamples(pictures=pictures, count=count)
-    print(f"{trials * 2:,} scores, {trials:,} pairs, {pictures} pictures, {count:,} resamples; in %")
-    print(f"{'seeds':>5}{'seed sd / picture error':>25}{'score held':>12}{'difference held':>17}"
-          f"{'permutation p < 0.05':>22}{'falsely settled':>17}")
+    heading("How often 95 % intervals hold the truth",
+            f"{trials * 2:,} scores, {trials:,} pairs, {pictures} pictures, {count:,} resamples; in %")
+    rows = []
     for seeds, ratio in itertools.product((1, 2, 3, 5, 10), (0.5, 1, 3)):
         random, runs = np.random.default_rng([seeds, int(2 * ratio)]), []
         for index in range(2 * trials):
@@ -135,9 +138,15 @@ def coverage(pictures: int = 200, trials: int = 2000, count: int = 2000) -> None
         held = [low <= 0 <= high for low, high in (
             interval(replicates[a].both_R - replicates[b].both_R) for a, b in pairs)]
         small = permutation_p(runs, pairs, resamples) < 0.05
-        print(f"{seeds:>5}{ratio:>25}{100 * np.mean(scores):>12.1f}{100 * np.mean(held):>17.1f}"
-              f"{100 * np.mean(small):>22.1f}{100 * np.mean(small & ~np.array(held)):>17.1f}", flush=True)
+        rows.append([seeds, ratio, *(f"{100 * np.mean(column):.1f}" for column in (
+            scores, held, small, small & ~np.array(held)))])
+    table(["seeds", "seed sd / picture error", "score held", "difference held", "permutation p < 0.05",
+           "falsely settled"], rows)
+
+
+def main() -> None:
+    print(harness.python("from benchmarks import statistics\nstatistics.speed()").output, end="", flush=True)
 
 
 if __name__ == "__main__":
-    coverage() if "coverage" in sys.argv[1:] else speed()
+    coverage() if "coverage" in sys.argv[1:] else main()

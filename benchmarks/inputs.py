@@ -1,0 +1,102 @@
+"""What the training benchmarks train on: drawn pictures in the prepared format, and variants' configurations.
+
+Nothing but NumPy, PyTorch and seglib's own code is needed here, so that they run wherever PyTorch does. Shapes:
+N pictures, K = 5 classes, H = W = 64.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from benchmarks.peer import LABELS, SIDE, WORKERS, Endless, Pictures, loader
+from seglib.datasets.store import SPLITS, DatasetInfo, Split, mask_dtype, pack, unpack
+
+CLASSES = ("rectangle", "triangle", "disk", "oval", "star")
+TASK = "multilabel"
+
+
+def course(*, depth: int = 16, width: int = 64, **train: Any) -> dict[str, Any]:
+    """What params.yaml makes of munet_dlstudio and mse: the course's network by the course's recipe."""
+    return {
+        "model": {"kind": "munet", "depth": depth, "width": width, "upsampling": "dlstudio", "skip_connections": True},
+        "loss": {"terms": {"mse": 1.0}},
+        "train": {"optimizer": "sgd", "schedule": "constant", "lr": 1e-4, "momentum": 0.9, "weight_decay": 0.0,
+                  "batch_size": 4, "epochs": 6, "pixels": "raw", "targets": "label", "output": "raw", "keep": "last",
+                  "log_every": 50, "device": "auto", "precision": "fp32", "threads": None, **train},
+        "seed": 1234}
+
+
+def default(*, depth: int = 4, width: int = 32, upsampling: str = "learned", seed: int = 1234, **train: Any
+            ) -> dict[str, Any]:
+    """What params.yaml makes of munet and mse_dice: the default study's network and recipe."""
+    return {
+        "model": {"kind": "munet", "depth": depth, "width": width, "upsampling": upsampling, "skip_connections": True},
+        "loss": {"terms": {"mse": 1.0, "dice": 1.0}, "epsilon": 1e-6, "dice_reduction": "image"},
+        "train": {"optimizer": "adamw", "schedule": "one_cycle", "lr": 2e-2, "weight_decay": 0.01, "batch_size": 16,
+                  "epochs": 5, "pixels": "unit", "targets": "unit", "output": "sigmoid", "keep": "best",
+                  "best_by": "iou", "log_every": 50, "device": "auto", "precision": "auto", "threads": None, **train},
+        "seed": seed}
+
+
+def write_dataset(folder: Path, *, train: int, val: int = 2, test: int = 1) -> Path:
+    """Draw so many pictures a split into `folder`, in the prepared format; the folder.
+
+    They are like those of the Shapes dataset, whose own generator needs Pillow. There is no index.parquet.
+    """
+    counts = dict(zip(SPLITS, (train, val, test), strict=True))
+    random, dtype = np.random.default_rng(0), mask_dtype(len(CLASSES), TASK)
+    for split, count in counts.items():
+        images, masks = np.empty((count, SIDE, SIDE, 3), np.uint8), np.empty((count, SIDE, SIDE), dtype)
+        for i in range(count):
+            images[i], planes_KHW = _draw(random)
+            masks[i] = pack(planes_KHW, task=TASK)
+        (folder / split).mkdir(parents=True)
+        np.save(folder / split / "images.npy", images)
+        np.save(folder / split / "masks.npy", masks)
+    DatasetInfo(task=TASK, classes=list(CLASSES), label_values=[float(label) for label in LABELS],
+                image_size=[SIDE, SIDE], resize="stretch", counts=counts, class_pixels=[1] * len(CLASSES),
+                valid_pixels=train * SIDE * SIDE, selection={}, files={}).write(folder)
+    return folder
+
+
+def _draw(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """1 to 5 shapes of random place, size, turn and colour on near black: uint8 (H, W, 3), bool (K, H, W)."""
+    image_HWC = np.broadcast_to(random.integers(0, 4, (SIDE, SIDE, 1), np.uint8), (SIDE, SIDE, 3)).copy()
+    planes_KHW = np.zeros((len(CLASSES), SIDE, SIDE), bool)
+    for k in random.integers(0, len(CLASSES), random.integers(1, 6)):
+        plane_HW = _shape(CLASSES[k], center=random.uniform(8, SIDE - 8, 2), radius=random.uniform(8, 20),
+                          turn=random.uniform(0, 2 * np.pi))
+        planes_KHW[k] |= plane_HW
+        image_HWC[plane_HW] = random.integers(60, 256, 3)
+    return image_HWC, planes_KHW
+
+
+def _shape(name: str, *, center: np.ndarray, radius: float, turn: float) -> np.ndarray:
+    """Where a shape is: bool (H, W). Center and radius in pixels, turn in radians."""
+    y_HW, x_HW = np.mgrid[:SIDE, :SIDE] - center.reshape(2, 1, 1)
+    angle_HW, far_HW = np.arctan2(y_HW, x_HW) - turn, np.hypot(x_HW, y_HW) / radius
+    u_HW, v_HW = far_HW * np.cos(angle_HW), far_HW * np.sin(angle_HW)
+    match name:
+        case "rectangle":
+            return (np.abs(u_HW) < 1) & (np.abs(v_HW) < 0.6)
+        case "triangle":
+            return np.max([far_HW * np.cos(angle_HW - third) for third in np.arange(3) * 2 * np.pi / 3], axis=0) < 0.5
+        case "disk":
+            return far_HW < 1
+        case "oval":
+            return u_HW ** 2 + (v_HW / 0.5) ** 2 < 1
+        case "star":
+            return far_HW < 0.65 + 0.35 * np.cos(5 * angle_HW)
+    raise AssertionError(name)
+
+
+def as_the_course_has_it(split: Split) -> Pictures:
+    return Pictures(split.images, unpack(split.masks, len(CLASSES), task=TASK))
+
+
+def endless_batches(split: Split, *, workers: int = WORKERS) -> Iterator[tuple[Tensor, Tensor]]:
+    """The course's batches, for ever: float32 pictures (4, 3, H, W) and targets (4, K, H, W)."""
+    return iter(loader(as_the_course_has_it(split), workers=workers, order=Endless(len(split))))
