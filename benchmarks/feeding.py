@@ -39,8 +39,8 @@ def feeding(folder: Path, device: torch.device, sizes: Sizes) -> None:
         lambda feed=feed: ours(feed) for feed in feeds.values()]
     timings = interleaved(dict(zip(names, works, strict=True)), rounds=sizes.rounds)
     reference = timings[names[0]]
-    heading("Feeding batches with float targets", f"64×64, {len(split)} pictures a round, from the page cache; the "
-            "course's batches are of 4, its processes started beforehand.")
+    heading("Feeding batches with float targets", f"64×64, {len(split)} pictures a round, from memory: the "
+            "page cache, or on a GPU its own. The course's batches are of 4, its processes started beforehand.")
     goals = ["", "", "10×", "10×"]
     table(["what", "images/s", f"against {peer.WORKERS} workers", "goal"],
           [[name, f"{timings[name].rate(len(split)):.0f}", timings[name].times_faster(reference), goal]

@@ -59,11 +59,13 @@ def evaluate(predictor: Predictor, split: Split, classes: list[str], *, toleranc
         coarse.append(coarse_histograms(places, valid))
         if own_masks is not None:
             own.append(_counts_at_own_size(predictor, logits, own_masks))
-        logits, predicted, truth, valid = (None if tensor is None else tensor.cpu().numpy()
-                                           for tensor in (logits, predicted, truth, valid))
+        predicted, truth, valid = (None if tensor is None else tensor.cpu().numpy()
+                                   for tensor in (predicted, truth, valid))
+        outputs = None if label_values is None else logits.cpu().numpy()
         masks.append(pack(predicted.swapaxes(0, 1), task=encoding.task))
         for some in _parts(truth.shape):
-            parts.append(_count(logits[some], predicted[some], truth[some], None if valid is None else valid[some],
+            parts.append(_count(*(None if planes is None else planes[some]
+                                  for planes in (outputs, predicted, truth, valid)),
                                 tolerance=tolerance, label_values=label_values))
     counts, objects, confusions = zip(*parts, strict=True)
     for objects_N7, first in zip(objects, np.cumsum([0, *map(len, counts[:-1])]), strict=True):
@@ -81,9 +83,13 @@ def _parts(shape_BKHW: tuple[int, ...]) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, shape_BKHW[0], size))
 
 
-def _count(outputs_BKHW: np.ndarray, predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray, valid_B1HW: np.ndarray | None,
-           *, tolerance: int, label_values: list[float] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Counts of some pictures but those at their own size, float64 (B, K, C), their objects, and their confusion."""
+def _count(outputs_BKHW: np.ndarray | None, predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray,
+           valid_B1HW: np.ndarray | None, *, tolerance: int, label_values: list[float] | None
+           ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Counts of some pictures but those at their own size, float64 (B, K, C), their objects, and their confusion.
+
+    outputs_BKHW: asked for only with `label_values`.
+    """
     if valid_B1HW is not None:
         predicted_BKHW, truth_BKHW = predicted_BKHW & valid_B1HW, truth_BKHW & valid_B1HW
     displayed = (np.full(truth_BKHW.shape[:2], np.nan) if label_values is None

@@ -56,25 +56,32 @@ def _grouped(variants: list[Variant]) -> list[Variant]:
     """
     by_course: dict[str, list[str]] = collections.defaultdict(list)
     for variant in variants:
-        config = canonical_json(variant.config)
-        if "together" in variant.config["train"] and config not in by_course[_course(variant)]:
-            by_course[_course(variant)].append(config)  # equal configurations are one training
-    told = []
-    for variant in variants:
-        train = dict(variant.config["train"])
-        if (size := train.pop("together", None)) is not None:
-            configs = by_course[_course(variant)]
-            start = configs.index(canonical_json(variant.config)) // size * size
-            group = configs[start:start + size]
-            if len(group) > 1:
-                train["together"] = hashlib.sha256("".join(sorted(group)).encode()).hexdigest()[:16]
-        told.append(dataclasses.replace(variant, config=variant.config | {"train": train}))
-    return told
+        if "together" in variant.config["train"] and (alone := _alone(variant)) not in by_course[_course(variant)]:
+            by_course[_course(variant)].append(alone)  # equal configurations are one training
+    return [_told(variant, by_course[_course(variant)]) if "together" in variant.config["train"] else variant
+            for variant in variants]
+
+
+def _told(variant: Variant, configs: list[str]) -> Variant:
+    """`configs`: of all that may train with it."""
+    train = {key: value for key, value in variant.config["train"].items() if key != "together"}
+    size = variant.config["train"]["together"]
+    start = configs.index(_alone(variant)) // size * size
+    group = configs[start:start + size]
+    if len(group) > 1:
+        train["together"] = hashlib.sha256("".join(sorted(group)).encode()).hexdigest()[:16]
+    return dataclasses.replace(variant, config=variant.config | {"train": train})
 
 
 def _course(variant: Variant) -> str:
     """What trainings of one group have in common."""
     return canonical_json([variant.dataset, variant.config["model"], variant.config["train"]])
+
+
+def _alone(variant: Variant) -> str:
+    """Its configuration, were it to train by itself."""
+    train = {key: value for key, value in variant.config["train"].items() if key != "together"}
+    return canonical_json(variant.config | {"train": train})
 
 
 def _config(params: Params, dataset: str, model: str, loss: str, seed: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from seglib.training.loop import Training
 from seglib.training.optimization import OPEN_ENDED
 from seglib.training.together import Together
 from seglib.training.turns import turn
-from seglib.workspace import VariantFiles, live_variants
+from seglib.workspace import VariantFiles, group_of, live_variants
 
 
 def main(dataset: str, variant: str) -> None:
@@ -42,8 +42,9 @@ def main(dataset: str, variant: str) -> None:
     # One training of an identity at a time: a second one finds the checkpoint of the first.
     with FileLock(kept.parent.with_suffix(".lock")), turn(device):
         on_epoch = tracking.LiveRun(this, files)
-        if "together" in config["train"] and together.pays_on(device) and not kept.exists():
-            train_together(files, config, device)
+        group = group_of(files) if together.pays_on(device) else [files]
+        if len(group) > 1 and checkpoint.load(kept) is None:
+            train_together(group, own=kept, device=device)
         if config["loss"]["terms"]:
             training = Training(config, files.prepared, checkpoint_path=kept)
             outcome = training.run(title=title, on_epoch=on_epoch)
@@ -55,7 +56,7 @@ def main(dataset: str, variant: str) -> None:
     outcome.snapshots.write(files.snapshots)
     write_json(files.timing, {
         "identity": this, **dataclasses.asdict(outcome.speed), "peak_memory_mb": peak_memory_mb(device),
-        **machine(device)})
+        "together": len(group), **machine(device)})
     tracking.try_sync(records.leave_training(files))
     if can_be_extended(config):
         size = f"{kept.stat().st_size / 1e6:.0f} MB"
@@ -64,24 +65,20 @@ def main(dataset: str, variant: str) -> None:
         shutil.rmtree(kept.parent, ignore_errors=True)
 
 
-def train_together(files: VariantFiles, config: dict[str, Any], device: torch.device) -> None:
-    """Train all of a variant's group; each of them finds its finished checkpoint when its stage runs."""
-    group = config["train"]["together"]
-    by_conf = {other.conf.read_bytes(): other for other in live_variants(files.dataset)
-               if read_json(other.conf)["train"].get("together") == group}
-    members = [by_conf[conf] for conf in sorted(by_conf)]
-    data = (files.prepared / "dataset.json").read_bytes()
-    state = work_dir() / "checkpoints" / identity(b"".join(sorted(by_conf)), data, device.type) / "last.pt"
-    own = checkpoint_of(files, config, device)
+def train_together(group: list[VariantFiles], *, own: Path, device: torch.device) -> None:
+    """Train all of a group; each finds its finished checkpoint when its stage runs. `own`: that of who asks."""
+    first, configs = group[0], [read_json(member.conf) for member in group]
+    confs, data = b"".join(member.conf.read_bytes() for member in group), first.prepared / "dataset.json"
+    state = work_dir() / "checkpoints" / identity(confs, data.read_bytes(), device.type) / "last.pt"
     state.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(state.parent.with_suffix(".lock")):
-        if own.exists():  # another member's stage was faster
+        if checkpoint.load(own) is not None:  # another member's stage was faster
             return
-        trainings = Together([read_json(member.conf) for member in members], files.prepared, checkpoint_path=state)
-        states = trainings.run(title=f"{files.dataset} {files.model} ({len(members)} together)",
-                               on_epoch=[tracking.LiveRun(identity_of(member, device), member) for member in members])
-        for member, finished in zip(members, states, strict=True):
-            checkpoint.save(checkpoint_of(member, read_json(member.conf), device), finished)
+        trainings = Together(configs, first.prepared, checkpoint_path=state)
+        states = trainings.run(title=f"{first.dataset} {first.model} ({len(group)} together)",
+                               on_epoch=[tracking.LiveRun(identity_of(member, device), member) for member in group])
+        for member, config, finished in zip(group, configs, states, strict=True):
+            checkpoint.save(checkpoint_of(member, config, device), finished)
         shutil.rmtree(state.parent)
 
 

@@ -47,7 +47,7 @@ class FetchedAnnotations:
                     annotations.extend((annotation_id.decode(entry).image_id, start, end))
                 elif name in ("categories", "licenses"):
                     getattr(self, name).append(json.loads(entry))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:  # the latter: an id of more than 64 bits
             raise ValueError(f"{path} is not as it was fetched: {error}") from None
         self._pictures, self._annotations = _by_picture(pictures), _by_picture(annotations)
 

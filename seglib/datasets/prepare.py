@@ -11,7 +11,7 @@ A dataset's reader is a module with three functions:
         all cores, while a sample is brought to the network's size by the one process that reads.
 
 Few pictures are in memory at a time: each process leaves its own in a file (see `packing`), from which the splits are
-written in the reader's order.
+written in the reader's order. So while a dataset is prepared it lies twice on the disk.
 """
 
 import csv
@@ -50,9 +50,9 @@ def prepare(raw: Path, config: dict[str, Any], out: Path, *, processes: int | No
     mode = config.get("resize", "stretch")  # a dataset without this key has pictures of the network's size
     pictures: dict[str, list[Packed]] = {}
     rejected: list[tuple[str, Rejection]] = []
-    with tempfile.TemporaryDirectory(dir=out, prefix=".") as folder:
+    with tempfile.TemporaryDirectory(dir=out, prefix=".") as temporary:
         packer = Packer(task=description.task, classes=description.classes, size=description.image_size, mode=mode,
-                        folder=Path(folder))
+                        folder=Path(temporary))
         with Workers(processes or usable_cores(), [packing.__name__, reader.__name__]) as workers:
             for split in description.splits:
                 given = workers.map(packer.pack, reader.read(raw, config, split), lambda one: isinstance(one, Entry))

@@ -94,13 +94,15 @@ def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rej
         try:
             yield _sample(identifier, f"{name}#{i}", dataset[i])
             dataset[i] = None  # its 12,288 numbers, each an object of a list, are memory that the next pictures can use
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
             yield Rejection(id=identifier, source=f"{name}#{i}", what="picture", reason=f"not in the format: {error}")
 
 
 def _sample(identifier: str, source: str, entry: list) -> Sample:
     red, green, blue, planes, boxes = entry
-    # bytes() takes a list of 0..255 at once and refuses anything else.
+    if not all(isinstance(channel, list) for channel in (red, green, blue)):
+        raise ValueError("a channel that is no list")
+    # bytes() takes a list of 0..255 at once and refuses any other.
     channels = [np.frombuffer(bytes(channel), np.uint8).reshape(SIDE, SIDE) for channel in (red, green, blue)]
     planes_KHW = np.asarray(planes)
     if planes_KHW.shape != (len(LABELS), SIDE, SIDE):

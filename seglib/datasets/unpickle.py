@@ -72,8 +72,8 @@ def _without_collector() -> Iterator[None]:
 def load_numbers(file: BinaryIO) -> Any:
     """The content of a pickle of dicts, lists, tuples, strings, numbers and NumPy arrays of numbers.
 
-    Files pickled by Python 2 are read too (text as latin-1). Raises ValueError, before anything of the pickle has
-    run, for one that names any other class or function, and for a damaged one.
+    Files pickled by Python 2 are read too (text as latin-1). Raises ValueError for one that names any other class or
+    function, which is not run, and for a damaged one.
     """
     try:
         with _without_collector():

@@ -74,9 +74,9 @@ class Workers:
                     yield from line.popleft().result()
             while line:
                 yield from line.popleft().result()
-        except BrokenProcessPool:
-            raise ChildProcessError("a process that did a part of the work was ended from outside, perhaps because "
-                                    "memory ran out") from None
+        except BrokenProcessPool as error:
+            raise ChildProcessError("a process that did a part of the work ended before its time: from outside, as "
+                                    "when memory runs out, or by what could not be sent to it or back") from error
 
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:

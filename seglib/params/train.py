@@ -98,7 +98,7 @@ def resolved_train(train: Train) -> dict[str, Any]:
         "best_by": not judges,
         "overfit": train.overfit is None,
         "snapshots": not train.snapshots,
-        "together": train.together == 1 or has_its_own_course,
+        "together": train.together == 1 or train.device == "cpu" or has_its_own_course,
     }
     used = {key: value for key, value in used.items() if not unused.get(key)}
     # Whether a model can fit a few pictures is asked of these pictures, not of others made from them.

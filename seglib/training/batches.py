@@ -4,6 +4,7 @@ Shapes: N images, B batch, M trainings side by side, C channels, K classes, H, W
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -36,18 +37,15 @@ class Feed:
     ignores: whether some pixel of the split is to be ignored; None: its masks are read to see. Known beforehand, it
     need not be asked of each batch, which on a GPU means to wait for it.
     resident: whether the whole split lies on the device, where batches are then indexed; None: where the device is a
-    GPU and it fits into half of what is free there. Else each batch is read from the memory-mapped files.
+    GPU and it fits into a quarter of what is free there. Else each batch is read from the memory-mapped files. Nothing
+    is read before the first batch is asked for.
     """
 
     def __init__(self, split: Split, batch_size: int, device: torch.device, *, ignores: bool | None = None,
                  resident: bool | None = None):
-        images, masks = split.images, split.masks.view(_SIGNED[split.masks.dtype.name])
         self.batch_size, self.device, self._images = batch_size, device, len(split)
-        self.ignores = bool(masks.min() < 0) if ignores is None else ignores
-        if resident is None:
-            resident = device.type == "cuda" and images.nbytes + masks.nbytes <= torch.cuda.mem_get_info(device)[0] / 2
-        self._arrays = [_upload(array, device) for array in (images, masks)] if resident else [images, masks]
-        self._is_resident = resident
+        self._mapped = split.images, split.masks.view(_SIGNED[split.masks.dtype.name])
+        self._ignores, self._resident = ignores, resident
 
     def __len__(self) -> int:
         """Pictures."""
@@ -57,6 +55,21 @@ class Feed:
     def steps(self) -> int:
         """Batches an epoch."""
         return -(-self._images // self.batch_size)
+
+    @functools.cached_property
+    def ignores(self) -> bool:
+        return bool(self._mapped[1].min() < 0) if self._ignores is None else self._ignores
+
+    @functools.cached_property
+    def _is_resident(self) -> bool:
+        if self._resident is not None or self.device.type != "cuda":
+            return bool(self._resident)
+        return sum(array.nbytes for array in self._mapped) <= torch.cuda.mem_get_info(self.device)[0] / 4
+
+    @functools.cached_property
+    def _arrays(self) -> list[np.ndarray] | list[Tensor]:
+        """Images and masks, where batches are indexed."""
+        return [_upload(array, self.device) for array in self._mapped] if self._is_resident else list(self._mapped)
 
     def batches(self, order: np.ndarray | None = None) -> Iterator[Batch]:
         """The pictures in `order` (default: as stored), `batch_size` at a time; the last batch may be smaller.
@@ -75,7 +88,8 @@ class Feed:
 
 def _upload(array: np.ndarray, device: torch.device) -> Tensor:
     """A memory-mapped array on the device, a piece at a time: the host never holds all of it."""
-    tensor = torch.empty(array.shape, dtype=torch.from_numpy(array[:0].copy()).dtype, device=device)
+    like = torch.from_numpy(np.empty(0, array.dtype))
+    tensor = torch.empty(array.shape, dtype=like.dtype, device=device)
     step = max(1, UPLOAD // max(1, array[:1].nbytes))
     for start in range(0, len(array), step):
         tensor[start:start + step] = torch.from_numpy(np.array(array[start:start + step])).to(device)

@@ -5,6 +5,7 @@ import os
 import platform
 import resource
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -61,6 +62,9 @@ def peak_memory_mb(device: torch.device) -> float:
     """The most memory that was in use so far: of a GPU by tensors, of the CPU by this process, in 10⁶ bytes."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    if sys.platform == "linux":  # where `getrusage` gives the parent's, if that was larger
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes elsewhere
 

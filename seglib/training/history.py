@@ -27,16 +27,15 @@ SCORES = ("iou", "dice", "pixel_accuracy")
 
 
 class RunningMean:
-    """The mean of each loss term over some batches, summed where the values are: no wait for a GPU.
-
-    pictures: those of the batch, where each picture is to count the same; a mean over iterations leaves it out.
-    """
+    """The mean of each loss term over some batches, summed where the values are: no wait for a GPU."""
 
     def __init__(self, terms: int, device: torch.device):
         self.sums = torch.zeros(terms, dtype=torch.float64, device=device)
         self.count = 0
 
-    def add(self, values: dict[str, Tensor], pictures: int = 1) -> None:
+    def add(self, values: Mapping[str, Tensor], pictures: int = 1) -> None:
+        """pictures: those of the batch, where each picture is to count the same; a mean over iterations leaves it out.
+        """
         self.sums += pictures * torch.stack([value.detach().double() for value in values.values()])
         self.count += pictures
 

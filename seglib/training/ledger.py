@@ -1,6 +1,7 @@
 """What one training says of itself: the rows of its history, as they come. Shapes: K classes."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,17 +21,13 @@ class Ledger:
                  device: torch.device):
         self.rows: list[Row] = []
         self.epoch = 0
+        self.window_loss: float | None = None  # of the last window that has a row
         self.window_ends = history.window_ends(steps, log_every)
         self._weights, self._steps = weights, steps
         self._waits_for_device = device.type == "cpu"
         self._window, self._epoch = RunningMean(len(weights), device), RunningMean(len(weights), device)
         self._counts_K4 = torch.zeros(classes, 4, dtype=torch.int64, device=device)
         self._ended: list[tuple[int, float, Tensor, Tensor | None]] = []  # windows without a row yet
-
-    @property
-    def loss(self) -> float | None:
-        """The last row's; None before there is one."""
-        return self.rows[-1]["loss"] if self.rows else None
 
     def summary(self) -> str:
         """The last epoch, in a line."""
@@ -66,6 +63,13 @@ class Ledger:
         self._write("val", self.rows[-1]["lr"])
         return self.rows[-1]
 
+    def state_dict(self) -> dict[str, Any]:
+        """Between epochs."""
+        return {"epoch": self.epoch, "rows": self.rows}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self.rows = state["epoch"], state["rows"]
+
     def _iteration(self, step: int) -> int:
         return (self.epoch - 1) * self._steps + step
 
@@ -74,6 +78,7 @@ class Ledger:
             self.rows.append(history.row(
                 self._weights, means.tolist(), iteration=iteration, epoch=self.epoch, split="train", span="window",
                 lr=lr, grad_norms=None if grad_norms is None else grad_norms.tolist()))
+            self.window_loss = self.rows[-1]["loss"]
         self._ended = []
 
     def _write(self, split: str, lr: float) -> None:

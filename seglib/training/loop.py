@@ -1,7 +1,8 @@
 """The training loop: a variant's configuration and a prepared dataset in, weights and a history out.
 
 Deterministic: the same configuration on the same machine gives the same bytes, killed and resumed or not. On a GPU
-nothing within an epoch waits for it: what is to be read is read at the epoch's end. Shapes: B batch, K classes, H, W.
+nothing within an epoch waits for it, but for the boundary loss: what is to be read is read at the epoch's end. Shapes:
+B batch, K classes, H, W.
 """
 
 import math
@@ -43,7 +44,7 @@ class Training:
     def __init__(self, config: dict[str, Any], dataset: Path, *, checkpoint_path: Path | None = None):
         self.settings, self.seed, self.checkpoint_path = config["train"], config["seed"], checkpoint_path
         state = checkpoint.load(checkpoint_path) if checkpoint_path is not None else None
-        if state is not None and state["epoch"] > self.settings["epochs"]:
+        if state is not None and state["ledger"]["epoch"] > self.settings["epochs"]:
             state = None  # of a longer training, whose beginning is not kept
         self.setup = Setup(config, dataset, pretrained=state is None)
         self.network, self.encoding, self.device = self.setup.network, self.setup.encoding, self.setup.device
@@ -136,7 +137,7 @@ class Training:
             self.ledger.learnt(step, values, counts_of(view, self.encoding), lr=lr, grad_norms=grad_norms)
             progress.update(len(batch.images_BHWC))
             if ends_window:
-                progress.show(self.ledger.loss)
+                progress.show(self.ledger.window_loss)
         self.pace.stop(len(self.train))
 
     @torch.no_grad()
@@ -157,7 +158,7 @@ class Training:
                         network=self.network.state_dict(), optimization=self.optimization.state_dict())
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.ledger.epoch, self.ledger.rows = state["epoch"], state["history"]
+        self.ledger.load_state_dict(state["ledger"])
         self._was_finished = state["finished"]
         self._enter(self._phase_of(self.epoch))
         self.network.load_state_dict(state["network"])
@@ -224,8 +225,8 @@ def gradient_norms(values: Mapping[str, Tensor], weight: Tensor | None, *, part:
 
 def state_of(ledger: Ledger, selection: Selection, snapshots: Snapshots, pace: Pace, **more: Any) -> dict[str, Any]:
     """What a checkpoint holds of one training; `more`: its network, its optimization, and whether it is finished."""
-    return {"epoch": ledger.epoch, "history": ledger.rows, "selection": selection.state_dict(),
-            "snapshots": snapshots.state_dict(), "pace": pace.state_dict(), **more}
+    return {"ledger": ledger.state_dict(), "selection": selection.state_dict(), "snapshots": snapshots.state_dict(),
+            "pace": pace.state_dict(), **more}
 
 
 def loss_of(config: dict[str, Any], output: str, info: DatasetInfo) -> WeightedLoss:

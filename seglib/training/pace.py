@@ -24,7 +24,7 @@ class Pace:
     """Adds up what a training's epochs took."""
 
     def __init__(self) -> None:
-        self.images, self.seconds, self.waited = 0, 0.0, 0.0
+        self.images, self.seconds, self.waited, self._started = 0, 0.0, 0.0, 0.0
 
     def start(self) -> None:
         self._started = time.perf_counter()

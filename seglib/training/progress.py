@@ -28,7 +28,7 @@ class Progress(contextlib.AbstractContextManager):
             self._bar.update(images)
 
     def show(self, loss: float | None) -> None:
-        """The loss of the last window that ended, if one did."""
+        """The loss of the last window that is known, if one is: on a GPU, the last of the epoch before."""
         if self._bar is not None and loss is not None:
             memory = f"{peak_memory_mb(self._device) / 1e3:.1f} GB"
             self._bar.set_postfix(loss=f"{loss:.4g}", memory=memory)

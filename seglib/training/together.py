@@ -2,20 +2,22 @@
 
 A small network leaves most of a GPU idle. Here the weights of M networks are stacked, and `torch.func` maps one network
 over them: M convolutions become one with M groups. Each training keeps the order of its pictures, its loss, its
-history and its best weights; the gradient of a sum of losses is each network's own. So each ends where it would have
-ended alone but for rounding: the kernels of a stack add up in another order (tests/training/test_together.py).
+history and its best weights; the gradient of a sum of losses is each network's own. So each differs from the training
+it would have been alone by rounding only: the kernels of a stack add up in another order. How far that goes is tested
+on a CPU, in fp32 (tests/training/test_together.py); no GPU was at hand.
 
 Shapes: M trainings, B batch, K classes, H, W.
 """
 
+import contextlib
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seglib.training import checkpoint, phases
 from seglib.training.augment import Augment
@@ -37,6 +39,14 @@ def pays_on(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
+class _BatchNorm(nn.BatchNorm2d):
+    """In float32 whatever comes: torch.func's rule for a batch norm refuses statistics of another type than its input.
+    """
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return super().forward(x_BCHW.float()).to(x_BCHW.dtype)
+
+
 class _Member:
     """What one of the trainings has for itself, but for its weights."""
 
@@ -49,6 +59,17 @@ class _Member:
         self.selection = Selection(train.get("best_by"), keeps_best=train["keep"] == "best")
         self.snapshots = Snapshots(train.get("snapshots", ()), setup.val_split, self.task)
         self._augment = Augment(train["augment"], self.seed) if "augment" in train else None
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}, {' + '.join(self.loss.weights)}"
+
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """A ValueError from within says whose it is: one that diverges stops all."""
+        try:
+            yield
+        except ValueError as error:
+            raise ValueError(f"{self}: {error}; or train it alone, by train.together=1") from None
 
     def augmented(self, batch: Batch, iteration: int) -> Batch:
         if self._augment is None:
@@ -80,7 +101,7 @@ class Together:
             if state is not None:
                 network.load_state_dict(state["network"])
         self.parameters, self.buffers = torch.func.stack_module_state(networks)
-        self.network = copy.deepcopy(networks[0]).to("meta")  # what is computed; the stacks say with which weights
+        self.network = _mappable(networks[0])  # what is computed; the stacks say with which weights
         phase, = phases.phases_of(self.settings)
         self.optimization = Optimization(self.parameters.values(), self.settings, lr=phase.lr, epochs=phase.epochs,
                                          steps_an_epoch=self.train.steps)
@@ -99,20 +120,21 @@ class Together:
         """
         epochs, images = self.settings["epochs"], len(self.train) * len(self.members)
         with Progress(title, images=epochs * images, done=self.epoch * images, device=self.device) as progress:
+            if self.epoch:
+                progress.say(f"go on after epoch {self.epoch}, the last that an earlier run ended")
             while self.epoch < epochs:
                 rows_before = len(self.members[0].ledger.rows)
                 for member in self.members:
                     member.ledger.start_epoch()
                 self._train_epoch(progress)
                 self._validate()
-                states = self._states()
-                checkpoint.save(self.checkpoint_path, {"members": states})
+                checkpoint.save(self.checkpoint_path, {"members": self._states()})
                 for member, tell in zip(self.members, on_epoch, strict=True):
                     tell(member.ledger.rows[rows_before:])
                 progress.say(f"epoch {self.epoch}/{epochs}: each of {len(self.members)} at {self.pace.speed}")
                 for member in self.members:
-                    progress.say(f"  seed {member.seed}, {' + '.join(member.loss.weights)}: {member.ledger.summary()}")
-        return states
+                    progress.say(f"  {member}: {member.ledger.summary()}")
+        return self._states()
 
     def _logits(self, images: Tensor) -> Tensor:
         """uint8 (M, B, H, W, 3), or (B, H, W, 3) that all see, to (M, B, K, H, W)."""
@@ -144,10 +166,11 @@ class Together:
             self.optimization.step(torch.stack([member.loss.total(of_one) for member, of_one
                                                 in zip(self.members, values, strict=True)]).sum())
             for member, view, of_one, grad_norms in zip(self.members, views, values, norms, strict=True):
-                member.ledger.learnt(step, of_one, counts_of(view, self.encoding), lr=lr, grad_norms=grad_norms)
+                with member.named():
+                    member.ledger.learnt(step, of_one, counts_of(view, self.encoding), lr=lr, grad_norms=grad_norms)
             progress.update(len(self.members) * len(batches[0].images_BHWC))
             if ends_window:
-                progress.show(self.members[0].ledger.loss)
+                progress.show(self.members[0].ledger.window_loss)
         self.pace.stop(len(self.train))
 
     def _output_weight(self) -> Tensor | None:
@@ -166,14 +189,16 @@ class Together:
                 member.ledger.validated(member.loss(view), counts_of(view, self.encoding),
                                         pictures=len(batch.images_BHWC))
         for m, member in enumerate(self.members):
-            member.selection.see(member.ledger.end_validation(), lambda m=m: self._weights(m))
+            with member.named():
+                row = member.ledger.end_validation()
+            member.selection.see(row, lambda m=m: self._weights(m))
             member.snapshots.take(
                 self.epoch, lambda images, m=m: self.encoding.present(self._logits(images.to(self.device))[m]))
 
     def _weights(self, m: int) -> dict[str, Tensor]:
         """The m-th network's, in the order of its state_dict."""
         stacked = {**self.parameters, **self.buffers}
-        return {name: stacked[name][m].detach() for name in self.network.state_dict()}
+        return {name: stacked[name][m].detach().clone() for name in self.network.state_dict()}
 
     def _states(self) -> list[dict[str, Any]]:
         """What `loop.Training` would save of each."""
@@ -184,11 +209,20 @@ class Together:
 
     def _restore(self, states: list[dict[str, Any]]) -> None:
         for member, state in zip(self.members, states, strict=True):
-            member.ledger.epoch, member.ledger.rows = state["epoch"], state["history"]
+            member.ledger.load_state_dict(state["ledger"])
             member.selection.load_state_dict(state["selection"])
             member.snapshots.load_state_dict(state["snapshots"])
         self.pace.load_state_dict(states[0]["pace"])
         self.optimization.load_state_dict(_whole([state["optimization"] for state in states]))
+
+
+def _mappable(network: nn.Module) -> nn.Module:
+    """A copy without weights, for `torch.vmap` to run with others'."""
+    copied = copy.deepcopy(network).to("meta")
+    for module in copied.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = _BatchNorm
+    return copied
 
 
 def _part(optimization: dict[str, Any], m: int) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def test_trainings_take_turns_on_the_cores(copied: Path):
 def test_the_first_stage_of_a_group_trains_all_and_the_others_find_theirs(
         copied: Path, small_params: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
     """On the CPU, where it is not done because it does not pay."""
-    small = small_params | {"train": small_params["train"] | {"together": 4}}
+    small = small_params | {"train": small_params["train"] | {"together": 4, "device": "auto"}}
     write_params(small, copied)
     resolve.main()
     files = live_variants("shapes")
