@@ -34,7 +34,7 @@ from seglib.training.device import choose_device, choose_precision
 from seglib.training.loop import Training
 
 GOAL_IOU = 0.80
-SHARE_AS_SHIPPED = 1 / 4  # of the patience with the mended network: its IoU cannot pass 0.25, see docs/munet.md
+SHARE_AS_SHIPPED = 1 / 10  # of the patience with the mended network: its IoU cannot pass 0.25, see docs/munet.md
 Points = list[tuple[float, float]]  # seconds since the process began, test IoU
 
 
