@@ -14,7 +14,7 @@ help:
 	@echo "make test        the tests (about 8 minutes)"
 	@echo "make road        the whole pipeline on real pictures, in fresh clones (needs ../shared/mirror)"
 	@echo "make bench       what it costs, beside what it is compared with, as tables (under 15 minutes on 2 cores)"
-	@echo "make bench-long  the benchmarks that take longer: what speed is worth, how things scale (hours)"
+	@echo "make bench-long  the benchmarks that take longer: what speed is worth, how things scale (an hour)"
 	@echo "make lint        the linter"
 	@echo "make pdf         the report as report.pdf (needs Chromium)"
 	@echo "make ui          MLflow's page of all runs, on http://127.0.0.1:5000"

@@ -4,6 +4,7 @@ The file is made up here, with the true counts of pictures, annotations and byte
 take what is chosen whole, each in a process of its own; both must choose the same.
 """
 
+import functools
 import json
 import statistics
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness import Ratio, Run, Timing, heading, python, table
+from benchmarks.harness import Ratio, Run, Timing, heading, interleaved, python, table
 
 PICTURES, ANNOTATIONS = 118_287, 860_001
 SIZE = (640, 480)  # of every picture: width, height
@@ -38,9 +39,11 @@ def main() -> None:
         sides = {PEER: f"by_pycocotools({str(path)!r})", "seglib": f"by_seglib({str(path)!r})",
                  "seglib, from the zip": f"by_seglib({str(archive)!r})"}
         runs: dict[str, list[Run]] = {name: [] for name in sides}
-        for turn in range(ROUNDS):
-            for name, call in list(sides.items())[:: (1, -1)[turn % 2]]:
-                runs[name].append(python(f"from benchmarks import coco; coco.{call}"))
+
+        def run(name: str) -> None:
+            runs[name].append(python(f"from benchmarks import coco; coco.{sides[name]}"))
+
+        timings = interleaved({name: functools.partial(run, name) for name in sides}, rounds=ROUNDS, warmup=0)
     found = {name: [json.loads(run.output.splitlines()[-1]) for run in side] for name, side in runs.items()}
     chosen = found[PEER][0]["chosen"]
     if any(one["chosen"] != chosen for side in found.values() for one in side):
@@ -52,7 +55,7 @@ def main() -> None:
             "file, or inflates it; splitting is one pass over the text and one over each entry.")
     rows = []
     for name, side in runs.items():
-        seconds, memory = Timing(tuple(run.seconds for run in side)), tuple(run.peak_mb for run in side)
+        seconds, memory = timings[name], tuple(run.peak_mb for run in side)
         if name == PEER:
             peer_seconds, peer_memory, ratios, parts = seconds, memory, ("", ""), [""] * len(PARTS)
         else:

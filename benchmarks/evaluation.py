@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from benchmarks import inputs, peer
-from benchmarks.harness import heading
-from benchmarks.speeds import Sizes, flops_an_image, in_turn, print_speeds, synchronize, train
+from benchmarks.harness import heading, in_turn
+from benchmarks.speeds import Sizes, flops_an_image, print_speeds, synchronize, train
 from seglib.datasets.store import Split
 
 

@@ -6,6 +6,7 @@ compared take turns, and their ratio is the median over rounds.
 
 import dataclasses
 import datetime
+import functools
 import gc
 import os
 import platform
@@ -19,25 +20,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-
-
-@dataclasses.dataclass(frozen=True)
-class Timing:
-    """How long each round of one work took, seconds."""
-
-    seconds: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
-
-    def rate(self, count: float) -> float:
-        """`count` things a round, a second."""
-        return count / self.median
-
-    def times_faster(self, peer: "Timing") -> "Ratio":
-        """How many times as fast as the peer, round by round."""
-        return Ratio(tuple(theirs / own for own, theirs in zip(self.seconds, peer.seconds, strict=True)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,17 +38,45 @@ class Ratio:
         return f"{median}×" if low == high else f"{median}× ({low}–{high})"
 
 
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """How long each round of one work took, seconds."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    def rate(self, count: float) -> float:
+        """`count` things a round, a second."""
+        return count / self.median
+
+    def times_faster(self, peer: "Timing") -> Ratio:
+        """How many times as fast as the peer, round by round."""
+        return Ratio(tuple(theirs / own for own, theirs in zip(self.seconds, peer.seconds, strict=True)))
+
+
 def interleaved(works: Mapping[str, Callable[[], object]], *, rounds: int, warmup: int = 1) -> dict[str, Timing]:
     """Time each work once a round, in turn, the order reversed every other round; first, `warmup` rounds untimed."""
+    def seconds(work: Callable[[], object]) -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    return in_turn({name: functools.partial(seconds, work) for name, work in works.items()}, rounds=rounds,
+                   warmup=warmup)
+
+
+def in_turn(works: Mapping[str, Callable[[], float]], *, rounds: int, warmup: int = 1) -> dict[str, Timing]:
+    """As `interleaved`, of works that say themselves how many seconds they took, or took for one of their things."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(-warmup, rounds):
-        order = list(works.items()) if turn % 2 == 0 else list(works.items())[::-1]
-        for name, work in order:
+        for name, work in list(works.items())[::1 if turn % 2 == 0 else -1]:
             gc.collect()
-            start = time.perf_counter()
-            work()
+            taken = work()
             if turn >= 0:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(taken)
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
 
 

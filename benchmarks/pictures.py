@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.harness import Run, Timing, heading, interleaved, python, table
+from seglib.cores import physical_cores
 from seglib.datasets.prepare import SELECTION
-from seglib.datasets.workers import usable_cores
 from seglib.files import write_json
 
 WIDTH, HEIGHT, FILES, POLYGONS, CORNERS = 640, 480, 36, 6, 32
@@ -128,7 +128,7 @@ def run(raw: Path, processes: int | None) -> Run:
 def speed(folder: Path, count: int, rounds: int) -> None:
     raw, runs = make_raw(folder, count), collections.defaultdict(list)
     names = {"one process, annToMask, Pillow": None,
-             **{f"prepare, processes: {number}": number for number in sorted({1, 2, usable_cores()})}}
+             **{f"prepare, processes: {number}": number for number in sorted({1, 2, physical_cores()})}}
     timings = interleaved({name: lambda number=number: runs[number].append(run(raw, number))
                            for name, number in names.items()}, rounds=rounds, warmup=0)
     peer, alone = timings["one process, annToMask, Pillow"], timings["prepare, processes: 1"]

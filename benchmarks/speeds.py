@@ -3,10 +3,9 @@
 
 import contextlib
 import dataclasses
-import gc
 import io
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,16 +81,6 @@ def train(config: dict[str, Any], dataset: Path) -> Outcome:
     """A whole training; what it says is not shown."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         return Training(config, dataset).run(title="")
-
-
-def in_turn(works: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, Timing]:
-    """As `interleaved`, of works that say themselves how many seconds an image took them."""
-    seconds: dict[str, list[float]] = {name: [] for name in works}
-    for turn in range(-1, rounds):  # the first only warms up
-        for name, work in list(works.items())[::1 if turn % 2 == 0 else -1]:
-            gc.collect()
-            seconds[name].append(work())
-    return {name: Timing(tuple(values[1:])) for name, values in seconds.items()}
 
 
 def flops_an_image(network: nn.Module, *, backward: bool) -> float:

@@ -21,8 +21,8 @@ import torch
 from benchmarks import inputs, peer
 from benchmarks.evaluation import evaluation
 from benchmarks.feeding import feeding
-from benchmarks.harness import heading, table
-from benchmarks.speeds import Sizes, flops_an_image, in_turn, matmul_peaks, print_speeds, tf32, train
+from benchmarks.harness import heading, in_turn, table
+from benchmarks.speeds import Sizes, flops_an_image, matmul_peaks, print_speeds, tf32, train
 from seglib.datasets.store import Split
 from seglib.models.munet import MUnet
 from seglib.training.batches import epoch_order

@@ -14,7 +14,7 @@ from seglib.files import file_sha256
 PACKAGE = Path(__file__).parent
 
 # The rooms a training runs, as dvc.yaml lists them for the train stage (a test holds the two together).
-TRAINING_ROOMS = ("datasets/store.py", "files.py", "losses", "metrics/counts.py", "models", "training")
+TRAINING_ROOMS = ("cores.py", "datasets/store.py", "files.py", "losses", "metrics/counts.py", "models", "training")
 
 
 def source_files() -> list[Path]:

@@ -56,21 +56,19 @@ def _grouped(variants: list[Variant]) -> list[Variant]:
     """
     by_course: dict[str, list[str]] = collections.defaultdict(list)
     for variant in variants:
-        if "together" in variant.config["train"] and (alone := _alone(variant)) not in by_course[_course(variant)]:
-            by_course[_course(variant)].append(alone)  # equal configurations are one training
-    return [_told(variant, by_course[_course(variant)]) if "together" in variant.config["train"] else variant
-            for variant in variants]
-
-
-def _told(variant: Variant, configs: list[str]) -> Variant:
-    """`configs`: of all that may train with it."""
-    train = {key: value for key, value in variant.config["train"].items() if key != "together"}
-    size = variant.config["train"]["together"]
-    start = configs.index(_alone(variant)) // size * size
-    group = configs[start:start + size]
-    if len(group) > 1:
-        train["together"] = hashlib.sha256("".join(sorted(group)).encode()).hexdigest()[:16]
-    return dataclasses.replace(variant, config=variant.config | {"train": train})
+        if "together" in variant.config["train"] and (own := _alone(variant)) not in by_course[_course(variant)]:
+            by_course[_course(variant)].append(own)  # equal configurations are one training
+    told = []
+    for variant in variants:
+        train = dict(variant.config["train"])
+        if size := train.pop("together", None):
+            configs = by_course[_course(variant)]
+            start = configs.index(_alone(variant)) // size * size
+            group = configs[start:start + size]
+            if len(group) > 1:
+                train["together"] = hashlib.sha256("".join(sorted(group)).encode()).hexdigest()[:16]
+        told.append(dataclasses.replace(variant, config=variant.config | {"train": train}))
+    return told
 
 
 def _course(variant: Variant) -> str:

@@ -26,11 +26,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from seglib.cores import physical_cores
 from seglib.datasets import coco, folder, packing, pets, shapes, stanford, store
 from seglib.datasets.packing import Packed, Packer
 from seglib.datasets.samples import Entry, Rejection
 from seglib.datasets.store_tables import OwnMaskWriter, write_index
-from seglib.datasets.workers import Workers, usable_cores
+from seglib.datasets.workers import Workers
 from seglib.files import read_json
 
 KINDS: dict[str, ModuleType] = {"shapes": shapes, "coco": coco, "pets": pets, "stanford": stanford, "folder": folder}
@@ -53,7 +54,7 @@ def prepare(raw: Path, config: dict[str, Any], out: Path, *, processes: int | No
     with tempfile.TemporaryDirectory(dir=out, prefix=".") as temporary:
         packer = Packer(task=description.task, classes=description.classes, size=description.image_size, mode=mode,
                         folder=Path(temporary))
-        with Workers(processes or usable_cores(), [packing.__name__, reader.__name__]) as workers:
+        with Workers(processes or physical_cores(), [packing.__name__, reader.__name__]) as workers:
             for split in description.splits:
                 given = workers.map(packer.pack, reader.read(raw, config, split), lambda one: isinstance(one, Entry))
                 pictures[split] = []

@@ -19,21 +19,6 @@ BATCH = 8  # items handed over at once: handing over one takes half a millisecon
 AHEAD = 2  # batches in flight a process: one at work, one waiting, so that none stands idle
 
 
-def usable_cores() -> int:
-    """Physical cores that this process may use."""
-    if not hasattr(os, "sched_getaffinity"):
-        return os.cpu_count() or 1
-    return len({_siblings(cpu) for cpu in os.sched_getaffinity(0)})
-
-
-def _siblings(cpu: int) -> str:
-    """The logical processors that share a core with this one."""
-    try:
-        return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
-    except OSError:  # not said, as in some containers
-        return str(cpu)
-
-
 class Workers:
     """`count` processes, started where they pay, that end with the `with` block and with the process that has them.
 

@@ -8,6 +8,7 @@ import functools
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def _packages(root: Path) -> Iterator[Finding]:
                        if "==" in line and not line.startswith("#"))
     absent, tools, other = [], [], []
     for requirement in metadata.requires("seglib") or ():
-        name, is_test = requirement.partition(";")[0].strip(), "extra" in requirement
+        name, is_test = re.split(r"[\[ ;<=>!~]", requirement)[0], "extra ==" in requirement
         if _version(name) is None:
             (tools if is_test else absent).append(name)
     for name, version in constraints.items():
@@ -150,7 +151,8 @@ def _torch() -> Iterator[Finding]:
     try:
         import torch
 
-        from seglib.training.device import choose_device, choose_precision, physical_cores
+        from seglib.cores import physical_cores
+        from seglib.training.device import choose_device, choose_precision
     except (ImportError, OSError) as error:  # a library that a wheel was not built for
         yield Finding(name="torch", ok=False, text=str(error).splitlines()[0], mend=INSTALL)
         return

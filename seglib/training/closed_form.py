@@ -24,8 +24,8 @@ def fit(config: dict[str, Any], dataset: Path, *, title: str,
     The arguments are those of `loop.Training` and its `run`; there is nothing to resume.
     """
     setup = Setup(config, dataset)
-    counter, pace, feed = setup.network.network, Pace(), setup.feed(  # the network is in its padding
-        setup.train_split, ignores=setup.train_ignores)
+    counter, pace = setup.network.network, Pace()  # the network is in its padding
+    feed = setup.feed(setup.train_split, ignores=setup.train_ignores)
     pace.start()
     for batch in pace.timed(feed.batches()):
         counter.observe(*setup.encoding.planes(batch.masks_BHW, ignores=batch.ignores))

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seglib.cores import physical_cores
+
 
 def choose_device(wanted: str) -> torch.device:
     """The device of `auto` (CUDA, else the CPU) or of a name. Raises ValueError where it is not there."""
@@ -43,12 +45,6 @@ def prepare_process(threads: int | None) -> None:
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid; nothing here reads such memory
     torch.set_num_threads(threads or physical_cores())
-
-
-def physical_cores() -> int:
-    """Physical cores this process may use: a second thread on a core adds nothing to matrix products."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(usable, torch.cpu.get_capabilities().get("num_physical_cores") or usable))
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

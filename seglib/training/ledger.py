@@ -74,10 +74,13 @@ class Ledger:
         return (self.epoch - 1) * self._steps + step
 
     def _write_windows(self) -> None:
-        for iteration, lr, means, grad_norms in self._ended:
-            self.rows.append(history.row(
-                self._weights, means.tolist(), iteration=iteration, epoch=self.epoch, split="train", span="window",
-                lr=lr, grad_norms=None if grad_norms is None else grad_norms.tolist()))
+        iterations, rates, means, grad_norms = zip(*self._ended, strict=True)
+        # Read together: each reading is a wait. A network without an output layer has no norms in any window.
+        all_norms = [None] * len(means) if grad_norms[0] is None else torch.stack(grad_norms).tolist()
+        for iteration, lr, of_terms, norms in zip(iterations, rates, torch.stack(means).tolist(), all_norms,
+                                                  strict=True):
+            self.rows.append(history.row(self._weights, of_terms, iteration=iteration, epoch=self.epoch, split="train",
+                                         span="window", lr=lr, grad_norms=norms))
             self.window_loss = self.rows[-1]["loss"]
         self._ended = []
 

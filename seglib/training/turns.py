@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from seglib.training.device import physical_cores
+from seglib.cores import physical_cores
 
 
 @contextlib.contextmanager

@@ -87,14 +87,6 @@ def test_relative_paths_hold_in_the_other_processes(tmp_path: Path, monkeypatch:
         assert set(pool.map(read_relative, ["file"] * MANY, never)) == {"content"}
 
 
-def test_cores_are_counted_once_however_many_threads_share_them(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3, 6})
-    monkeypatch.setattr(workers, "_siblings", lambda cpu: f"{cpu % 4},{cpu % 4 + 4}")
-    assert workers.usable_cores() == 4
-    monkeypatch.delattr(os, "sched_getaffinity")
-    assert workers.usable_cores() == os.cpu_count()
-
-
 BUSY = """
 import os, time
 from seglib.datasets.workers import Workers
