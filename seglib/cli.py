@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from seglib.files import explain
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Reproducible experiments in image segmentation.")
 
@@ -182,7 +184,7 @@ def main() -> None:
     try:
         app()
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explain(error) if isinstance(error, OSError) else error}", file=sys.stderr)
         sys.exit(1)
 
 

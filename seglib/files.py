@@ -1,6 +1,7 @@
 """Writing files whole: nobody ever sees half of one, and equal content means equal bytes."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -9,6 +10,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+MENDS = {
+    errno.ENOSPC: "free some space (`seglib clean --dry-run` lists what can go), then run the same command again",
+    errno.EDQUOT: "free some of your quota (`seglib clean --dry-run` lists what can go), then run it again",
+    errno.EROFS: "the file system is read-only: work where you may write",
+    errno.EACCES: "change its rights, or work where you may write",
+}
 
 # Read once, before any thread starts: asking for it means setting it, for the whole process.
 _UMASK = os.umask(0)
@@ -28,9 +36,17 @@ def work_dir() -> Path:
     return repository_root() / ".work"
 
 
+def explain(error: OSError) -> str:
+    """What happened to which file, and what to do where that is known."""
+    return "; ".join([str(error), *([MENDS[error.errno]] if error.errno in MENDS else [])])
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; move it into place when the block ends without an error."""
+    """Give a temporary path beside `path`; move it into place when the block ends without an error.
+
+    An OSError from within, as of a full disk, that names no file comes to name `path`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)
@@ -39,6 +55,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes private files
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,18 +1,42 @@
 """The pipeline's stages, one a file: parse, call the library, write the outputs."""
 
+import signal
 import sys
 from collections.abc import Callable
+from typing import Any
 
-import typer
+from seglib.files import explain
+from stages.ending import end_with_dvc
+
+end_with_dvc()
 
 
 def run(stage: Callable[..., None]) -> None:
-    """Run a stage as a command. What a user can mend (ValueError, a full or read-only disk) is said in one line."""
+    """Run a stage as a command. What a user can mend (ValueError, a full or read-only disk) is said in one line.
+
+    SIGTERM ends it as an error does: what is half written is taken away.
+    """
+    import typer  # not before DVC is watched
+
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(stage)
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         app()
-    except (ValueError, OSError) as error:
-        lines = str(error).splitlines() or [type(error).__name__]
-        print("\n".join(["error: " + lines[0], *("       " + line for line in lines[1:])]), file=sys.stderr)
-        sys.exit(1)
+    except MemoryError:
+        _fail("out of memory")
+    except OSError as error:
+        _fail(explain(error))
+    except ValueError as error:
+        _fail(str(error) or type(error).__name__)
+
+
+def _terminated(number: int, frame: Any) -> None:
+    print("ended from outside (SIGTERM): the same command goes on from what is kept", file=sys.stderr)
+    sys.exit(128 + number)
+
+
+def _fail(text: str) -> None:
+    first, *more = text.splitlines()
+    print("\n".join(["error: " + first, *("       " + line for line in more)]), file=sys.stderr)
+    sys.exit(1)

@@ -1,7 +1,7 @@
 """One variant's weights, history and snapshots. `python -m stages.train shapes munet-mse_dice-1234`
 
-A training that was killed goes on from its last epoch and ends in the same bytes. So does a finished one that is asked
-for more epochs, where its schedule does not depend on how many there are.
+A training that was killed goes on from its last checkpoint and ends in the same bytes. So does a finished one that is
+asked for more epochs, where its schedule does not depend on how many there are.
 """
 
 import dataclasses
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 
 import stages
 from seglib import records, tracking
@@ -18,10 +17,11 @@ from seglib.files import canonical_json, read_json, work_dir, write_json
 from seglib.identity import identity
 from seglib.training import checkpoint, closed_form, history, together, weights
 from seglib.training.device import choose_device, machine, peak_memory_mb, prepare_process
+from seglib.training.history import Diverged
 from seglib.training.loop import Training
 from seglib.training.optimization import OPEN_ENDED
 from seglib.training.together import Together
-from seglib.training.turns import turn
+from seglib.training.turns import alone, turn
 from seglib.workspace import VariantFiles, group_of, live_variants
 
 
@@ -39,15 +39,18 @@ def main(dataset: str, variant: str) -> None:
     title = f"{dataset} {variant} ({done + 1} of {len(live)})"
     prepare_process(config["train"]["threads"])
     kept.parent.mkdir(parents=True, exist_ok=True)
-    # One training of an identity at a time: a second one finds the checkpoint of the first.
-    with FileLock(kept.parent.with_suffix(".lock")), turn(device):
+    # A second training of an identity finds the checkpoint of the first.
+    with alone(kept.parent.with_suffix(".lock"), f"trains {dataset} {variant} already"), turn(device):
         on_epoch = tracking.LiveRun(this, files)
         group = group_of(files) if together.pays_on(device) else [files]
         if len(group) > 1 and checkpoint.load(kept) is None:
             train_together(group, own=kept, device=device)
         if config["loss"]["terms"]:
             training = Training(config, files.prepared, checkpoint_path=kept)
-            outcome = training.run(title=title, on_epoch=on_epoch)
+            try:
+                outcome = training.run(title=title, on_epoch=on_epoch)
+            except Diverged as error:
+                raise Diverged(f"{error}\n{weights.keep_last_good(kept, training.setup.header)}") from None
         else:
             outcome = closed_form.fit(config, files.prepared, title=title, on_epoch=on_epoch)
 
@@ -71,7 +74,7 @@ def train_together(group: list[VariantFiles], *, own: Path, device: torch.device
     confs, data = b"".join(member.conf.read_bytes() for member in group), first.prepared / "dataset.json"
     state = work_dir() / "checkpoints" / identity(confs, data.read_bytes(), device.type) / "last.pt"
     state.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(state.parent.with_suffix(".lock")):
+    with alone(state.parent.with_suffix(".lock"), f"trains {len(group)} together already"):
         if checkpoint.load(own) is not None:  # another member's stage was faster
             return
         trainings = Together(configs, first.prepared, checkpoint_path=state)

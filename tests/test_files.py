@@ -64,3 +64,14 @@ def test_links_fall_back_to_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(files.os, "link", refuse)
     files.link_or_copy(source, tmp_path / "copied")
     assert (tmp_path / "copied").read_text() == "x" and not (tmp_path / "copied").samefile(source)
+
+
+def test_what_a_full_disk_says_names_the_file_and_what_to_do(tmp_path: Path):
+    """/dev/full takes no byte, as a full disk does, and its error names no file."""
+    path = tmp_path / "one"
+    with pytest.raises(OSError) as caught, files.atomic_file(path), Path("/dev/full").open("wb", 0) as full:
+        full.write(b"1")
+    assert files.explain(caught.value) == (
+        f"[Errno 28] No space left on device: '{path}'; free some space (`seglib clean --dry-run` lists what can go), "
+        "then run the same command again")
+    assert [*tmp_path.iterdir()] == []

@@ -31,6 +31,11 @@ def epoch_order(images: int, *, seed: int, epoch: int) -> np.ndarray:
     return torch.randperm(images, generator=generator).numpy()
 
 
+def step_seed(seed: int, iteration: int) -> int:
+    """What the generators of all devices are seeded with before a step, for the same reason."""
+    return int(np.random.SeedSequence((seed, iteration)).generate_state(1)[0])
+
+
 class Feed:
     """A split's pictures, a batch at a time, on the device.
 

@@ -1,5 +1,8 @@
 """Checkpoints: the whole state of a training, written whole, so that a killed one ends in the same bytes."""
 
+import os
+import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -7,18 +10,74 @@ import torch
 
 from seglib.files import atomic_file
 
+EVERY = 300.0  # seconds between two within an epoch: the most that a kill costs; a large one takes a second or two
 
-def save(path: Path, state: dict[str, Any]) -> None:
+State = dict[str, Any]
+
+
+class Checkpoint:
+    """The state of one training at `path`, and beside it the one before.
+
+    every: seconds; 0 saves after each step. One process at a time may have it.
+    """
+
+    def __init__(self, path: Path, every: float = EVERY):
+        self.path, self.every, self._saved = path, every, time.monotonic()
+        for half in path.parent.glob(f".{path.name}.*"):  # a kill while it was written
+            half.unlink()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last one was long ago."""
+        return time.monotonic() - self._saved >= self.every
+
+    def save(self, state: State) -> None:
+        """Raises OSError where the disk is full or read-only; what was saved before is as it was."""
+        save(self.path, state)
+        self._saved = time.monotonic()
+
+
+def save(path: Path, state: State) -> None:
+    """Put the state at `path`; what was there becomes the one before.
+
+    Its bytes are on the disk before it takes that place, so that a power cut leaves one whole. Raises OSError.
+    """
     with atomic_file(path) as temporary:
-        torch.save(state, temporary)
+        try:
+            with temporary.open("wb") as file:
+                torch.save(state, file)
+                os.fsync(file.fileno())
+        except RuntimeError as error:
+            # What torch's writer says of a full disk is that it is not where it should be.
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
+        if path.exists():
+            path.replace(before(path))
 
 
-def load(path: Path) -> dict[str, Any] | None:
-    """The state last saved at `path`, on the CPU; None where there is none that can be read (a disk was full once).
+def load(path: Path) -> State | None:
+    """The state last saved at `path`, on the CPU, or the one before where that is damaged; None where there is none.
 
     Reads tensors and plain containers only, never arbitrary pickles.
     """
+    for one in (path, before(path)):
+        if one.exists() and (state := _read(one)) is not None:
+            return state
+    return None
+
+
+def before(path: Path) -> Path:
+    return path.with_suffix(f".before{path.suffix}")
+
+
+def _read(path: Path) -> State | None:
+    """None where the file is damaged. torch.load does not look at the checksums, so that a bit that fell over would be
+    a weight.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # no file, or a damaged one, which may raise nearly anything
-        return None
+        with zipfile.ZipFile(path) as file:
+            if file.testzip() is None:
+                return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # damage may raise nearly anything
+        pass
+    print(f"{path} is damaged, and passed over", flush=True)
+    return None

@@ -5,6 +5,7 @@ import os
 import platform
 import resource
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,24 @@ def prepare_process(threads: int | None) -> None:
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid; nothing here reads such memory
     torch.set_num_threads(threads or physical_cores())
+
+
+class OutOfMemory(ValueError):
+    """What was asked for does not fit; smaller batches may."""
+
+
+@contextlib.contextmanager
+def memory_of(device: torch.device, batch_size: int, *, key: str = "train.batch_size") -> Iterator[None]:
+    """Where memory runs out, OutOfMemory names the batch size to try; `key`: where it is set."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        said = str(error)
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(
+                words in said for words in ("can't allocate memory", "not enough memory", "bad_alloc")):
+            raise
+        mend = f"try {key}={batch_size // 2}" if batch_size > 1 else "try smaller pictures, or a narrower network"
+        raise OutOfMemory(f"out of memory on {device.type} with {key}={batch_size}: {mend}") from error
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -26,25 +26,35 @@ Row = dict[str, Any]
 SCORES = ("iou", "dice", "pixel_accuracy")
 
 
+class Diverged(ValueError):
+    """A loss that is not a number any more."""
+
+
 class RunningMean:
-    """The mean of each loss term over some batches, summed where the values are: no wait for a GPU."""
+    """The mean of each loss term over some batches, summed where the values are: no wait for a GPU. T terms."""
 
     def __init__(self, terms: int, device: torch.device):
-        self.sums = torch.zeros(terms, dtype=torch.float64, device=device)
+        self.sums_T = torch.zeros(terms, dtype=torch.float64, device=device)
         self.count = 0
 
-    def add(self, values: Mapping[str, Tensor], pictures: int = 1) -> None:
+    def add(self, values_T: Tensor, pictures: int = 1) -> None:
         """pictures: those of the batch, where each picture is to count the same; a mean over iterations leaves it out.
         """
-        self.sums += pictures * torch.stack([value.detach().double() for value in values.values()])
+        self.sums_T += pictures * values_T
         self.count += pictures
 
     def take(self) -> Tensor:
-        """The means so far, float64, a number a term; starts over."""
-        means = self.sums / max(self.count, 1)
-        self.sums.zero_()
+        """The means so far, float64 (T,); starts over."""
+        means_T = self.sums_T / max(self.count, 1)
+        self.sums_T.zero_()
         self.count = 0
-        return means
+        return means_T
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": self.sums_T, "count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.sums_T, self.count = state["sums"].to(self.sums_T.device), state["count"]
 
 
 def window_ends(steps: int, log_every: int) -> set[int]:
@@ -60,14 +70,14 @@ def row(weights: Mapping[str, float], means: Sequence[float], *, iteration: int,
         lr: float, grad_norms: Sequence[float] | None = None, counts_K4: Tensor | None = None) -> Row:
     """A row of history.csv. weights, means: of the loss's terms; empty for a model that only counts.
 
-    Raises ValueError when the loss is not a number any more.
+    Raises Diverged when the loss is not a number any more.
     """
     terms = dict(zip(weights, means, strict=True))
     total = sum(weights[name] * value for name, value in terms.items()) if terms else None
     if total is not None and not np.isfinite(total):
         values = ", ".join(f"{name} {value}" for name, value in terms.items())
-        raise ValueError(f"the {split} loss is {total} at iteration {iteration} "
-                         f"(epoch {epoch}, lr {lr:.3g}; {values}): lower train.lr, or try train.precision=fp32")
+        raise Diverged(f"the {split} loss is {total} at iteration {iteration} "
+                       f"(epoch {epoch}, lr {lr:.3g}; {values}): lower train.lr, or try train.precision=fp32")
     content = {"iteration": iteration, "epoch": epoch, "split": split, "span": span, "lr": lr, "loss": total}
     for position, (name, value) in enumerate(terms.items()):
         content |= {name: value, f"{name}_weighted": weights[name] * value}

@@ -1,8 +1,9 @@
 """The training loop: a variant's configuration and a prepared dataset in, weights and a history out.
 
-Deterministic: the same configuration on the same machine gives the same bytes, killed and resumed or not. On a GPU
-nothing within an epoch waits for it, but for the boundary loss: what is to be read is read at the epoch's end. Shapes:
-B batch, K classes, H, W.
+Deterministic: the same configuration on the same machine gives the same bytes, killed and resumed or not. What is
+random in a step (a dropout, an augmentation, the order of the pictures) follows from the seed and the step's number, so
+that no generator's state need be kept. On a GPU nothing within an epoch waits for it, but for the boundary loss: what
+is to be read is read at the epoch's end. Shapes: B batch, K classes, H, W.
 """
 
 import math
@@ -19,7 +20,9 @@ from seglib.losses import logits as logit_terms
 from seglib.metrics.counts import count_BK4
 from seglib.training import checkpoint, overfit, phases
 from seglib.training.augment import Augment
-from seglib.training.batches import Batch, epoch_order
+from seglib.training.batches import Batch, epoch_order, step_seed
+from seglib.training.checkpoint import Checkpoint
+from seglib.training.device import memory_of
 from seglib.training.encoding import Encoding
 from seglib.training.history import Row
 from seglib.training.ledger import Ledger
@@ -38,11 +41,14 @@ class Training:
 
     config: a variant's configuration (`conf/<dataset>/<variant>.json`).
     dataset: the prepared dataset's folder; `train/` and `val/` are read, `test/` never.
-    checkpoint_path: where the state is kept between epochs; a training found there goes on where it stood.
+    checkpoint_path: where the state is kept, at each epoch's end and within one after `checkpoint_every` seconds; a
+    training found there goes on where it stood.
     """
 
-    def __init__(self, config: dict[str, Any], dataset: Path, *, checkpoint_path: Path | None = None):
-        self.settings, self.seed, self.checkpoint_path = config["train"], config["seed"], checkpoint_path
+    def __init__(self, config: dict[str, Any], dataset: Path, *, checkpoint_path: Path | None = None,
+                 checkpoint_every: float = checkpoint.EVERY):
+        self.settings, self.seed = config["train"], config["seed"]
+        self.checkpoint = Checkpoint(checkpoint_path, checkpoint_every) if checkpoint_path is not None else None
         state = checkpoint.load(checkpoint_path) if checkpoint_path is not None else None
         if state is not None and state["ledger"]["epoch"] > self.settings["epochs"]:
             state = None  # of a longer training, whose beginning is not kept
@@ -73,7 +79,7 @@ class Training:
 
     @property
     def finished(self) -> bool:
-        return self.epoch == self.settings["epochs"] or self.stopped_early
+        return not self.ledger.step and (self.epoch == self.settings["epochs"] or self.stopped_early)
 
     @property
     def stopped_early(self) -> bool:
@@ -84,25 +90,27 @@ class Training:
     def run(self, *, title: str, on_epoch: Callable[[list[Row]], None] = lambda rows: None) -> Outcome:
         """Train to the last epoch. `on_epoch` gets each epoch's rows of the history, once, as they come.
 
-        Raises ValueError when the loss stops being a number.
+        Raises Diverged when the loss stops being a number, OutOfMemory, and OSError where no checkpoint can be written.
         """
-        epochs, images = self.settings["epochs"], len(self.train)
-        with Progress(title, images=epochs * images, done=self.epoch * images, device=self.device) as progress:
+        epochs, batch_size = self.settings["epochs"], self.settings["batch_size"]
+        with (Progress(title, images=epochs * len(self.train), done=self.ledger.pictures(len(self.train), batch_size),
+                       device=self.device) as progress,
+              memory_of(self.device, batch_size)):
             if self.epoch:
                 progress.say(self._how_it_goes_on())
             while not self.finished:
-                rows_before = len(self.ledger.rows)
-                self.ledger.start_epoch()
-                if self.epoch > self.phase.last:
-                    self._enter(self._phase_of(self.epoch))
-                if len(self.phases) > 1 and self.epoch == self.phase.first:
-                    progress.say(str(self.phase))
+                if not self.ledger.step:
+                    self.ledger.start_epoch()
+                    if self.epoch > self.phase.last:
+                        self._enter(self._phase_of(self.epoch))
+                    if len(self.phases) > 1 and self.epoch == self.phase.first:
+                        progress.say(str(self.phase))
                 self._train_epoch(progress)
                 self._validate()
                 self.optimization.end_epoch(self.selection.value_of(self.ledger.rows[-1]))
-                if self.checkpoint_path is not None:
-                    checkpoint.save(self.checkpoint_path, self._state())
-                on_epoch(self.ledger.rows[rows_before:])
+                if self.checkpoint is not None:
+                    self.checkpoint.save(self._state())
+                on_epoch(self.ledger.of_epoch())
                 progress.say(f"epoch {self.epoch}/{epochs}: {self._summary()}")
             outcome = self._outcome()
             for line in self._conclusions(outcome):
@@ -121,24 +129,29 @@ class Training:
                                          steps_an_epoch=self.train.steps)
 
     def _train_epoch(self, progress: Progress) -> None:
+        """What is left of the epoch."""
         phases.training_mode(self.phase, self.network)
         self.pace.start()
         weight = None if self.network.output_layer is None else self.network.output_layer.weight
         order = epoch_order(len(self.train), seed=self.seed, epoch=self.epoch)
-        for step, batch in enumerate(self.pace.timed(self.train.batches(order)), 1):
+        order = order[self.ledger.step * self.train.batch_size:]
+        for step, batch in enumerate(self.pace.timed(self.train.batches(order)), self.ledger.step + 1):
+            iteration = (self.epoch - 1) * self.train.steps + step
+            torch.manual_seed(step_seed(self.seed, iteration))
             if self.augment is not None:
-                batch = self.augment.batch(batch, task=self.encoding.task, epoch=self.epoch,
-                                           iteration=(self.epoch - 1) * self.train.steps + step)
+                batch = self.augment.batch(batch, task=self.encoding.task, epoch=self.epoch, iteration=iteration)
             view = self._view(batch)
             values = self.loss(view)
             ends_window, lr = step in self.ledger.window_ends, self.optimization.lr
             grad_norms = gradient_norms(values, weight) if ends_window else None
             self.optimization.step(self.loss.total(values))
-            self.ledger.learnt(step, values, counts_of(view, self.encoding), lr=lr, grad_norms=grad_norms)
+            self.ledger.learnt(values, counts_of(view, self.encoding), lr=lr, grad_norms=grad_norms)
             progress.update(len(batch.images_BHWC))
             if ends_window:
                 progress.show(self.ledger.window_loss)
-        self.pace.stop(len(self.train))
+            if self.checkpoint is not None and self.checkpoint.is_due and self.optimization.is_finite:
+                self.checkpoint.save(self._state())
+        self.pace.stop(len(order))
 
     @torch.no_grad()
     def _validate(self) -> None:
@@ -179,7 +192,7 @@ class Training:
             return f"is trained already: nothing follows its epoch {self.epoch}"
         if self._was_finished:
             return f"extends a training that was finished with epoch {self.epoch}"
-        return f"goes on after epoch {self.epoch}, the last that an earlier run ended"
+        return self.ledger.how_it_goes_on()
 
     def _summary(self) -> str:
         by = self.selection.by

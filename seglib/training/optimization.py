@@ -34,6 +34,11 @@ class Optimization:
         """The learning rate of the next step."""
         return self.optimizer.param_groups[0]["lr"]
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all weights are numbers. A step whose loss was one may leave some that are none."""
+        return bool(torch.stack([parameter.isfinite().all() for parameter in self.parameters]).all())
+
     def step(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from seglib.training import checkpoint, phases
 from seglib.training.augment import Augment
 from seglib.training.batches import Batch, epoch_order
-from seglib.training.device import autocast
-from seglib.training.history import Row
+from seglib.training.checkpoint import Checkpoint
+from seglib.training.device import autocast, memory_of
+from seglib.training.history import Diverged, Row
 from seglib.training.ledger import Ledger
 from seglib.training.loop import counts_of, gradient_norms, loss_of, state_of, view_of
 from seglib.training.optimization import Optimization
@@ -65,11 +66,11 @@ class _Member:
 
     @contextlib.contextmanager
     def named(self) -> Iterator[None]:
-        """A ValueError from within says whose it is: one that diverges stops all."""
+        """One that diverges stops all, and says which it is."""
         try:
             yield
-        except ValueError as error:
-            raise ValueError(f"{self}: {error}; or train it alone, by train.together=1") from None
+        except Diverged as error:
+            raise Diverged(f"{self}: {error}; or train it alone, by train.together=1") from None
 
     def augmented(self, batch: Batch, iteration: int) -> Batch:
         if self._augment is None:
@@ -80,11 +81,13 @@ class _Member:
 class Together:
     """Trainings whose configurations differ in `seed` and `loss` alone; see `resolve` for who may take part.
 
-    dataset: the prepared dataset's folder. checkpoint_path: where the state of all is kept between epochs.
+    dataset: the prepared dataset's folder. checkpoint_path: where the state of all is kept, as `loop.Training` keeps
+    its own.
     """
 
-    def __init__(self, configs: Sequence[dict[str, Any]], dataset: Path, *, checkpoint_path: Path):
-        self.settings, self.checkpoint_path = configs[0]["train"], checkpoint_path
+    def __init__(self, configs: Sequence[dict[str, Any]], dataset: Path, *, checkpoint_path: Path,
+                 checkpoint_every: float = checkpoint.EVERY):
+        self.settings, self.checkpoint = configs[0]["train"], Checkpoint(checkpoint_path, checkpoint_every)
         assert all((config["model"], config["train"]) == (configs[0]["model"], self.settings) for config in configs)
         states = (checkpoint.load(checkpoint_path) or {"members": [None] * len(configs)})["members"]
         setups = [Setup(config, dataset, pretrained=state is None)
@@ -109,29 +112,41 @@ class Together:
             self._restore(states)
 
     @property
+    def ledger(self) -> Ledger:
+        """Any of them says how far all are."""
+        return self.members[0].ledger
+
+    @property
     def epoch(self) -> int:
-        return self.members[0].ledger.epoch
+        return self.ledger.epoch
+
+    @property
+    def finished(self) -> bool:
+        return self.epoch == self.settings["epochs"] and not self.ledger.step
 
     def run(self, *, title: str, on_epoch: Sequence[Callable[[list[Row]], None]]) -> list[dict[str, Any]]:
         """Train all to the last epoch. `on_epoch[m]` gets the rows of each epoch of the m-th, as they come.
 
-        Gives, for each, the finished state that `loop.Training` takes for a checkpoint of its own. Raises ValueError
-        when one of the losses stops being a number.
+        Gives, for each, the finished state that `loop.Training` takes for a checkpoint of its own. Raises what
+        `loop.Training.run` does.
         """
-        epochs, images = self.settings["epochs"], len(self.train) * len(self.members)
-        with Progress(title, images=epochs * images, done=self.epoch * images, device=self.device) as progress:
+        epochs, size, images = self.settings["epochs"], len(self.members), len(self.train)
+        batch_size = self.settings["batch_size"]
+        with (Progress(title, images=epochs * images * size, done=self.ledger.pictures(images, batch_size) * size,
+                       device=self.device) as progress,
+              memory_of(self.device, batch_size)):
             if self.epoch:
-                progress.say(f"go on after epoch {self.epoch}, the last that an earlier run ended")
-            while self.epoch < epochs:
-                rows_before = len(self.members[0].ledger.rows)
-                for member in self.members:
-                    member.ledger.start_epoch()
+                progress.say(self.ledger.how_it_goes_on())
+            while not self.finished:
+                if not self.ledger.step:
+                    for member in self.members:
+                        member.ledger.start_epoch()
                 self._train_epoch(progress)
                 self._validate()
-                checkpoint.save(self.checkpoint_path, {"members": self._states()})
+                self.checkpoint.save({"members": self._states()})
                 for member, tell in zip(self.members, on_epoch, strict=True):
-                    tell(member.ledger.rows[rows_before:])
-                progress.say(f"epoch {self.epoch}/{epochs}: each of {len(self.members)} at {self.pace.speed}")
+                    tell(member.ledger.of_epoch())
+                progress.say(f"epoch {self.epoch}/{epochs}: each of {size} at {self.pace.speed}")
                 for member in self.members:
                     progress.say(f"  {member}: {member.ledger.summary()}")
         return self._states()
@@ -147,12 +162,13 @@ class Together:
             return torch.vmap(of_one, in_dims=over)(self.parameters, self.buffers, images)
 
     def _train_epoch(self, progress: Progress) -> None:
+        """What is left of the epoch."""
         self.network.train()
         self.pace.start()
         weight = self._output_weight()
         orders_MN = np.stack([epoch_order(len(self.train), seed=member.seed, epoch=self.epoch)
-                              for member in self.members])
-        for step, all_of_them in enumerate(self.pace.timed(self.train.batches(orders_MN)), 1):
+                              for member in self.members])[:, self.ledger.step * self.train.batch_size:]
+        for step, all_of_them in enumerate(self.pace.timed(self.train.batches(orders_MN)), self.ledger.step + 1):
             iteration = (self.epoch - 1) * self.train.steps + step
             batches = [member.augmented(Batch(images_BHWC, masks_BHW, all_of_them.ignores), iteration)
                        for member, images_BHWC, masks_BHW in zip(self.members, all_of_them.images_BHWC,
@@ -161,17 +177,19 @@ class Together:
             views = [view_of(logits_BKHW, batch, self.encoding)
                      for logits_BKHW, batch in zip(logits_MBKHW, batches, strict=True)]
             values = [member.loss(view) for member, view in zip(self.members, views, strict=True)]
-            ends_window, lr = step in self.members[0].ledger.window_ends, self.optimization.lr
+            ends_window, lr = step in self.ledger.window_ends, self.optimization.lr
             norms = [gradient_norms(of_one, weight, part=m) if ends_window else None for m, of_one in enumerate(values)]
             self.optimization.step(torch.stack([member.loss.total(of_one) for member, of_one
                                                 in zip(self.members, values, strict=True)]).sum())
             for member, view, of_one, grad_norms in zip(self.members, views, values, norms, strict=True):
                 with member.named():
-                    member.ledger.learnt(step, of_one, counts_of(view, self.encoding), lr=lr, grad_norms=grad_norms)
+                    member.ledger.learnt(of_one, counts_of(view, self.encoding), lr=lr, grad_norms=grad_norms)
             progress.update(len(self.members) * len(batches[0].images_BHWC))
             if ends_window:
-                progress.show(self.members[0].ledger.window_loss)
-        self.pace.stop(len(self.train))
+                progress.show(self.ledger.window_loss)
+            if self.checkpoint.is_due and self.optimization.is_finite:
+                self.checkpoint.save({"members": self._states()})
+        self.pace.stop(orders_MN.shape[1])
 
     def _output_weight(self) -> Tensor | None:
         """The stacked weight of the output layer; None without such a layer."""
@@ -204,7 +222,7 @@ class Together:
         """What `loop.Training` would save of each."""
         optimization = self.optimization.state_dict()
         return [state_of(member.ledger, member.selection, member.snapshots, self.pace,
-                         finished=self.epoch == self.settings["epochs"], network=self._weights(m),
+                         finished=self.finished, network=self._weights(m),
                          optimization=_part(optimization, m)) for m, member in enumerate(self.members)]
 
     def _restore(self, states: list[dict[str, Any]]) -> None:

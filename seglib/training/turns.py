@@ -1,7 +1,8 @@
-"""Trainings and evaluations on one CPU take turns."""
+"""Who may train now: one process an identity, and on one CPU as many as it has cores for."""
 
 import contextlib
 import os
+import platform
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,6 +12,29 @@ import torch
 from filelock import FileLock, Timeout
 
 from seglib.cores import physical_cores
+
+
+@contextlib.contextmanager
+def alone(path: Path, doing: str) -> Iterator[None]:
+    """Hold the lock at `path`. Where another process has it, say which, and wait: it may be making what is needed here.
+
+    doing: what it is doing then, in words. The lock of a process that was killed is free.
+    """
+    lock, holder = FileLock(path), path.with_suffix(".holder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        with contextlib.suppress(FileNotFoundError):  # it has only just taken the lock, or left it
+            doing = f"{holder.read_text(encoding='utf-8')} {doing}"
+        print(f"waiting: {doing}", flush=True)
+        lock.acquire()
+    try:
+        holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
 
 
 @contextlib.contextmanager

@@ -6,22 +6,33 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 from torch import nn
 
 from seglib import models
 from seglib.files import atomic_file
+from seglib.training import checkpoint
 from seglib.training.header import Header
 
 HEADER_KEY = "seglib"
 
 
 def save(path: Path, state: dict[str, torch.Tensor], header: Header) -> None:
-    """Write the file whole. Equal weights and headers give equal bytes."""
+    """Write the file whole. Equal weights and headers give equal bytes. Raises OSError."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     metadata = {HEADER_KEY: json.dumps(dataclasses.asdict(header), sort_keys=True)}
     with atomic_file(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        temporary.write_bytes(serialized(tensors, metadata))  # safetensors' own writer hides what a full disk said
+
+
+def keep_last_good(path: Path, header: Header) -> str:
+    """Of a training that diverged: write the weights of its checkpoint beside it; what to do with them, in words."""
+    state = checkpoint.load(path)
+    if state is None:
+        return "nothing was kept before: it diverged before a first checkpoint"
+    save(path.with_name("weights.safetensors"), state["network"], header)
+    epoch = state["ledger"]["epoch"]
+    return f"the last good weights, of epoch {epoch}, are kept: seglib predict {path.parent} PICTURES"
 
 
 def read_header(path: Path) -> Header:

@@ -33,9 +33,9 @@ def test_where_windows_end(steps: int, log_every: int, ends: set[int]):
 def test_a_running_mean_is_the_mean_and_starts_over():
     mean = history.RunningMean(2, torch.device("cpu"))
     for first, second in ((1.0, 10.0), (3.0, 30.0)):
-        mean.add({"a": torch.tensor(first), "b": torch.tensor(second, requires_grad=True)})
+        mean.add(torch.tensor([first, second]))
     assert mean.take().tolist() == [2.0, 20.0]
-    mean.add({"a": torch.tensor(7.0), "b": torch.tensor(8.0)})
+    mean.add(torch.tensor([7.0, 8.0]))
     assert mean.take().tolist() == [7.0, 8.0]
 
 

@@ -62,13 +62,6 @@ def test_the_sources_own_training_runs(variant_config: Make, prepared_shapes: Pa
     assert epochs[-1] < epochs[0]
 
 
-def test_a_loss_that_is_no_number_stops_the_training(variant_config: Make, prepared_shapes: Path):
-    config = variant_config(loss="mse", output="raw", optimizer="sgd", momentum=0.9, lr=1e12, schedule="constant",
-                            precision="fp32")
-    with pytest.raises(ValueError, match=r"the train loss is (nan|inf) at iteration .*lr 1e\+12; mse .*lower train.lr"):
-        Training(config, prepared_shapes).run(title="test")
-
-
 def test_a_loss_on_logits_needs_logits(variant_config: Make, prepared_shapes: Path):
     config = variant_config(output="raw") | {"loss": {"terms": {"mse": 1.0, "focal": 1.0}}}
     with pytest.raises(ValueError, match="train.output is raw, but these terms make probabilities of logits: focal;"):

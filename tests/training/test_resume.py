@@ -1,23 +1,29 @@
-"""A training that was killed, at any epoch, ends in the same bytes; one that is extended, in those of a longer one."""
+"""A training that was killed, at any step, ends in the same bytes; one that is extended, in those of a longer one."""
 
+import multiprocessing
 import os
+import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch.nn import functional
 
-from seglib.files import file_sha256, write_json
-from seglib.training import history, weights
+from seglib import models
+from seglib.files import file_sha256
+from seglib.training import checkpoint, history, weights
+from seglib.training.checkpoint import Checkpoint
 from seglib.training.loop import Training
-from tests.conftest import ROOT
+from seglib.training.setup import Outcome
 
 Make = Callable[..., dict[str, Any]]
+OUTPUTS = ("weights.safetensors", "history.csv", "snapshots.npz")
 
 # Every optimiser, every schedule, and everything that a training remembers.
 KINDS: dict[str, dict[str, Any]] = {
@@ -40,11 +46,14 @@ RESNET_UNET = {"kind": "resnet_unet", "encoder": "resnet18", "weights": "none", 
 def train(config: dict[str, Any], dataset: Path, out: Path, on_epoch: Callable[[list], None] = lambda rows: None,
           **arguments: Any) -> tuple[str, str, str]:
     """The sha256 of weights, history and snapshots."""
-    outcome = Training(config, dataset, **arguments).run(title="test", on_epoch=on_epoch)
-    weights.save(out / "weights.safetensors", outcome.state, outcome.header)
-    history.write(out / "history.csv", outcome.history)
-    outcome.snapshots.write(out / "snapshots.npz")
-    return tuple(file_sha256(out / name) for name in ("weights.safetensors", "history.csv", "snapshots.npz"))
+    return written(Training(config, dataset, **arguments).run(title="test", on_epoch=on_epoch), out)
+
+
+def written(outcome: Outcome, out: Path) -> tuple[str, str, str]:
+    weights.save(out / OUTPUTS[0], outcome.state, outcome.header)
+    history.write(out / OUTPUTS[1], outcome.history)
+    outcome.snapshots.write(out / OUTPUTS[2])
+    return tuple(file_sha256(out / name) for name in OUTPUTS)
 
 
 @pytest.fixture(params=[*KINDS, "frozen"])
@@ -55,51 +64,137 @@ def config(request: pytest.FixtureRequest, variant_config: Make) -> dict[str, An
     return variant_config(epochs=4, **KINDS[request.param])
 
 
-def test_a_training_resumed_after_any_epoch_ends_in_the_same_bytes(config: dict[str, Any], prepared_shapes: Path,
-                                                                   tmp_path: Path):
-    """What a kill leaves is the checkpoint of the last epoch that ended: here, of every epoch."""
-    checkpoint, kept = tmp_path / "last.pt", []
+class Hoard(Checkpoint):
+    """Keeps all that a training saves, after each of its steps and epochs."""
 
-    def keep(rows: list) -> None:
-        kept.append(tmp_path / f"{len(kept)}.pt")
-        shutil.copyfile(checkpoint, kept[-1])
+    def __init__(self, path: Path):
+        super().__init__(path, every=0)
+        self.kept: list[Path] = []
 
-    whole = train(config, prepared_shapes, tmp_path / "whole", keep, checkpoint_path=checkpoint)
+    def save(self, state: dict[str, Any]) -> None:
+        super().save(state)
+        self.kept.append(self.path.with_name(f"{len(self.kept)}.pt"))
+        shutil.copyfile(self.path, self.kept[-1])
+
+
+def hoarded(config: dict[str, Any], dataset: Path, out: Path, **ledger: Any) -> tuple[tuple[str, str, str], list[Path]]:
+    """What a training ends in, and a copy of its state after each step and epoch. ledger: attributes to set there."""
+    out.mkdir()
+    training = Training(config, dataset)
+    training.checkpoint = hoard = Hoard(out / "last.pt")
+    vars(training.ledger).update(ledger)
+    return written(training.run(title="test"), out), hoard.kept
+
+
+def test_a_training_resumed_anywhere_ends_in_the_same_bytes(config: dict[str, Any], prepared_shapes: Path,
+                                                            tmp_path: Path):
+    """What a kill leaves is the state that was saved last: here, of two steps and two epochs."""
+    whole, kept = hoarded(config, prepared_shapes, tmp_path / "whole")
     assert train(config, prepared_shapes, tmp_path / "without") == whole
-    for epoch, path in enumerate(kept, start=1):
-        told = []
-        assert Training(config, prepared_shapes, checkpoint_path=path).epoch == epoch
-        assert train(config, prepared_shapes, tmp_path / "resumed", told.append, checkpoint_path=path) == whole
-        assert [rows[-1]["epoch"] for rows in told] == list(range(epoch + 1, len(kept) + 1))
+    states = {path: checkpoint.load(path)["ledger"] for path in kept}
+    assert [state["epoch"] for state in states.values()] == sorted(state["epoch"] for state in states.values())
+    draw, epochs = random.Random(0), max(state["epoch"] for state in states.values())
+    for between_epochs in (True, False):
+        for path in draw.sample([path for path, state in states.items() if (state["step"] == 0) == between_epochs], 2):
+            told = []
+            first = states[path]["epoch"] + between_epochs
+            assert train(config, prepared_shapes, tmp_path / "resumed", told.append, checkpoint_path=path) == whole
+            assert [rows[-1]["epoch"] for rows in told] == list(range(first, epochs + 1))
+            assert all(row["epoch"] == rows[-1]["epoch"] for rows in told for row in rows)
 
 
-def test_a_killed_process_resumes_to_the_same_bytes(variant_config: Make, prepared_shapes: Path, tmp_path: Path):
-    config = variant_config(epochs=12, **KINDS["plateau"])
-    write_json(tmp_path / "config.json", config)
-    program = (
-        "import sys; from pathlib import Path; from seglib.files import read_json;"
-        "from tests.training.test_resume import train;"
-        f"print(train(read_json(Path({str(tmp_path / 'config.json')!r})), Path({str(prepared_shapes)!r}),"
-        "Path(sys.argv[1]), checkpoint_path=Path(sys.argv[1]) / 'last.pt'))")
-
-    def start(out: str) -> subprocess.Popen:
-        return subprocess.Popen([sys.executable, "-c", program, str(tmp_path / out)], cwd=ROOT, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-
-    expected = start("whole").communicate()[0]
-    victim = start("killed")
-    while not (tmp_path / "killed/last.pt").exists():
-        time.sleep(0.01)
-    time.sleep(0.2)
-    os.kill(victim.pid, signal.SIGKILL)
-    victim.communicate()
-    assert not (tmp_path / "killed/weights.safetensors").exists()
-    assert start("killed").communicate()[0].splitlines()[-1] == expected.splitlines()[-1]
+def test_windows_that_wait_for_their_epochs_end_are_kept(variant_config: Make, prepared_shapes: Path, tmp_path: Path):
+    """A GPU's are read there and have no row before."""
+    config = variant_config(log_every=1)
+    whole, kept = hoarded(config, prepared_shapes, tmp_path / "whole", _waits_for_device=False)
+    assert train(config, prepared_shapes, tmp_path / "without") == whole
+    within = [path for path in kept if checkpoint.load(path)["ledger"]["ended"]]
+    assert len(within) == 4
+    for path in within:
+        assert train(config, prepared_shapes, tmp_path / "resumed", checkpoint_path=path) == whole
 
 
-def test_a_damaged_checkpoint_starts_over(variant_config: Make, prepared_shapes: Path, tmp_path: Path):
-    (tmp_path / "last.pt").write_bytes(b"half of a")
-    assert Training(variant_config(), prepared_shapes, checkpoint_path=tmp_path / "last.pt").epoch == 0
+def test_what_a_network_draws_is_the_same_after_a_kill(variant_config: Make, prepared_shapes: Path, tmp_path: Path,
+                                                       monkeypatch: pytest.MonkeyPatch):
+    """A dropout, which no model of seglib has: no generator's state is kept, because none is needed."""
+    build = models.build
+
+    def with_dropout(*arguments: Any, **options: Any) -> torch.nn.Module:
+        network = build(*arguments, **options)
+        network.register_forward_pre_hook(lambda module, x: functional.dropout(x[0], 0.2, training=module.training))
+        return network
+
+    config = variant_config(epochs=2)
+    plain = train(config, prepared_shapes, tmp_path / "plain")
+    monkeypatch.setattr(models, "build", with_dropout)
+    torch.manual_seed(1)
+    whole, kept = hoarded(config, prepared_shapes, tmp_path / "whole")
+    assert whole != plain
+    for path in kept[:4]:
+        torch.manual_seed(2)
+        assert train(config, prepared_shapes, tmp_path / "resumed", checkpoint_path=path) == whole
+
+
+def train_in_process(config: dict[str, Any], dataset: Path, out: Path) -> None:
+    torch.set_num_threads(1)
+    train(config, dataset, out, checkpoint_path=out / "last.pt", checkpoint_every=0)
+    (out / "done").touch()
+
+
+def saved_at(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def test_a_process_killed_again_and_again_ends_in_the_same_bytes(variant_config: Make, prepared_shapes: Path,
+                                                                 tmp_path: Path):
+    """20 kills at random moments, by three signals. It saves after each step, so many of them hit a file half written.
+    """
+    config, draw = variant_config(epochs=60, **KINDS["plateau"]), random.Random(7)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.training.test_resume"])
+    kills, out = 0, tmp_path / "killed"
+    while not (out / "done").exists():
+        process = context.Process(target=train_in_process, args=(config, prepared_shapes, out))
+        before = saved_at(out / "last.pt")
+        process.start()
+        if kills < 20:
+            while process.is_alive() and saved_at(out / "last.pt") == before:
+                time.sleep(0.005)
+            process.join(draw.uniform(0, 0.03))
+            if process.is_alive():
+                os.kill(process.pid, draw.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
+                kills += 1
+        process.join()
+    assert kills == 20
+    assert not list(out.glob(".*"))
+    assert tuple(file_sha256(out / name) for name in OUTPUTS) == train(config, prepared_shapes, tmp_path / "whole")
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(variant_config: Make, prepared_shapes: Path, tmp_path: Path,
+                                                          capsys: pytest.CaptureFixture):
+    """Cut short, overwritten, or one bit of a weight the other way, which torch.load does not notice."""
+    path, config = tmp_path / "last.pt", variant_config()
+    whole = train(config, prepared_shapes, tmp_path / "whole", checkpoint_path=path, checkpoint_every=0)
+    good, before = path.read_bytes(), checkpoint.before(path).read_bytes()
+    with zipfile.ZipFile(path) as file:
+        tensors = [record for record in file.infolist() if "/data/" in record.filename]
+        weight = file.read(max(tensors, key=lambda record: record.file_size))
+    flipped = bytearray(good)
+    flipped[good.index(weight) + len(weight) // 2] ^= 16
+    (tmp_path / "flipped.pt").write_bytes(flipped)
+    torch.load(tmp_path / "flipped.pt", weights_only=True)
+    for damaged in (good[:len(good) // 2], b"half of a", b"", bytes(flipped)):
+        path.write_bytes(damaged)
+        checkpoint.before(path).write_bytes(before)
+        assert train(config, prepared_shapes, tmp_path / "resumed", checkpoint_path=path) == whole
+        said = capsys.readouterr().out
+        assert f"{path} is damaged, and passed over" in said and "goes on after step 3 of 3 of epoch 2" in said
+    path.write_bytes(b"")
+    checkpoint.before(path).write_bytes(b"")
+    assert Training(config, prepared_shapes, checkpoint_path=path).epoch == 0
 
 
 @pytest.mark.parametrize("kind", ["constant", "plateau", "early", "overfit"])
