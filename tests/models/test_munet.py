@@ -1,11 +1,15 @@
 """mUnet: published counts and shapes, the published forward pass written out plainly, its defect, its mend."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from seglib.models.munet import MUnet, from_dlstudio
+from tests.conftest import ROOT
 
 
 def faithful(depth: int = 8, **arguments) -> MUnet:
@@ -155,3 +159,27 @@ def test_without_skip_connections_it_trains(upsampling: str):
 def test_impossible_shapes_are_refused(arguments: dict):
     with pytest.raises(ValueError, match="mUnet"):
         MUnet(**{"classes": 1, "depth": 4, "width": 8, "upsampling": "learned"} | arguments)
+
+
+HALVING = """
+import torch
+from seglib.models.munet import _Halve
+torch.manual_seed(0)
+for channels in (4, 8, 15, 16):
+    halve = _Halve(channels, 2 * channels).to(memory_format=torch.channels_last)
+    x = torch.randn(2, channels, 128, 128).to(memory_format=torch.channels_last).requires_grad_()
+    y = halve(x)
+    y.backward(torch.ones_like(y))
+    exact, z = halve.double(), x.detach().double().requires_grad_()
+    weight = torch.nn.Parameter(exact.weight.detach().clone())
+    expected = torch.einsum("oi,bihw->bohw", weight[..., 0, 0], z[..., ::2, ::2]) + exact.bias.view(-1, 1, 1)
+    expected.sum().backward()
+    torch.testing.assert_close(y.double(), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(x.grad.double(), z.grad, rtol=1e-4, atol=1e-4)
+"""
+
+
+def test_narrow_networks_learn_on_large_maps():
+    """In a process of its own: what it guards against ends the process, or spoils its memory."""
+    done = subprocess.run([sys.executable, "-c", HALVING], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, (done.returncode, done.stderr)
