@@ -10,6 +10,7 @@ from seglib.evaluation import evaluate
 from seglib.files import atomic_file, file_sha256, read_json, write_json
 from seglib.metrics.ranking import average_precision
 from seglib.metrics.scores import mean_score, none_for_nan, summarize
+from seglib.training.device import memory_of
 from seglib.training.inference import Predictor
 from seglib.training.turns import turn
 from seglib.workspace import VariantFiles, evaluate_config
@@ -21,7 +22,7 @@ def main(dataset: str, variant: str) -> None:
     info = DatasetInfo.read(files.prepared)
     config = read_json(evaluate_config(dataset))
     predictor = Predictor(files.weights)
-    with turn(predictor.device):
+    with turn(predictor.device), memory_of(predictor.device):
         found = {name: evaluate(predictor, Split.open(files.prepared, name), info.classes, **config)
                  for name in ("val", "test")}
     counts, objects = (pd.concat([getattr(result, table) for result in found.values()], ignore_index=True)

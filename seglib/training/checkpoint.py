@@ -23,8 +23,6 @@ class Checkpoint:
 
     def __init__(self, path: Path, every: float = EVERY):
         self.path, self.every, self._saved = path, every, time.monotonic()
-        for half in path.parent.glob(f".{path.name}.*"):  # a kill while it was written
-            half.unlink()
 
     @property
     def is_due(self) -> bool:

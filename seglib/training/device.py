@@ -49,21 +49,21 @@ def prepare_process(threads: int | None) -> None:
 
 
 class OutOfMemory(ValueError):
-    """What was asked for does not fit; smaller batches may."""
+    """What was asked for does not fit; less may."""
 
 
 @contextlib.contextmanager
-def memory_of(device: torch.device, batch_size: int, *, key: str = "train.batch_size") -> Iterator[None]:
-    """Where memory runs out, OutOfMemory names the batch size to try; `key`: where it is set."""
+def memory_of(device: torch.device, batch_size: int | None = None) -> Iterator[None]:
+    """Where memory runs out, OutOfMemory says what to try. batch_size: the training's, where that is what takes it."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        said = str(error)
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(
-                words in said for words in ("can't allocate memory", "not enough memory", "bad_alloc")):
+                words in str(error) for words in ("can't allocate memory", "not enough memory", "bad_alloc")):
             raise
-        mend = f"try {key}={batch_size // 2}" if batch_size > 1 else "try smaller pictures, or a narrower network"
-        raise OutOfMemory(f"out of memory on {device.type} with {key}={batch_size}: {mend}") from error
+        asked = "" if batch_size is None else f" with train.batch_size={batch_size}"
+        mend = f"train.batch_size={batch_size // 2}" if (batch_size or 0) > 1 else "smaller pictures (image_size)"
+        raise OutOfMemory(f"out of memory on {device.type}{asked}: try {mend}") from error
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
