@@ -175,7 +175,7 @@ def mlsync() -> None:
     try:
         changed = sum(tracking.sync(record) for record in found)
     except tracking.unreachable() as error:
-        raise ValueError(f"MLflow ({tracking.store_uri()}) cannot be written: {error}") from None
+        raise ValueError(f"MLflow ({tracking.store_uri()}) cannot be written: {tracking.one_line(error)}") from None
     print(f"MLflow at {tracking.store_uri()}: {len(found)} runs, {changed} brought up to date")
 
 

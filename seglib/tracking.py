@@ -1,13 +1,15 @@
 """MLflow as a view of the files: one run a result, keyed by its identity. Nothing else in seglib knows MLflow.
 
 `LiveRun` shows a training while it runs. `sync` makes MLflow hold what a record holds (see `records`), once, however
-often it runs: so a lost store is rebuilt, and nothing is doubled.
+often it runs: so a lost store is rebuilt, and nothing is doubled. A store that is away or slow costs a training nothing
+and the end of a stage seconds.
 """
 
 import functools
 import hashlib
 import logging
 import os
+import queue
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -17,15 +19,22 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
+from seglib.courier import Courier
 from seglib.files import file_sha256, read_json, work_dir
 from seglib.records import names_of
 from seglib.workspace import VariantFiles
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# By itself MLflow tries for minutes, at each call, and for as long as a server likes that says when to ask again.
+for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+                    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false"}.items():
+    os.environ.setdefault(name, value)  # what a user set holds
+DATABASE_TRIES = 3  # half a second; MLflow's own 10 are two minutes
+PATIENCE = 300  # seconds: for others that write, and for all that a stage does in the end; each call has far less
 
 IDENTITY_TAG, SYNCED_TAG = "seglib.identity", "seglib.synced"
 COMPARISON = "comparison"  # the name of runs that compare others
 MLFLOW_BATCH = 1000  # metrics, the most that one call may log
+_lost: set[str] = set()  # stores that were said to be
 LEGAL = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. :/")  # in MLflow's metric names
 
 
@@ -36,24 +45,39 @@ def store_uri() -> str:
 
 def _lock() -> FileLock:
     (work_dir() / "mlflow").mkdir(parents=True, exist_ok=True)
-    return FileLock(work_dir() / "mlflow" / "lock")
+    return FileLock(work_dir() / "mlflow" / "lock", timeout=PATIENCE)
 
 
 def _client() -> Any:
     """A client of the store. Creating the SQLite store is not safe among processes, so it is done under the lock."""
     from mlflow import MlflowClient  # takes two seconds: paid by those who track
 
-    for chatty in ("alembic", "mlflow"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for chatty in ("alembic", "mlflow", "urllib3"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)  # what fails is raised too, and said by us
     uri = store_uri()
+    if not uri.startswith("http"):
+        from mlflow.store.db import utils
+
+        utils.MAX_RETRY_COUNT = DATABASE_TRIES
     with _lock():
-        client = MlflowClient(uri)
         if uri.startswith("sqlite:///") and not (path := Path(uri.removeprefix("sqlite:///"))).exists():
-            client.search_experiments(max_results=1)
-            connection = sqlite3.connect(path)
-            connection.execute("PRAGMA journal_mode=WAL")  # four times faster writes, and readers do not wait
-            connection.close()
-    return client
+            _create(path)
+        return MlflowClient(uri)
+
+
+def _create(path: Path) -> None:
+    """Make the SQLite store, whole or not at all: one whose making was killed could neither be used nor be finished."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    for left in path.parent.glob(f"{partial.name}*"):  # by one that was killed: the file, its journal
+        left.unlink()
+    SqlAlchemyStore(f"sqlite:///{partial}", str(path.parent / "artifacts")).engine.dispose()
+    connection = sqlite3.connect(partial)
+    connection.execute("PRAGMA journal_mode=WAL")  # four times faster writes, and readers do not wait
+    connection.close()
+    partial.replace(path)
 
 
 def _find_or_create(client: Any, identity: str, names: dict[str, Any], *, run_name: str,
@@ -119,36 +143,66 @@ def _log_missing_epochs(client: Any, run_id: str, metrics: dict[int, dict[str, f
 
 
 class LiveRun:
-    """Reports each epoch to MLflow as it ends. A store that cannot be reached never stops a training: `sync` mends."""
+    """Reports each epoch to MLflow as it ends, by a thread of its own: a training waits for no store.
+
+    What could not be reported is tried again with the next epoch. `sync` mends what is missing in the end.
+    """
 
     def __init__(self, identity: str, files: VariantFiles):
         self._identity, self._files = identity, files
+        self._conf = read_json(files.conf)
         self._client: Any = None
+        self._rows: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._unsaid: list[dict[str, Any]] = []
         self._run_id = ""
-        self._is_lost = False
 
     def __call__(self, rows: list[dict[str, Any]]) -> None:
-        if self._is_lost:
+        for row in rows:
+            self._rows.put(row)
+        _courier().send(self._report)
+
+    def _report(self) -> None:
+        while not self._rows.empty():
+            self._unsaid.append(self._rows.get())
+        if not self._unsaid:
             return
         try:
-            if self._client is None:
+            if not self._run_id:
                 self._client = _client()
                 with _lock():
                     run = _find_or_create(self._client, self._identity, names_of(self._files),
-                                          run_name=self._files.name, conf=read_json(self._files.conf))
+                                          run_name=self._files.name, conf=self._conf)
                 self._run_id = run.info.run_id
-            _log_missing_epochs(self._client, self._run_id, _epoch_metrics(rows))
+            _log_missing_epochs(self._client, self._run_id, _epoch_metrics(self._unsaid))
+            self._unsaid = []
         except Exception as error:  # MLflow's many kinds, its database's and its network's: none is worth a training
-            self._is_lost = True
-            _say_lost(str(error))
+            _say_lost(error)
 
 
 def try_sync(record: Path) -> None:
     """`sync`, for stages: a store that cannot be reached is said, and stops nothing."""
     try:
-        sync(record)
+        _courier().send_last(lambda: sync(record)).result(PATIENCE)
     except Exception as error:  # as in LiveRun
-        _say_lost(str(error))
+        _say_lost(error)
+
+
+@functools.cache
+def _courier() -> Courier:
+    return Courier()
+
+
+def _say_lost(error: Exception) -> None:
+    """Once a process, however many epochs fail in however many ways."""
+    if (uri := store_uri()) not in _lost:
+        _lost.add(uri)
+        print(f"MLflow ({uri}) cannot be written: {one_line(error)}. Nothing else is lost; `seglib mlsync` mends it.")
+
+
+def one_line(error: Exception) -> str:
+    """What an error says first: databases add statements and links, servers whole pages."""
+    said = str(error).strip() or f"it did not take a result within {PATIENCE} seconds"
+    return said.splitlines()[0].rstrip(".")
 
 
 def unreachable() -> tuple[type[Exception], ...]:
@@ -157,11 +211,6 @@ def unreachable() -> tuple[type[Exception], ...]:
     from sqlalchemy.exc import SQLAlchemyError
 
     return MlflowException, SQLAlchemyError, sqlite3.Error, OSError
-
-
-@functools.cache  # once for each thing to say
-def _say_lost(error: str) -> None:
-    print(f"MLflow ({store_uri()}) cannot be written: {error}. Nothing else is lost; `seglib mlsync` mends it.")
 
 
 def sync(record: Path) -> bool:

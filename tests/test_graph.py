@@ -15,7 +15,8 @@ STAGES: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").re
 
 
 # Where files are, and what leaves records for MLflow: no byte of an output comes from these.
-BOOKKEEPING = {ROOT / "seglib" / name for name in ("identity.py", "records.py", "tracking.py", "workspace.py")}
+BOOKKEEPING = {ROOT / "seglib" / name for name in ("courier.py", "identity.py", "records.py", "tracking.py",
+                                                "workspace.py")}
 
 
 def code(stage: str) -> set[str]:

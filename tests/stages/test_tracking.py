@@ -74,7 +74,7 @@ def test_a_repeated_training_doubles_no_curve(copied: Path):
 
 def test_a_store_that_cannot_be_written_stops_nothing(copied: Path, monkeypatch: pytest.MonkeyPatch,
                                                       capsys: pytest.CaptureFixture):
-    tracking._say_lost.cache_clear()
+    tracking._lost.clear()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////proc/no/such/folder.db")
     before = file_sha256(VariantFiles("shapes", "munet-mse-1").weights)
     train.main("shapes", "munet-mse-1")
