@@ -126,6 +126,9 @@ def _run(command: Sequence[str]) -> int:
         except KeyboardInterrupt:
             process.wait()
             raise
+        except SystemExit:  # by `stop`: whoever ends a study ends what it runs, not a night later
+            process.terminate()
+            raise
 
 
 def _environment() -> dict[str, str]:

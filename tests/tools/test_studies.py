@@ -1,7 +1,9 @@
 """`seglib study` and `seglib everything`: named selections as options of `dvc exp run`, held to DVC's own reading."""
 
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -172,6 +174,21 @@ def test_what_a_killed_study_left_in_params_is_put_back_by_the_next(project: Pat
     assert (project / "params.yaml").read_bytes() == before
     left, = Path(".work").glob("params*")
     assert left.name == "params.yaml.found" and left.read_text() == "changed"
+
+
+@pytest.mark.timeout(60)
+def test_a_study_that_is_told_to_end_ends_what_it_runs_and_puts_params_back(project: Path):
+    before = (project / "params.yaml").read_bytes()
+    runs = "import os, time; open('params.yaml', 'w').write(str(os.getpid())); time.sleep(1000)"
+    with subprocess.Popen([sys.executable, "-c", "import sys; from seglib.tools import studies; "
+                           f"studies.run_one([sys.executable, '-c', {runs!r}])"]) as study:
+        while not (content := (project / "params.yaml").read_bytes()) or content == before:
+            time.sleep(0.05)
+        study.terminate()
+        assert study.wait() == 128 + signal.SIGTERM
+    assert (project / "params.yaml").read_bytes() == before
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(content), 0)
 
 
 def test_everything_keeps_the_former_page_where_no_study_ran(project: Path, raw_params: dict[str, Any]):
