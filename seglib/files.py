@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -48,19 +49,36 @@ def atomic_file(path: Path) -> Iterator[Path]:
     An OSError from within, as of a full disk, that names no file comes to name `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    handle, temporary = _claim(path)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes private files
+        temporary.chmod(0o666 & ~_UMASK)  # it was private until now
         temporary.replace(path)
-    except OSError as error:
-        if error.filename is None:
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _claim(path: Path) -> tuple[int, Path]:
+    """An empty file beside `path`, and the open handle whose lock says that someone writes it.
+
+    Its name is fixed, so that the next writer takes over what a killed one left, which DVC would take for a part of a
+    stage's output. Where a writer is at work, its name is another.
+    """
+    fixed = path.with_name(f".{path.name}.partial{path.suffix}")
+    handle = os.open(fixed, os.O_RDWR | os.O_CREAT, 0o600)
+    with contextlib.suppress(OSError):  # it is locked, or has just been moved into place
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(handle), fixed.stat()):
+            os.ftruncate(handle, 0)
+            return handle, fixed
+    os.close(handle)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    return handle, Path(name)
 
 
 @contextlib.contextmanager

@@ -1,11 +1,14 @@
 """Writing whole: a failure leaves what was there, a success leaves nothing else."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from seglib import files
+from tests.conftest import ROOT
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path):
@@ -15,6 +18,34 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path):
         temporary.write_text("half")
         raise RuntimeError
     assert json.loads(path.read_text()) == {"old": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_write_left_is_taken_over_by_the_next(tmp_path: Path):
+    """DVC would take it for a part of the output: `compare` depends on whole folders of runs."""
+    path = tmp_path / "a.json"
+    subprocess.run([sys.executable, "-c", "import os, sys; from pathlib import Path; from seglib import files\n"
+                    "with files.atomic_file(Path(sys.argv[1])) as temporary:\n"
+                    "    temporary.write_text('far more than is written next'); os._exit(9)", str(path)],
+                   cwd=ROOT, check=False)
+    left, = tmp_path.iterdir()
+    assert left.read_text() == "far more than is written next"
+    with files.atomic_file(path) as temporary:
+        assert temporary.read_bytes() == b""
+        temporary.write_text("new")
+    assert list(tmp_path.iterdir()) == [path] and path.read_text() == "new"
+
+
+def test_two_that_write_the_same_file_at_once_do_not_meet(tmp_path: Path):
+    path = tmp_path / "a.json"
+    with files.atomic_file(path) as first:
+        first.write_text("first")
+        with files.atomic_file(path) as second:
+            second.write_text("second")
+        assert path.read_text() == "second" and first.read_text() == "first"
+        with files.atomic_file(path) as third:
+            third.write_text("third")
+    assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]
 
 
