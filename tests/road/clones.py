@@ -19,14 +19,19 @@ def clone(folder: Path) -> Path:
     return target
 
 
-def run(repository: Path, *command: str) -> str:
-    """A command's output, as a user sees it; fails with it."""
-    environment = os.environ | {
+def environment() -> dict[str, str]:
+    """A user's: this Python's programs first, a name for git, MLflow's store in the repository."""
+    found = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         **{f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
            for what, value in (("NAME", "road"), ("EMAIL", "road@example.org"))}}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    done = subprocess.run(command, cwd=repository, env=environment, text=True, stdout=subprocess.PIPE,
+    found.pop("MLFLOW_TRACKING_URI", None)
+    return found
+
+
+def run(repository: Path, *command: str) -> str:
+    """A command's output, as a user sees it; fails with it."""
+    done = subprocess.run(command, cwd=repository, env=environment(), text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
     print(f"$ {' '.join(command)}\n{done.stdout}")
     assert done.returncode == 0, done.stdout[-3000:]
