@@ -86,11 +86,12 @@ def by_pycocotools(path: str) -> None:
 
 
 def by_seglib(path: str) -> None:
+    from seglib.datasets.archives import read_zip_member
     from seglib.datasets.coco import select
-    from seglib.datasets.coco_annotations import AnnotationFile, read_member
+    from seglib.datasets.coco_annotations import AnnotationFile
 
     started = time.perf_counter()
-    text = read_member(Path(path), MEMBER) if path.endswith(".zip") else Path(path).read_bytes()
+    text = read_zip_member(Path(path), MEMBER) if path.endswith(".zip") else Path(path).read_bytes()
     read = time.perf_counter()
     file = AnnotationFile(text, path)
     split = time.perf_counter()

@@ -21,7 +21,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
-from seglib.datasets.coco_annotations import AnnotationFile, read_member
+from seglib.datasets.archives import read_zip_member
+from seglib.datasets.coco_annotations import AnnotationFile
 from seglib.datasets.coco_fetched import FetchedAnnotations, Place, read_entries
 from seglib.datasets.download import Checksum, Downloader
 from seglib.datasets.images import ImageError, read_rgb
@@ -66,7 +67,7 @@ def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
 
 def _choose(archive: Path, member: str, config: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """The content of COCO's file cut down to the pictures that pass, and how many it had. Frees the rest on return."""
-    file = AnnotationFile(read_member(archive, member), member)
+    file = AnnotationFile(read_zip_member(archive, member), member)
     return file.of_pictures(select(file.outline(config["classes"]), config)), file.pictures
 
 

@@ -5,16 +5,11 @@ Format: https://cocodataset.org/#format-data.
 """
 
 import json
-import zipfile
-import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
-from pathlib import Path
 from typing import Any, TypedDict
 
 import msgspec
 from msgspec import Raw
-
-from seglib.datasets.download import CHUNK
 
 
 class _File(msgspec.Struct):
@@ -53,18 +48,6 @@ def _reader(kind: Any) -> Callable[[Raw], Any]:
 
 def _whole(entry: Raw) -> Any:
     return json.loads(bytes(entry))
-
-
-def read_member(archive: Path, member: str) -> bytearray:
-    """A file of a zip archive, held once. Raises ValueError where it is not there or damaged."""
-    content = bytearray()  # grows in place; ZipFile.read holds the whole twice
-    try:
-        with zipfile.ZipFile(archive) as bundle, bundle.open(member) as file:
-            while chunk := file.read(CHUNK):
-                content += chunk
-    except (zipfile.BadZipFile, KeyError, EOFError, zlib.error) as error:
-        raise ValueError(f"{archive.name} does not give {member} whole: {error}") from None
-    return content
 
 
 class AnnotationFile:

@@ -14,7 +14,6 @@ What is unknown is ignored. Licence: none is stated. Shapes: K classes, H, W.
 
 import functools
 import shutil
-import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -54,7 +53,7 @@ def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
         path = Downloader(**config["fetch"]).fetch(TARBALL, check=archives.file_names)
     else:
         path = repository_root() / source
-    if path.is_file() and (source == "original" or tarfile.is_tarfile(path)):
+    if path.is_file() and (source == "original" or archives.is_tar(path)):
         _extract(path, out)
     elif (path / "images").is_dir() and (path / "labels").is_dir():
         _copy(path, "images", (PICTURE,), out)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seglib.datasets.coco_annotations import AnnotationFile, read_member
+from seglib.datasets.archives import read_zip_member
+from seglib.datasets.coco_annotations import AnnotationFile
 from seglib.files import canonical_json
 
 CLASSES = {1: "cat", 2: "dog", 90: "cow"}
@@ -120,7 +121,7 @@ def test_a_member_is_read_whole_and_held_once(tmp_path: Path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bundle:
         bundle.writestr("zeros", bytes(size))
     tracemalloc.start()
-    content = read_member(tmp_path / "a.zip", "zeros")
+    content = read_zip_member(tmp_path / "a.zip", "zeros")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert content == bytes(size)
@@ -133,8 +134,8 @@ def test_a_zip_that_does_not_give_a_member_is_a_value_error(tmp_path: Path):
         bundle.writestr("some.json", json.dumps([*range(2000)]))
     whole = path.read_bytes()
     with pytest.raises(ValueError, match="a.zip does not give other.json whole: .*no item named 'other.json'"):
-        read_member(path, "other.json")
+        read_zip_member(path, "other.json")
     for damaged in (whole[: len(whole) // 2], whole[:60] + bytes(100) + whole[160:], b"no zip at all", b""):
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match="a.zip does not give some.json whole: "):
-            read_member(path, "some.json")
+            read_zip_member(path, "some.json")

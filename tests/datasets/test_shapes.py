@@ -205,3 +205,46 @@ def test_objects_keep_enough_of_themselves_in_sight():
         for _, plane in reversed(shapes_generator._objects(random)):
             assert (plane & ~above).sum() >= shapes_generator.MIN_VISIBLE * plane.sum()
             above |= plane
+
+
+# What a pickle of a few bytes can hold (tests/datasets/test_unpickle.py): lists that nobody may print, compare or make
+# an array of.
+LAUGHS: list = ["ha"]
+for _ in range(60):
+    LAUGHS = [LAUGHS] * 10
+DEEP: list = []
+for _ in range(50_000):
+    DEEP = [DEEP]
+
+
+def hold(monkeypatch: pytest.MonkeyPatch, content: Any) -> None:
+    """Has the file hold this, whatever stands in it."""
+    monkeypatch.setattr(shapes, "load_numbers", lambda file, most_memory: content)
+
+
+@pytest.mark.parametrize("labels", [LAUGHS, DEEP, {"rectangle": LAUGHS}, {"rectangle": DEEP}, {"rectangle": np.ones(2)},
+                                    shapes.LABELS | {"star": LAUGHS}], ids=range(6))
+def test_labels_that_cannot_be_printed_are_refused_in_one_line(raw: Path, monkeypatch: pytest.MonkeyPatch, labels: Any):
+    hold(monkeypatch, ({}, labels))
+    with pytest.raises(ValueError, match="has labels .*, expected") as error:
+        list(shapes.read(raw, CONFIG, "train"))
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("odd", [LAUGHS, DEEP, None, "text", 2**70, {}], ids=range(6))
+@pytest.mark.parametrize("part", range(5))
+def test_a_picture_of_anything_else_is_left_out_and_the_others_read(raw: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                    part: int, odd: Any):
+    entry = next(iter(course_dataset(raw / TRAIN).values()))
+    odd_entry = [*entry[:part], {0: odd} if part == 4 else odd, *entry[part + 1:]]
+    hold(monkeypatch, ({0: odd_entry, 1: entry}, shapes.LABELS))
+    first, second = shapes.read(raw, CONFIG, "train")
+    assert isinstance(second, Sample)
+    assert isinstance(first, Sample if odd == {} and part == 4 else Rejection)
+
+
+def test_a_file_that_would_take_more_memory_than_its_pictures_need_is_refused(raw: Path):
+    with gzip.open(raw / TRAIN, "wb", 1) as file:
+        file.write(b"(" + b"]" * 10**6)
+    with pytest.raises(ValueError, match="it may take more than .* MB of memory"):
+        list(shapes.read(raw, CONFIG, "train"))
