@@ -11,15 +11,26 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import BinaryIO
+from urllib.parse import urljoin, urlsplit
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 
 from seglib.files import atomic_file, repository_root, work_dir
 
 CHUNK = 1 << 20  # bytes read at a time
 LONGEST_PAUSE = 30.0  # seconds between two tries
+LONGEST_ASKED = 120.0  # seconds that a host may ask to wait (Retry-After); who asks for more is not asked again
+SLOWEST = 1000  # bytes a second: who is slower over `timeout` seconds has stalled
+MOST_BYTES = 16 << 30  # of one download, the largest of which are below 1 GB
+MOST_REDIRECTS = 5
+PASSING = {408, 425, 429, 500, 502, 503, 504}  # what a host answers that may have another answer soon
+
+# What no other try will change.
+_FINAL = (requests.TooManyRedirects, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema,
+          requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)
 
 
 class DownloadError(ValueError):
@@ -27,7 +38,11 @@ class DownloadError(ValueError):
 
 
 class _Again(Exception):
-    """A try that failed in a way another may not."""
+    """A try that failed in a way another may not; `pause`: seconds that the host asks to wait before it."""
+
+    def __init__(self, reason: str, pause: float | None = None):
+        super().__init__(reason)
+        self.pause = pause
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,18 +54,35 @@ class Checksum:
     source: str
 
 
+class _Session(requests.Session):
+    """Follows a redirect to the network alone, and from https to https alone."""
+
+    def get_redirect_target(self, response: requests.Response) -> str | None:
+        target = super().get_redirect_target(response)
+        if target:
+            here, there = urlsplit(response.url).scheme, urlsplit(urljoin(response.url, target)).scheme
+            if there not in ("https", here):
+                response.close()
+                raise DownloadError(f"{response.url} leads to {target:.200}, from {here} to {there}, which is not "
+                                    "followed")
+        return target
+
+
 class Downloader:
     """Fetches URLs into `$DVC_ROOT/.work/downloads/`.
 
     mirror: a folder laid out as HOST/PATH with a SHA256SUMS, read in place of the network; a relative path starts
-    at the repository's root, in temporary experiments too.
+    at the repository's root, in temporary experiments too. timeout: seconds without a byte after which a try ends.
     """
 
     def __init__(self, *, mirror: str | None, workers: int, retries: int, timeout: float):
         self.cache = work_dir() / "downloads"
         self.mirror = (repository_root() / mirror).resolve() if mirror else None
         self.workers, self.retries, self.timeout = workers, retries, timeout
-        self._session = requests.Session()
+        self._session = _Session()
+        self._session.max_redirects = MOST_REDIRECTS
+        # As they are stored: a body that the host packs for the way could be any size unpacked.
+        self._session.headers["Accept-Encoding"] = "identity"
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=workers))
 
@@ -60,8 +92,11 @@ class Downloader:
         if not path.is_file():
             raise DownloadError(f"fetch.mirror is {self.mirror}, which holds no SHA256SUMS: give a folder laid out as "
                                 "HOST/PATH with that file at its top")
-        lines = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-        return {name.strip().lstrip("*"): digest for digest, name in lines}
+        try:
+            lines = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+            return {name.strip().lstrip("*"): digest for digest, name in lines}
+        except ValueError as error:  # not text, or a line of one word
+            raise DownloadError(f"{path} is not as sha256sum writes it, a digest and a name a line: {error}") from None
 
     def fetch(self, url: str, *, published: Checksum | None = None,
               check: Callable[[Path], None] = lambda path: None) -> Path:
@@ -71,8 +106,7 @@ class Downloader:
         may be a sample. check: raises ValueError for content that is not what it should be; a reason to try again.
         Raises DownloadError.
         """
-        parts = urlsplit(url)
-        path_on_host = f"{parts.netloc}{parts.path}"
+        path_on_host = _path_on_host(url)
         expected = self._expected(path_on_host, published)
         key = hashlib.sha256(f"{url}\n{expected.digest if expected else ''}".encode()).hexdigest()
         cached = self.cache / key[:2] / key
@@ -80,7 +114,8 @@ class Downloader:
             with atomic_file(cached) as temporary:
                 if self.mirror is not None:
                     shutil.copyfile(self.mirror / path_on_host, temporary)
-                    _verify(temporary, expected, f"{self.mirror}/{path_on_host}")
+                    if wrong := _mismatch(temporary, expected):
+                        raise DownloadError(f"{self.mirror}/{path_on_host} {wrong}")
                 else:
                     self._download(url, temporary, expected, check)
         return cached
@@ -95,37 +130,95 @@ class Downloader:
         return Checksum("sha256", digest, "the mirror's SHA256SUMS")
 
     def _download(self, url: str, path: Path, expected: Checksum | None, check: Callable[[Path], None]) -> None:
-        reason = ""
+        reason, pause = "", 0.0
         for attempt in range(self.retries):
             if attempt:
-                time.sleep(min(2.0 ** attempt / 2, LONGEST_PAUSE))
+                time.sleep(max(min(2.0 ** attempt / 2, LONGEST_PAUSE), pause))
             try:
                 self._transfer(url, path)
-                _verify(path, expected, url)
+                if wrong := _mismatch(path, expected):
+                    raise _Again(f"it {wrong}")
                 check(path)
                 return
-            except (requests.RequestException, _Again, ValueError) as error:
-                reason = str(error)
-        raise DownloadError(
-            f"{url} could not be downloaded in {self.retries} tries: {reason}. Without network, name a folder that "
-            "mirrors the host: `dvc exp run -S fetch.mirror=PATH` (README, section Data)")
+            except (DownloadError, *_FINAL) as error:
+                raise DownloadError(f"{url} cannot be downloaded: {_line(error)}. {_INSTEAD}") from None
+            except _Again as error:
+                reason, pause = str(error), error.pause or 0.0
+            except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+                reason, pause = _line(error), 0.0
+        raise DownloadError(f"{url} could not be downloaded in {self.retries} tries: {reason}. {_INSTEAD}")
 
     def _transfer(self, url: str, path: Path) -> None:
-        with self._session.get(url, stream=True, timeout=self.timeout) as response, path.open("wb") as file:
+        with self._session.get(url, stream=True, timeout=self.timeout) as response:
             if response.status_code != 200:
-                raise _Again(f"the host answered {response.status_code} {response.reason}")
-            for chunk in response.iter_content(CHUNK):
-                file.write(chunk)
-            length = response.headers.get("Content-Length")
-            if length is not None and "Content-Encoding" not in response.headers and file.tell() != int(length):
-                raise _Again(f"{file.tell()} of {length} bytes came")
+                self._refused(response)
+            length = _length(response)
+            if length is not None and length > (free := min(shutil.disk_usage(path.parent).free, MOST_BYTES)):
+                raise DownloadError(f"it has {length / 1e9:.1f} GB, for {path.parent} there are {free / 1e9:.1f} GB")
+            with path.open("wb") as file:
+                self._receive(response.raw, file)
+                if length is not None and file.tell() != length:
+                    raise _Again(f"{file.tell()} of {length} bytes came")
+
+    def _refused(self, response: requests.Response) -> None:
+        answer = f"the host answered {response.status_code} {response.reason:.100}"
+        if response.status_code not in PASSING:
+            raise DownloadError(answer)
+        try:
+            pause = urllib3.Retry().get_retry_after(response.raw)
+        except urllib3.exceptions.InvalidHeader:
+            pause = None
+        if pause is not None and pause > LONGEST_ASKED:
+            raise DownloadError(f"{answer} and asks to wait {pause:.0f} seconds: try again then")
+        raise _Again(answer, pause)
+
+    def _receive(self, body: urllib3.BaseHTTPResponse, file: BinaryIO) -> None:
+        """Bytes as they come: a whole chunk of a host that sends one a second would come after days."""
+        since, before = time.monotonic(), 0
+        while chunk := body.read1(CHUNK):
+            file.write(chunk)
+            if file.tell() > MOST_BYTES:
+                raise DownloadError(f"more than {MOST_BYTES / 1e9:.0f} GB came")
+            if (passed := time.monotonic() - since) > self.timeout:
+                if (came := file.tell() - before) < SLOWEST * passed:
+                    raise _Again(f"it stalled: {came} bytes came in {passed:.0f} seconds")
+                since, before = time.monotonic(), file.tell()
 
 
-def _verify(path: Path, expected: Checksum | None, what: str) -> None:
+_INSTEAD = ("Without network, name a folder that mirrors the host: `dvc exp run -S fetch.mirror=PATH` (README, section "
+            "Data)")
+
+
+def _path_on_host(url: str) -> str:
+    """HOST/PATH, which is the file's place in a mirror too. Raises DownloadError where that would be outside of it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise DownloadError(f"{url!r:.200} is no address: {error}") from None
+    path = f"{parts.netloc}{parts.path}"
+    if parts.scheme not in ("http", "https") or not parts.netloc or not path.isprintable() or "\\" in path:
+        raise DownloadError(f"{url!r:.200} is no address of a file on a host: expected http or https")
+    if {".", ".."} & set(path.split("/")):
+        raise DownloadError(f"{url!r:.200} leads out of its folder")
+    return path
+
+
+def _length(response: requests.Response) -> int | None:
+    """The bytes of the body as they are sent, where the host tells."""
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isdecimal() and "Transfer-Encoding" not in response.headers else None
+
+
+def _mismatch(path: Path, expected: Checksum | None) -> str | None:
+    """What is wrong with a file's checksum, if anything."""
     if expected is None:
-        return
+        return None
     with path.open("rb") as file:
         found = hashlib.file_digest(file, expected.algorithm).hexdigest()
-    if found != expected.digest:
-        raise DownloadError(f"{what} has {expected.algorithm} {found}, expected {expected.digest} "
-                            f"(from {expected.source})")
+    if found == expected.digest:
+        return None
+    return f"has {expected.algorithm} {found}, expected {expected.digest} (from {expected.source})"
+
+
+def _line(error: Exception) -> str:
+    return f"{' '.join(str(error).split()):.500}"

@@ -83,7 +83,7 @@ def pax(name: str, content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE,
-                                  tarfile.DIRTYPE], ids=["symlink", "hard link", "character", "block", "fifo", "folder"])
+                                  tarfile.DIRTYPE], ids=["symlink", "hard link", "tty", "disk", "fifo", "folder"])
 def test_what_is_no_plain_file_is_passed_over(tmp_path: Path, kind: bytes):
     odd = member("odd", type=kind, linkname="/etc/passwd", devmajor=1, devminor=5)
     path = packed(tmp_path / "a.tar.gz", odd, member("plain", b"x"), odd, END)
