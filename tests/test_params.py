@@ -1,5 +1,7 @@
 """params.yaml: what is refused and how it is said; what a variant's configuration holds."""
 
+import copy
+import faulthandler
 from pathlib import Path
 from typing import Any
 
@@ -227,3 +229,63 @@ def test_a_group_is_part_of_what_its_members_are(raw_params: dict[str, Any]):
     assert not set(groups(raw_params).values()) & set(first.values())
     raw_params["run"] |= {"losses": ["mse_dice", "mse_dice20"], "seeds": [1]}
     assert set(groups(raw_params).values()) == {None}
+
+
+LAUGHS = "a0: &a0 [ha]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 30))
+MERGED = "a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 30))
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (b"run: \xff\xfe", "not text in UTF-8"),
+    (b"", "must hold the sections run, .*; found NoneType"),
+    (b"just text", "found str"),
+    (b"run:\n\tdatasets: [shapes]", "not YAML: .*line 2"),
+    (b"run: 1\nrun: 2", "not YAML: .*duplicate key"),
+    (b"run: !!python/object/apply:os.system [touch ran]", "not YAML: .*python/object"),
+    (b"run: !!python/name:os.system", "not YAML: "),
+    (b"run: 2001-99-99", "not YAML: month"),
+    (b"run: !!int x", "not YAML: "),
+    (b"run: " + b"9" * 5000, "not YAML: Exceeds the limit"),
+    (b"? [a]\n: 1", "unknown key"),
+    (b"run: *nobody", "not YAML: .*undefined alias"),
+    (b"run: " + b"[" * 5000, "not YAML: "),
+    (b"run: \0", "not YAML: "),
+    (LAUGHS.encode(), "unknown key 'a0'"),
+    (MERGED.encode(), "merges \\(<<\\) .* entries"),
+], ids=range(16))
+def test_a_text_that_is_no_params_file_is_refused_in_one_line(tmp_path: Path, content: bytes, said: str,
+                                                              monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_bytes(content)
+    faulthandler.dump_traceback_later(30, exit=True)
+    with pytest.raises(params.ParamsError, match=said) as error:
+        params.load(tmp_path / "params.yaml")
+    faulthandler.cancel_dump_traceback_later()
+    assert max(map(len, str(error.value).splitlines())) < 1000
+    assert list(tmp_path.iterdir()) == [tmp_path / "params.yaml"]
+
+
+@pytest.mark.parametrize("section", ["datasets", "models", "losses", "studies"])
+@pytest.mark.parametrize("name", ["a/b", "..", "a b", "a-b", "a\n", "", "é", "a\0", "x" * 65, "$a", "a.b", "-S"])
+def test_a_name_that_could_not_be_a_files_is_refused(raw_params: dict[str, Any], section: str, name: str):
+    first = next(iter(raw_params[section].values()))
+    raw_params[section][name] = first
+    with pytest.raises(params.ParamsError, match=f"^{section}: the name ") as error:
+        params.parse(raw_params)
+    assert "\n" not in str(error.value)
+    del raw_params[section][name]
+    raw_params[section]["x" * 64] = first
+    params.parse(raw_params)
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "a\0b", "x" * 2000])
+def test_a_class_or_a_path_is_text_on_one_line(raw_params: dict[str, Any], name: str):
+    for path in (("datasets", "coco", "classes"), ("datasets", "shapes", "source"), ("fetch", "mirror")):
+        raw = copy.deepcopy(raw_params)
+        raw[path[0]][path[1]] = raw[path[0]][path[1]] | {path[2]: [name] if path[2] == "classes" else name} \
+            if len(path) == 3 else name
+        with pytest.raises(params.ParamsError, match=f"^{'.'.join(path)}") as error:
+            params.parse(raw)
+        assert "\n" not in str(error.value) and len(str(error.value)) < 500
+    raw_params["datasets"]["coco"]["classes"] = ["hot dog, large", "犬"]
+    params.parse(raw_params)

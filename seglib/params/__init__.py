@@ -11,14 +11,15 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML, YAMLError
 
-from seglib.names import nearest
+from seglib.names import brief, nearest
 from seglib.params.datasets import AnyDataset
 from seglib.params.losses import Loss, LossConstants
 from seglib.params.models import Model
-from seglib.params.strict import Once, ParamsError, Strict, explain
+from seglib.params.strict import LONGEST_NAME, Once, ParamsError, Strict, Text, explain
 from seglib.params.train import Train, TrainOverride
 
-NAME_PATTERN = r"^[A-Za-z0-9_]+$"  # names join with "-" into stage names, and `-S` cannot address a "+"
+NAME_PATTERN = r"[A-Za-z0-9_]+"  # names join with "-" into stage names, and `-S` cannot address a "+"
+MOST_MERGED = 100_000  # entries that merging may make of a file
 Selected = Annotated[list[str], Field(min_length=1), Once]
 Value = bool | int | float | str | None
 
@@ -31,10 +32,10 @@ class Run(Strict):
 
 
 class Fetch(Strict):
-    mirror: str | None
+    mirror: Text | None
     workers: int = Field(ge=1, le=128)
     retries: int = Field(ge=1, le=100)
-    timeout: float = Field(gt=0)
+    timeout: float = Field(gt=0, le=86_400)
 
 
 class Prepare(Strict):
@@ -42,12 +43,12 @@ class Prepare(Strict):
 
 
 class Evaluate(Strict):
-    tolerance: int = Field(ge=1)
+    tolerance: int = Field(ge=1, le=10_000)
 
 
 class Compare(Strict):
-    pictures: int = Field(ge=3)
-    gallery: int = Field(ge=3)
+    pictures: int = Field(ge=3, le=10_000)
+    gallery: int = Field(ge=3, le=10_000)
     resamples: int = Field(ge=1000, le=100_000)
 
 
@@ -82,9 +83,12 @@ class Params(Strict):
     @classmethod
     def _plain_names(cls, entries: dict[str, Any]) -> dict[str, Any]:
         for name in entries:
-            if not re.match(NAME_PATTERN, name):
-                raise PydanticCustomError("name", "the name '{name}' may hold letters, digits and underscores only",
-                                          {"name": name})
+            if not re.fullmatch(NAME_PATTERN, name):
+                raise PydanticCustomError("name", "the name {name} may hold letters, digits and underscores only",
+                                          {"name": brief(name)})
+            if len(name) > LONGEST_NAME:
+                raise PydanticCustomError("name", "the name {name} may have {most} characters, for files are called so",
+                                          {"name": brief(name), "most": LONGEST_NAME})
         return entries
 
     @model_validator(mode="after")
@@ -95,8 +99,8 @@ class Params(Strict):
                 known = list(getattr(self, section))
                 for name in getattr(picked, section):
                     if name not in known:
-                        raise PydanticCustomError("undefined", "{where}.{section}: '{name}' is not defined, {hint}",
-                                                  {"where": where, "section": section, "name": name,
+                        raise PydanticCustomError("undefined", "{where}.{section}: {name} is not defined, {hint}",
+                                                  {"where": where, "section": section, "name": brief(name),
                                                    "hint": nearest(name, known)})
         return self
 
@@ -107,13 +111,31 @@ def load(path: Path) -> Params:
     Raises ParamsError: one line a problem.
     """
     try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except YAMLError as error:
-        raise ParamsError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
+        text = path.read_text(encoding="utf-8")
+        if "<<" in text and (size := _merged_size(YAML(typ="safe", pure=True).compose(text), {})) > MOST_MERGED:
+            raise ParamsError(f"{path.name} merges (<<) {size:.0e} entries, more than {MOST_MERGED}: write them out")
+        raw = YAML(typ="safe", pure=True).load(text)
+    except ParamsError:
+        raise
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path.name} is not text in UTF-8: {error}") from None
+    except (YAMLError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError,
+            RecursionError) as error:  # ruamel's constructors pass on what Python says of a date or a number
+        raise ParamsError(f"{path.name} is not YAML: {' '.join(str(error).split()):.500}") from None
     if not isinstance(raw, dict):
         sections = ", ".join(Params.model_fields)
         raise ParamsError(f"{path.name} must hold the sections {sections}; found {type(raw).__name__}")
     return parse(raw)
+
+
+def _merged_size(node: Any, known: dict[int, int]) -> int:
+    """How many nodes there are once every alias stands written out: merging makes as many, of a few short lines."""
+    if id(node) not in known:
+        known[id(node)] = 1  # in case it holds itself
+        inner = node.value if isinstance(getattr(node, "value", None), list) else ()
+        parts = (part for entry in inner for part in (entry if isinstance(entry, tuple) else (entry,)))
+        known[id(node)] = 1 + sum(_merged_size(part, known) for part in parts)
+    return known[id(node)]
 
 
 def parse(raw: dict[str, Any]) -> Params:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from seglib.params.strict import Once, Strict
+from seglib.params.strict import OfAKind, Once, Strict, Text
 from seglib.params.train import TrainOverride
 
 MOST_OVERLAPPING = 31  # a bit a class, in 32
@@ -34,16 +34,16 @@ class Dataset(Strict):
 class Resized(Dataset):
     """A dataset whose pictures come in sizes of their own."""
 
-    image_size: int = Field(ge=8)
+    image_size: int = Field(ge=8, le=16384)
     resize: Literal["stretch", "pad", "crop"]
 
 
 class Shapes(Dataset):
     kind: Literal["shapes"]
-    source: str = Field(min_length=1)
-    train_images: int = Field(ge=2)
-    test_images: int = Field(ge=1)
-    seed: int = Field(ge=0)
+    source: Text
+    train_images: int = Field(ge=2, le=10_000_000)
+    test_images: int = Field(ge=1, le=10_000_000)
+    seed: int = Field(ge=0, lt=2**63)
     background: Literal["dark", "varied"]
 
     def class_count(self) -> int:
@@ -59,8 +59,8 @@ class Shapes(Dataset):
 
 class Coco(Resized):
     kind: Literal["coco"]
-    classes: Annotated[list[str], Field(min_length=1, max_length=MOST_OVERLAPPING), Once]
-    min_box: float = Field(ge=0)
+    classes: Annotated[list[Text], Field(min_length=1, max_length=MOST_OVERLAPPING), Once]
+    min_box: float = Field(ge=0, le=1e6)
     instances: Literal["single", "any"]
 
     def class_count(self) -> int:
@@ -89,7 +89,7 @@ class Pets(Resized):
 
 class Stanford(Resized):
     kind: Literal["stanford"]
-    source: str = Field(min_length=1)  # original | a path
+    source: Text  # original | a path
     test_fraction: float = Field(gt=0, lt=1)
 
     def task(self) -> str:
@@ -107,9 +107,9 @@ class Stanford(Resized):
 
 class Folder(Resized):
     kind: Literal["folder"]
-    path: str = Field(min_length=1)
+    path: Text
     masks: Literal["ids", "folders", "coco"]
-    classes: Annotated[list[str], Field(min_length=1, max_length=127), Once]
+    classes: Annotated[list[Text], Field(min_length=1, max_length=127), Once]
     ignore: Annotated[list[Annotated[int, Field(ge=0, le=65535)]], Once] = []  # ids of masks: ids
     test_fraction: float = Field(gt=0, lt=1)
 
@@ -134,4 +134,4 @@ class Folder(Resized):
         return False
 
 
-AnyDataset = Annotated[Shapes | Coco | Pets | Stanford | Folder, Field(discriminator="kind")]
+AnyDataset = Annotated[Shapes | Coco | Pets | Stanford | Folder, Field(discriminator="kind"), OfAKind]

@@ -1,10 +1,12 @@
 """The `loss` and `losses` sections: constants, and weighted sums of terms."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from seglib.names import brief
 from seglib.params.strict import Strict
 from seglib.params.train import TrainOverride
 
@@ -34,10 +36,10 @@ class LossConstants(Strict):
 
 
 def _weight(value: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-    if not is_number and value not in CONSTANTS:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    if not is_number and not (isinstance(value, str) and value in CONSTANTS):
         raise PydanticCustomError("weight", "a weight is a number from 0 or one of: {known}; found {value}",
-                                  {"known": ", ".join(CONSTANTS), "value": repr(value)})
+                                  {"known": ", ".join(CONSTANTS), "value": brief(value)})
     return value
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from seglib.params.strict import Strict
+from seglib.params.strict import OfAKind, Strict, Text
 from seglib.params.train import TrainOverride
 
 Norm = Literal["batch", "after_relu", "none"]
@@ -26,16 +26,16 @@ class Network(Strict):
 
 class MUnet(Network):
     kind: Literal["munet"]
-    depth: int = Field(ge=4, multiple_of=2)
-    width: int = Field(ge=2, multiple_of=2)
+    depth: int = Field(ge=4, le=1000, multiple_of=2)
+    width: int = Field(ge=2, le=10_000, multiple_of=2)
     upsampling: Literal["learned", "dlstudio"]
     skip_connections: bool = True
-    aspp_rates: list[int] | None = Field(default=None, min_length=1)
+    aspp_rates: list[Annotated[int, Field(ge=1, le=1000)]] | None = Field(default=None, min_length=1)
 
 
 class UNet(Network):
     kind: Literal["unet"]
-    width: int = Field(ge=1)
+    width: int = Field(ge=1, le=10_000)
     upsampling: Literal["bilinear", "transposed"]
     norm: Norm = "batch"
 
@@ -43,7 +43,7 @@ class UNet(Network):
 class ResNetUNet(Network):
     kind: Literal["resnet_unet"]
     encoder: Literal["resnet18", "resnet34"]
-    weights: str = Field(min_length=1)  # imagenet | none | a path
+    weights: Text  # imagenet | none | a path
     stem: Literal["standard", "full"] = "standard"
     decoder: Literal["matched", "published"] = "matched"
 
@@ -62,8 +62,8 @@ class ResNetUNet(Network):
 
 class ConvNet(Network):
     kind: Literal["convnet"]
-    width: int = Field(ge=1)
-    layers: int = Field(ge=1)
+    width: int = Field(ge=1, le=10_000)
+    layers: int = Field(ge=1, le=1000)
     norm: Norm = "batch"
 
 
@@ -73,4 +73,4 @@ class Frequency(Network):
     kind: Literal["frequency"]
 
 
-Model = Annotated[MUnet | UNet | ResNetUNet | ConvNet | Frequency, Field(discriminator="kind")]
+Model = Annotated[MUnet | UNet | ResNetUNet | ConvNet | Frequency, Field(discriminator="kind"), OfAKind]

@@ -1,12 +1,15 @@
 """What every section of params.yaml has in common: unknown keys are refused, mistakes are said in one line each."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from seglib.names import nearest
+from seglib.names import brief, nearest
+
+MOST_LINES = 12  # of what is wrong, at once
+LONGEST_NAME = 64  # characters: three of them, a seed and an ending are a file's name, for which 255 bytes are the most
 
 
 class ParamsError(ValueError):
@@ -14,7 +17,7 @@ class ParamsError(ValueError):
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -22,34 +25,56 @@ class Strict(BaseModel):
         known = list(cls.model_fields)
         for key in value if isinstance(value, dict) else ():
             if key not in known:
-                raise PydanticCustomError("unknown_key", "unknown key '{key}': {hint}",
-                                          {"key": key, "hint": nearest(str(key), known)})
+                raise PydanticCustomError("unknown_key", "unknown key {key}: {hint}",
+                                          {"key": brief(key), "hint": nearest(str(key), known)})
         return value
 
 
 def _unique(values: list) -> list:
     if len(set(values)) != len(values):
-        raise PydanticCustomError("not_unique", "each entry may stand once, found {values}", {"values": values})
+        raise PydanticCustomError("not_unique", "each entry may stand once, found {values}", {"values": brief(values)})
     return values
 
 
 Once = AfterValidator(_unique)  # of a list: no entry stands twice
 
 
+def _on_one_line(text: str) -> str:
+    if not text.isprintable():
+        raise PydanticCustomError("text", "expected text on one line, without control characters, found {text}",
+                                  {"text": brief(text)})
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_on_one_line)]  # a path, or a class's name
+
+
+def _kind_is_text(value: Any) -> Any:
+    if isinstance(value, dict) and "kind" in value and not isinstance(value["kind"], str):  # else printed whole
+        raise PydanticCustomError("kind", "kind: expected a name, found {kind}", {"kind": brief(value["kind"])})
+    return value
+
+
+OfAKind = BeforeValidator(_kind_is_text)  # of a union that `kind` tells apart
+
+
 def explain(error: ValidationError, where: str = "") -> str:
     """One line a problem: the key's path, what is wrong with it, what was found."""
-    return "\n".join(_line(item, where) for item in error.errors(include_url=False))
+    lines = [_line(item, where) for item in error.errors(include_url=False)]
+    rest = [f"and {len(lines) - MOST_LINES} more like these"] if len(lines) > MOST_LINES else []
+    return "\n".join(lines[:MOST_LINES] + rest)
 
 
 def _line(item: Any, where: str) -> str:
-    path = [str(part) for part in item["loc"]]
+    path = [part if isinstance(part, str) and part.isprintable() and len(part) <= LONGEST_NAME else brief(part)
+            for part in item["loc"]]
     if path[:1] in (["datasets"], ["models"]) and len(path) > 2:
         del path[2]  # the tag of the union, which stands in no params.yaml
     if item["type"] == "union_tag_invalid":
         known = re.findall(r"'(\w+)'", item["ctx"]["expected_tags"])
-        message = f"unknown kind '{item['ctx']['tag']}': {nearest(item['ctx']['tag'], known)}"
+        message = f"unknown kind {brief(item['ctx']['tag'])}: {nearest(item['ctx']['tag'], known)}"
     else:
         message = item["msg"][:1].lower() + item["msg"][1:]
     if not isinstance(item["input"], dict) and "found" not in message:
-        message += f" (found {item['input']!r})"
+        message += f" (found {brief(item['input'])})"
     return ": ".join(filter(None, [where, ".".join(path), message]))

@@ -9,7 +9,7 @@ from seglib.params.strict import Once, Strict
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Area = Annotated[float, Field(gt=0, le=1)]
-FromOne = Annotated[int, Field(ge=1)]
+FromOne = Annotated[int, Field(ge=1, le=10_000_000)]
 
 # What each augmentation is where nothing happens.
 NEUTRAL = {"flip": 0.0, "vertical_flip": 0.0, "rotation": 0.0, "crop_min": 1.0, "crop_max": 1.0, "color": 0.0}
@@ -28,7 +28,7 @@ class Train(Strict):
     batch_size: FromOne
     epochs: FromOne
     patience: FromOne | None
-    freeze_encoder_epochs: Annotated[int, Field(ge=0)]
+    freeze_encoder_epochs: Annotated[int, Field(ge=0, le=10_000_000)]
     freeze_lr: Annotated[float, Field(gt=0)]
     pixels: Literal["unit", "raw", "imagenet"]
     targets: Literal["unit", "label"]
