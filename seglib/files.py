@@ -100,8 +100,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def canonical_json(content: Any) -> str:
-    """JSON that depends on the content alone: sorted keys, two spaces, UTF-8 kept, NaN refused."""
-    return json.dumps(content, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """JSON that depends on the content alone: sorted keys, two spaces, UTF-8 kept, NaN and deep nests refused."""
+    try:
+        return json.dumps(content, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    except RecursionError:
+        raise ValueError("lists or objects nest too deep to be written as JSON") from None
 
 
 def write_json(path: Path, content: Any) -> None:

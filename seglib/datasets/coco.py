@@ -10,20 +10,20 @@ Format: https://cocodataset.org/#format-data. Licences: annotations CC BY 4.0; p
 import collections
 import dataclasses
 import functools
-import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from PIL import Image
-from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
 from seglib.datasets.archives import read_zip_member
-from seglib.datasets.coco_annotations import AnnotationFile
+from seglib.datasets.coco_annotations import AnnotationFile, Instance, check_unique, licence_of
 from seglib.datasets.coco_fetched import FetchedAnnotations, Place, read_entries
+from seglib.datasets.coco_masks import decode
 from seglib.datasets.download import Checksum, Downloader
 from seglib.datasets.images import ImageError, read_rgb
 from seglib.datasets.samples import Description, Job, Rejection, Sample, spaced_labels
@@ -96,8 +96,11 @@ def _decodes(path: Path) -> None:
 
 
 def category_ids(content: dict[str, Any], classes: list[str]) -> dict[int, int]:
-    """COCO's category id to our class index. Raises ValueError for a name COCO does not have."""
-    ids = {category["name"]: category["id"] for category in content["categories"]}
+    """COCO's category id to our class index. Raises ValueError for a name COCO does not have, or has twice."""
+    categories = content["categories"]
+    check_unique([category["name"] for category in categories], "COCO", "categories have the name")
+    check_unique([category["id"] for category in categories], "COCO", "categories have the id")
+    ids = {category["name"]: category["id"] for category in categories}
     for name in classes:
         if name not in ids:
             raise ValueError(f"COCO has no class {name!r}: {nearest(name, list(ids))}")
@@ -120,33 +123,13 @@ def select(content: dict[str, Any], config: dict[str, Any]) -> dict[int, list[di
     return chosen
 
 
-def decode(annotation: dict[str, Any], height: int, width: int) -> np.ndarray:
-    """An annotation's mask, bool (H, W), column after column: polygons, compressed and uncompressed run lengths.
-
-    Raises ValueError for a segmentation that is none of them or does not fit the picture.
-    """
-    segmentation = annotation["segmentation"]
-    try:
-        if isinstance(segmentation, dict) and isinstance(segmentation["counts"], str | bytes):
-            encoded = segmentation
-        else:
-            encoded = coco_mask.frPyObjects(segmentation, height, width)
-        if isinstance(encoded, list):
-            encoded = coco_mask.merge(encoded)
-    except Exception as error:  # pycocotools raises a bare Exception for most of what it does not like
-        raise ValueError(f"its segmentation cannot be decoded: {error}") from None
-    if (size := encoded.get("size")) != [height, width]:
-        raise ValueError(f"its mask is of size {size}, the picture of {[height, width]}")
-    return coco_mask.decode(encoded).view(bool)
-
-
 def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Job]:
     """The fetched pictures of a split, by id, and every annotation that was left out of one."""
     fetched = FetchedAnnotations(raw / "annotations" / f"instances_{OFFICIAL[split]}.json")
     class_of = category_ids({"categories": fetched.categories}, config["classes"])
     reader = _Reader(raw=raw, official=OFFICIAL[split], annotations=fetched.path, rule=config, class_of=class_of,
                      categories=[category for category in fetched.categories if category["id"] in class_of],
-                     licences={entry["id"]: entry["name"] for entry in fetched.licenses})
+                     licenses=fetched.licenses)
     for picture, annotations in fetched.pictures():
         yield functools.partial(reader.read, picture, annotations)
 
@@ -161,13 +144,20 @@ class _Reader:
     rule: dict[str, Any]
     class_of: dict[int, int]
     categories: list[dict[str, Any]]  # of these classes
-    licences: dict[int, str]
+    licenses: list[dict[str, Any]]
 
     def read(self, picture: Place, annotations: list[Place]) -> Iterator[Sample | Rejection]:
         """One picture, and what is left out of it; a job, see `prepare`."""
         image, *found = read_entries(self.annotations, [picture, *annotations])
         source = f"{self.official}/{image['file_name']}"
         names = {"id": str(image["id"]), "source": source}
+        try:
+            for annotation in found:
+                if annotation["category_id"] in self.class_of:
+                    msgspec.convert(annotation, Instance)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{self.annotations} is not as it was fetched, annotation {annotation.get('id')!s:.20}: "
+                             f"{error}") from None
         for annotation in found:
             if annotation["category_id"] in self.class_of and annotation["iscrowd"]:
                 yield Rejection(**names, what="annotation", reason="a crowd of a chosen class, excluded by the rule")
@@ -177,13 +167,13 @@ class _Reader:
             yield Rejection(**names, what="picture", reason=str(error))
             return
         content = {"categories": self.categories, "images": [image], "annotations": found}
-        licence = self.licences.get(image.get("license"), "not recorded")
-        yield from _sample(names, pixels, select(content, self.rule)[image["id"]], self.class_of, licence)
+        yield from _sample(names, pixels, select(content, self.rule).get(image["id"], []), self.class_of,
+                           licence_of(image, self.licenses))
 
 
 def _pixels(path: Path, size: tuple[int, int]) -> Image.Image:
     """A picture of the size (width, height). Raises ImageError for any other."""
-    pixels = read_rgb(io.BytesIO(path.read_bytes()), upright=False)
+    pixels = read_rgb(path, upright=False)
     if pixels.size != size:
         raise ImageError(f"{path.name} is {pixels.width}×{pixels.height}, its annotation says {size[0]}×{size[1]}")
     return pixels
@@ -199,7 +189,7 @@ def _sample(names: dict[str, str], pixels: Image.Image, annotations: list[dict[s
             if not mask_HW.any():
                 raise ValueError("its mask is empty")
         except ValueError as error:
-            yield Rejection(**names, what="annotation", reason=f"annotation {annotation['id']}: {error}")
+            yield Rejection(**names, what="annotation", reason=f"annotation {annotation.get('id')!s:.20}: {error}")
             continue
         k = class_of[annotation["category_id"]]
         planes_KWH[k] |= mask_HW.T

@@ -4,9 +4,10 @@ The text is split into its pictures and annotations once; each stays a slice of 
 Format: https://cocodataset.org/#format-data.
 """
 
+import collections
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, TypedDict
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 from msgspec import Raw
@@ -20,14 +21,18 @@ class _File(msgspec.Struct):
     licenses: Any = msgspec.field(default_factory=list)
 
 
-class _Category(TypedDict):
+class Category(TypedDict):
     id: int
     name: str
 
 
+FileName = Annotated[str, msgspec.Meta(pattern=r"^[^./\\\x00][^/\\\x00]*$")]  # of no other folder, nor hidden
+Pixels = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
+
+
 class _Picture(TypedDict):
     id: int
-    file_name: str
+    file_name: FileName
 
 
 class _Keys(msgspec.Struct, gc=False):  # nearly a million at once, which the garbage collector need not look through
@@ -35,11 +40,11 @@ class _Keys(msgspec.Struct, gc=False):  # nearly a million at once, which the ga
     category_id: int
 
 
-class _Instance(TypedDict):
+class Instance(TypedDict):
     image_id: int
     category_id: int
     iscrowd: Any  # 0 or 1; some tools write false or true
-    bbox: tuple[float, float, float, float]  # x, y, width, height, pixels
+    bbox: tuple[Pixels, Pixels, Pixels, Pixels]  # x, y, width, height
 
 
 def _reader(kind: Any) -> Callable[[Raw], Any]:
@@ -50,12 +55,27 @@ def _whole(entry: Raw) -> Any:
     return json.loads(bytes(entry))
 
 
+def check_unique(values: Collection[Hashable], name: str, what: str) -> None:
+    """Raises ValueError where one is there twice: nobody knows which is meant. `name` is the file's."""
+    if len(set(values)) < len(values):
+        [(value, count)] = collections.Counter(values).most_common(1)
+        raise ValueError(f"{name}: {count} {what} {value!r:.80}")
+
+
+def licence_of(picture: Mapping[str, Any], licenses: Any) -> str:
+    """What a picture's file says of it, as far as it does: nothing depends on that."""
+    for entry in licenses if isinstance(licenses, list) else ():
+        if isinstance(entry, dict) and (number := entry.get("id")) is not None and number == picture.get("license"):
+            return str(entry.get("name", "not recorded"))
+    return "not recorded"
+
+
 class AnnotationFile:
     """A file of instances. `text` is its JSON, UTF-8; `name` is what errors call it.
 
-    Raises ValueError, which names the place, for JSON that is damaged or holds NaN, for a picture without id or
-    file_name and an annotation without image_id or category_id. What else an annotation lacks is said when it is asked
-    for.
+    Raises ValueError, which names the place, for JSON that is damaged or holds NaN, for a picture without an id of its
+    own or a file_name that is one, and an annotation without image_id or category_id. What else an annotation lacks is
+    said when it is asked for.
     """
 
     def __init__(self, text: bytes | bytearray, name: str):
@@ -66,6 +86,7 @@ class AnnotationFile:
         self._name, self._info, self._licenses = name, file.info, file.licenses
         self._entries = {"categories": file.categories, "images": file.images, "annotations": file.annotations}
         self._picture_ids = [picture["id"] for picture in self._each(_reader(_Picture), "images")]
+        check_unique(self._picture_ids, name, "pictures have the id")
         self._keys = list(self._each(_reader(_Keys), "annotations"))
 
     @property
@@ -74,11 +95,11 @@ class AnnotationFile:
 
     def outline(self, classes: Collection[str]) -> dict[str, Any]:
         """The file's content as far as a rule looks at it: no segmentations, and annotations of these classes alone."""
-        categories = list(self._each(_reader(_Category), "categories"))
+        categories = list(self._each(_reader(Category), "categories"))
         ids = {category["id"] for category in categories if category["name"] in classes}
         places = (i for i, keys in enumerate(self._keys) if keys.category_id in ids)
         return {"categories": categories, "images": [{"id": id} for id in self._picture_ids],
-                "annotations": list(self._each(_reader(_Instance), "annotations", places))}
+                "annotations": list(self._each(_reader(Instance), "annotations", places))}
 
     def of_pictures(self, ids: Collection[int]) -> dict[str, Any]:
         """The file's content cut down to these pictures, with all that it says of them."""

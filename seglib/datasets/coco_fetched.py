@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from seglib.datasets.coco_annotations import Category, FileName, check_unique
 from seglib.datasets.download import CHUNK
 
 Place = tuple[int, int]  # of an entry: its first byte, and the one after its last
@@ -24,10 +25,14 @@ _LIST = re.compile(rb'\n  "(\w+)": \[$')  # what stands before a list's first en
 
 class _Picture(msgspec.Struct):
     id: int
+    file_name: FileName
+    width: int
+    height: int
 
 
 class _Annotation(msgspec.Struct):
     image_id: int
+    category_id: int
 
 
 class FetchedAnnotations:
@@ -38,16 +43,19 @@ class FetchedAnnotations:
         self.categories: list[dict[str, Any]] = []
         self.licenses: list[dict[str, Any]] = []
         pictures, annotations = array.array("q"), array.array("q")  # a picture's id, and the place of an entry
-        picture_id, annotation_id = msgspec.json.Decoder(_Picture), msgspec.json.Decoder(_Annotation)
+        as_picture, as_annotation, as_category = map(msgspec.json.Decoder, (_Picture, _Annotation, Category))
         try:
             for name, (start, end), entry in _entries(path):
                 if name == "images":
-                    pictures.extend((picture_id.decode(entry).id, start, end))
+                    pictures.extend((as_picture.decode(entry).id, start, end))
                 elif name == "annotations":
-                    annotations.extend((annotation_id.decode(entry).image_id, start, end))
+                    annotations.extend((as_annotation.decode(entry).image_id, start, end))
                 elif name in ("categories", "licenses"):
+                    if name == "categories":
+                        as_category.decode(entry)
                     getattr(self, name).append(json.loads(entry))
-        except (ValueError, OverflowError) as error:  # the latter: an id of more than 64 bits
+            check_unique(pictures[::3], path.name, "pictures have the id")
+        except (ValueError, OverflowError, RecursionError) as error:  # OverflowError: an id of more than 64 bits
             raise ValueError(f"{path} is not as it was fetched: {error}") from None
         self._pictures, self._annotations = _by_picture(pictures), _by_picture(annotations)
 

@@ -26,7 +26,7 @@ from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from seglib.datasets.folder_masks import SUFFIXES, Masks, open_masks
-from seglib.datasets.images import read_rgb
+from seglib.datasets.images import FORMATS, read_rgb
 from seglib.datasets.labels import files_by_name, split_by_hash
 from seglib.datasets.samples import Description, Job, Rejection, Sample, spaced_labels
 from seglib.files import repository_root
@@ -35,8 +35,8 @@ SPLITS = ("train", "val", "test")
 
 
 def picture_suffixes() -> list[str]:
-    """The file name endings that Pillow has a reader for."""
-    return [suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN]
+    """The file name endings of the formats that are read."""
+    return [suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS]
 
 
 def describe(config: dict[str, Any]) -> Description:
@@ -101,7 +101,7 @@ def _listed(folder: Path, known: Collection[str]) -> dict[str, str] | None:
                          "val_fraction of train.txt becomes val), or take the lists away to split by hash")
     found: dict[str, str] = {}
     for split, path in lists.items():
-        for line in path.read_text(encoding="utf-8-sig").splitlines():
+        for line in _text(path).splitlines():
             if not line.strip() or line.startswith("#"):
                 continue
             entry = PurePath(line.strip())
@@ -110,6 +110,13 @@ def _listed(folder: Path, known: Collection[str]) -> dict[str, str] | None:
             if found.setdefault(name, split) != split:
                 raise ValueError(f"{name} stands in {found[name]}.txt and in {path.name}: a picture belongs to one")
     return found if lists else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8: {error}") from None
 
 
 def assign_splits(folder: Path, config: dict[str, Any], known: Collection[str]) -> dict[str, str]:
@@ -131,6 +138,8 @@ def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Rejection | 
     """
     pictures, masks = _pictures(raw), open_masks(raw, config)
     split_of = assign_splits(raw, config, pictures.keys() | masks.names)
+    if split == "train":
+        yield from masks.of_no_picture()
     for name in sorted(name for name in split_of if split_of[name] == split):
         paths = pictures.get(name, [])
         sources = [path.relative_to(raw).as_posix() for path in paths or masks.files(name)]
@@ -177,7 +186,7 @@ def remarks(folder: Path, config: dict[str, Any]) -> Iterator[tuple[str, str, li
 
 def _asks_to_be_turned(path: Path) -> bool:
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
     except Exception:  # a damaged file may raise nearly anything; `read` rejects it and says why
         return False

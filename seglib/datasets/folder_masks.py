@@ -1,25 +1,26 @@
 """The three forms in which a folder of one's own may hold masks (see `folder`), each read picture by picture.
 
-Each class has `names`, the pictures it knows of, `files`, where their masks stand, and `of`, what reads the masks of
-one picture: a picklable callable that is given the picture, uint8 (H, W, 3), and raises ValueError where it has no
-masks that can be used. Shapes: K classes, H, W.
+Each class has `names`, the pictures it knows of, `files`, where their masks stand, `of`, what reads the masks of one
+picture: a picklable callable that is given the picture, uint8 (H, W, 3), and raises ValueError where it has no masks
+that can be used; and `of_no_picture`, what belongs to none of the names. Shapes: K classes, H, W.
 """
 
 import collections
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from seglib.datasets.coco import decode
+from seglib.datasets.coco_annotations import check_unique, licence_of
+from seglib.datasets.coco_masks import decode
 from seglib.datasets.images import ImageError, read_ids
 from seglib.datasets.labels import check_size, files_by_name, planes_of_numbers
-from seglib.datasets.samples import Box, box_around
-from seglib.files import read_json
+from seglib.datasets.samples import Box, Rejection, box_around
 from seglib.names import nearest
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")  # what keeps every pixel's value
@@ -67,6 +68,9 @@ class ClassIds:
     def files(self, name: str) -> list[Path]:
         return self._files.get(name, [])
 
+    def of_no_picture(self) -> Iterator[Rejection]:
+        return iter(())
+
     def of(self, name: str) -> Callable[[np.ndarray], Masks]:
         ignore = self._config["ignore"]
         ids = class_ids(len(self._config["classes"]), ignore)
@@ -100,6 +104,9 @@ class ClassFolders:
     def files(self, name: str) -> list[Path]:
         return [path for files in self._files for path in files.get(name, [])]
 
+    def of_no_picture(self) -> Iterator[Rejection]:
+        return iter(())
+
     def of(self, name: str) -> Callable[[np.ndarray], Masks]:
         return functools.partial(_masks_of_folders, [files.get(name, []) for files in self._files])
 
@@ -117,6 +124,37 @@ def _masks_of_folders(files: list[list[Path]], image_HWC: np.ndarray) -> Masks:
     return Masks(planes_KHW=planes_KHW)
 
 
+Id = int | str
+
+
+class _Category(msgspec.Struct):
+    id: Id
+    name: str
+
+
+class _Picture(msgspec.Struct):
+    id: Id
+    file_name: str
+    width: int | None = None
+    height: int | None = None
+    license: Any = None
+
+
+class _Annotation(msgspec.Struct):
+    image_id: Id
+    category_id: Id
+    id: Id | None = None
+    iscrowd: bool | int | None = None
+    segmentation: Any = None
+
+
+class _Content(msgspec.Struct):
+    images: list[_Picture]
+    annotations: list[_Annotation]
+    categories: list[_Category]
+    licenses: Any = None
+
+
 class Coco:
     """annotations.json: https://cocodataset.org/#format-data. A picture without annotations holds no class."""
 
@@ -125,20 +163,26 @@ class Coco:
         if not self._path.is_file():
             raise ValueError(f"{folder} holds no {ANNOTATIONS}, which masks: coco reads")
         try:
-            content = read_json(self._path)
-            numbers = {category["name"]: category["id"] for category in content["categories"]}
-            self._entries = collections.defaultdict(list)
-            for image in content["images"]:
-                self._entries[PurePosixPath(image["file_name"]).stem].append((image["id"], image))
-            self._annotations = collections.defaultdict(list)
-            for annotation in content["annotations"]:
-                self._annotations[annotation["image_id"]].append((annotation["category_id"], annotation))
-            self._licences = {entry["id"]: entry["name"] for entry in content.get("licenses", [])}
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{self._path} is not in COCO's format: {type(error).__name__} {error}") from None
+            content = msgspec.json.decode(self._path.read_bytes(), type=_Content)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{self._path} is not in COCO's format: {error}") from None
+        for what, values in (("pictures have the id", [image.id for image in content.images]),
+                             ("categories have the id", [category.id for category in content.categories]),
+                             ("categories have the name", [category.name for category in content.categories])):
+            check_unique(values, str(self._path), what)
+        self._licenses, self._entries = content.licenses, collections.defaultdict(list)
+        for image in content.images:
+            self._entries[PurePosixPath(image.file_name).stem].append(image)
+        self._annotations = collections.defaultdict(list)
+        for annotation in content.annotations:
+            self._annotations[annotation.image_id].append(annotation)
+        numbers = {category.name: category.id for category in content.categories}
         if missing := [name for name in config["classes"] if name not in numbers]:
             raise ValueError(f"{self._path} has no category {missing[0]!r}: {nearest(missing[0], list(numbers))}")
-        self._class_of = {numbers[name]: k for k, name in enumerate(config["classes"])}
+        # Of the categories that are not asked for, None: an annotation of one that is not there may be of any.
+        self._class_of = dict.fromkeys(numbers.values())
+        self._class_of |= {numbers[name]: k for k, name in enumerate(config["classes"])}
+        self._classes = len(config["classes"])
 
     @property
     def names(self) -> set[str]:
@@ -147,34 +191,47 @@ class Coco:
     def files(self, name: str) -> list[Path]:
         return [self._path] if name in self._entries else []
 
+    def of_no_picture(self) -> Iterator[Rejection]:
+        known = {image.id for images in self._entries.values() for image in images}
+        for image_id, annotations in self._annotations.items():
+            for annotation in annotations if image_id not in known else ():
+                yield Rejection(id=str(annotation.id), source=ANNOTATIONS, what="annotation",
+                                reason="its image_id is of no picture")
+
     def of(self, name: str) -> Callable[[np.ndarray], Masks]:
         images = self._entries.get(name, [])
-        annotations = [(self._class_of[category], annotation) for image_id, _ in images
-                       for category, annotation in self._annotations.get(image_id, []) if category in self._class_of]
-        licences = [self._licences.get(image.get("license"), "not recorded") for _, image in images]
-        return functools.partial(_masks_of_coco, [image for _, image in images], licences, annotations,
-                                 len(self._class_of))
+        annotations = [annotation for image in images for annotation in self._annotations.get(image.id, [])]
+        unknown = [annotation for annotation in annotations if annotation.category_id not in self._class_of]
+        classed = [(k, annotation) for annotation in annotations
+                   if (k := self._class_of.get(annotation.category_id)) is not None]
+        licences = [licence_of({"license": image.license}, self._licenses) for image in images]
+        return functools.partial(_masks_of_coco, images, licences, classed, unknown, self._classes)
 
 
-def _masks_of_coco(images: list[dict[str, Any]], licences: list[str], annotations: list[tuple[int, dict[str, Any]]],
-                   classes: int, image_HWC: np.ndarray) -> Masks:
-    """`images`: the entries of the picture's name, of which there should be one; `annotations` by class index."""
+def _masks_of_coco(images: list[_Picture], licences: list[str], annotations: list[tuple[int, _Annotation]],
+                   unknown: list[_Annotation], classes: int, image_HWC: np.ndarray) -> Masks:
+    """`images`: the entries of the picture's name, of which there should be one; `annotations` by class index;
+    `unknown`: those of no category."""
     size = image_HWC.shape[:2]
     if len(images) != 1:
         raise ValueError(f"{ANNOTATIONS} lists {len(images)} pictures of its name")
-    if (stated := (images[0].get("height", size[0]), images[0].get("width", size[1]))) != size:
-        raise ValueError(f"{ANNOTATIONS} says it is {stated[1]}×{stated[0]}, it is {size[1]}×{size[0]}")
+    height, width = (own if stated is None else stated
+                     for own, stated in zip(size, (images[0].height, images[0].width), strict=True))
+    if (height, width) != size:
+        raise ValueError(f"{ANNOTATIONS} says it is {width}×{height}, it is {size[1]}×{size[0]}")
     planes_KHW, crowds_HW = np.zeros((classes, *size), bool), np.zeros(size, bool)
-    objects, left_out = [], []
+    objects = []
+    left_out = [f"annotation {annotation.id}: its category {annotation.category_id} is not there"
+                for annotation in unknown]
     for k, annotation in annotations:
         try:
-            mask_HW = decode({"segmentation": annotation.get("segmentation")}, *size)
+            mask_HW = decode({"segmentation": annotation.segmentation}, *size)
             if not mask_HW.any():
                 raise ValueError("its mask is empty")
         except ValueError as error:
-            left_out.append(f"annotation {annotation.get('id')}: {error}")
+            left_out.append(f"annotation {annotation.id}: {error}")
             continue
-        if annotation.get("iscrowd"):
+        if annotation.iscrowd:
             crowds_HW |= mask_HW
         else:
             planes_KHW[k] |= mask_HW

@@ -1,14 +1,22 @@
-"""Reading pictures of any kind as 8-bit RGB, or saying why not."""
+"""Reading pictures of any kind as 8-bit RGB, or saying why not.
 
+What a file is, its content says, whatever its name is. Only formats that are kept here are looked for: Pillow has some
+more, of which EPS is a program that it would run, and TGA has no mark by which to tell it from any damaged file.
+"""
+
+import contextlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "SGI", "SUN", "TIFF", "WEBP")
+EXACT_FORMATS = ("BMP", "GIF", "PNG", "TIFF")  # what keeps every pixel's value
+LOSSY = ("jpeg", "tiff_jpeg", "webp")  # but for these compressions of a TIFF
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
-FEW_GREYS = ("L;2", "L;4")  # Pillow's names for grey of 2 and 4 bits, as a PNG stores it
 
 
 class ImageError(ValueError):
@@ -21,50 +29,85 @@ def read_rgb(source: Path | BinaryIO, *, upright: bool) -> Image.Image:
     upright: turn as its EXIF orientation says, as viewers do; False where annotations refer to the stored pixels.
     Raises ImageError for anything Pillow cannot decode whole, and for pictures beyond its size limit.
     """
-    image = _decode(source, upright)
-    if image.mode in SIXTEEN_BIT_MODES:
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    with _decoded(source) as (image, _):
+        if upright:
+            image = ImageOps.exif_transpose(image)
+        if image.mode == "F":
+            raise ImageError("its pixels are fractions, and nothing says which is white; store it with 8 or 16 bits")
+        if image.mode in SIXTEEN_BIT_MODES:
+            image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+        if "A" in image.getbands() or "transparency" in image.info:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return image.convert("RGB")
 
 
 def read_ids(source: Path | BinaryIO) -> np.ndarray:
     """The numbers that a picture's pixels hold, as label maps are stored: (H, W), uint8 or a wider integer.
 
-    They are the values of a grey picture, the indices of one with a palette. Raises ImageError as `read_rgb` does, and
-    for a picture in colour or with 2 or 4 bits of grey, whose numbers Pillow spreads over 0 to 255.
+    They are the values of a grey picture, the indices of one with a palette. Raises ImageError as `read_rgb` does, for
+    a picture in colour or in a format that does not keep every value, and for one with 2 or 4 bits of grey, whose
+    numbers Pillow spreads over 0 to 255.
     """
-    image = _decode(source, upright=False)
-    if _has_few_greys(source):
-        raise ImageError("its pixels have 2 or 4 bits of grey; store it with 8")
-    if image.mode not in ("1", "L", "P", *SIXTEEN_BIT_MODES):
-        raise ImageError(f"its pixels are in mode {image.mode}, expected one number each (a grey or palette picture)")
-    values_HW = np.asarray(image)
+    with _decoded(source) as (image, stored):
+        if image.mode not in ("1", "L", "P", *SIXTEEN_BIT_MODES):
+            raise ImageError(f"its pixels are in mode {image.mode}, expected one number each (a grey or palette "
+                             "picture)")
+        if image.format not in EXACT_FORMATS or image.info.get("compression") in LOSSY:
+            raise ImageError(f"its pixels are compressed as {image.format} does, which may change them; store it as "
+                             "PNG")
+        if stored.startswith(("L;2", "L;4")):
+            raise ImageError("its pixels have 2 or 4 bits of grey; store it with 8")
+        values_HW = np.array(image)
     return values_HW.astype(np.uint8) if values_HW.dtype == bool else values_HW
 
 
-def _has_few_greys(source: Path | BinaryIO) -> bool:
-    """Of a picture that can be decoded."""
-    if not isinstance(source, Path):
-        source.seek(0)
-    with Image.open(source) as opened:
-        return any(tile[3] in FEW_GREYS for tile in opened.tile)
+@contextlib.contextmanager
+def _decoded(source: Path | BinaryIO) -> Iterator[tuple[Image.Image, str]]:
+    """The picture, and Pillow's name for how its pixels are stored. What fails, here or in the block, is an ImageError.
 
-
-def _decode(source: Path | BinaryIO, upright: bool) -> Image.Image:
+    Meanwhile Pillow's other warnings are still: they tell of metadata that nobody asks for.
+    """
     name = getattr(source, "name", "picture")
+    Image.init()  # asked for formats by name, Pillow looks among those alone that it has loaded
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(source) as opened:
+            with Image.open(source, formats=FORMATS) as opened:
+                if 0 in opened.size:
+                    raise ImageError(f"{name} has no pixels")
+                if opened.format == "BMP" and opened.mode == "1" and _bits_of_bmp(opened.fp) != 1:
+                    raise ImageError(f"{name} is a BMP of two greys, which Pillow reads as if each had one bit; store "
+                                     "it as PNG")
+                stored = _stored(opened)
+                # Of a PNG that compares the checksums, at which decoding does not look: a flipped bit would pass.
+                opened.verify()
+            if not isinstance(source, Path):
+                source.seek(0)
+            with Image.open(source, formats=FORMATS) as opened:
                 opened.load()
-                image = ImageOps.exif_transpose(opened) if upright else opened.copy()
+                yield opened, stored
+    except ImageError:
+        raise
     except FileNotFoundError:
         raise ImageError(f"{name}: no such file") from None
-    # Pillow's decoders raise these for damaged data; a bomb's warning and error are RuntimeWarning and Exception.
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError,
-            Image.DecompressionBombWarning) as error:
-        raise ImageError(f"{name} cannot be read as a picture: {error}") from None
-    return image
+    except UnidentifiedImageError:  # its own words name a place in memory, which changes from run to run
+        raise ImageError(f"{name} cannot be read as a picture: it is none of {', '.join(FORMATS)}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file may raise nearly anything, in Pillow and in what it stands on
+        raise ImageError(f"{name} cannot be read as a picture: {error or type(error).__name__}") from None
+
+
+def _bits_of_bmp(file: BinaryIO) -> int:
+    """A pixel, as its header says."""
+    file.seek(28)
+    return int.from_bytes(file.read(2), "little")
+
+
+def _stored(opened: Image.Image) -> str:
+    """Such as "L;2", for grey of two bits; the mode where the format's reader says nothing of it."""
+    tile = opened.tile[0] if isinstance(opened, ImageFile.ImageFile) and opened.tile else None
+    parts = (tile.args,) if tile and isinstance(tile.args, str) else (tile.args or ()) if tile else ()
+    return next((part for part in parts if isinstance(part, str)), opened.mode)

@@ -4,6 +4,7 @@ Shapes: K classes, H, W.
 """
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -22,15 +23,24 @@ def split_by_hash(identifier: str, *, val_fraction: float, test_fraction: float)
     return "val" if share < test_fraction + (1 - test_fraction) * val_fraction else "train"
 
 
+def is_text(name: str) -> bool:
+    """False for what stands for bytes that are no text, and for half a character."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
 def files_by_name(folder: Path, suffixes: Collection[str]) -> dict[str, list[Path]]:
     """A folder's files that end in one of `suffixes` (in either case), by what stands before it; hidden ones left out.
 
-    A name has several files where they differ in their suffix alone. A folder that is not there has none.
+    A name has several files where they differ in their suffix alone. A folder that is not there has none. Raises
+    ValueError for a name that is not UTF-8, in which tables are written.
     """
     found = defaultdict(list)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         ending = next((suffix for suffix in suffixes if path.name.lower().endswith(suffix)), None)
         if ending and path.is_file() and not path.name.startswith("."):
+            if not is_text(path.name):
+                name = os.fsencode(path.name)
+                raise ValueError(f"{folder} holds a file whose name is not UTF-8, {name!r}: rename it")
             found[path.name[: -len(ending)]].append(path)
     return dict(found)
 

@@ -109,9 +109,14 @@ def _sample(identifier: str, source: str, entry: list) -> Sample:
     planes_KHW = planes if isinstance(planes, np.ndarray) else np.empty(0)  # of lists in lists NumPy makes any size
     if planes_KHW.shape != (len(LABELS), SIDE, SIDE):
         raise ValueError(f"masks of shape {planes_KHW.shape}")
+    labels_K11 = np.reshape(list(LABELS.values()), (-1, 1, 1))
+    if ((planes_KHW != 0) & (planes_KHW != labels_K11)).any():
+        raise ValueError("a mask of other values than 0 and its label")
     # The course's documentation keys boxes by label value, its loader by class index: both are read.
     index_of = {value: k for k, value in enumerate(LABELS.values())} | {k: k for k in range(len(LABELS))}
     objects = [(index_of[key], (float(x0), float(y0), float(x1) + 1, float(y1) + 1))
                for key, found in boxes.items() for x0, y0, x1, y1 in found]
+    if not np.isfinite([box for _, box in objects]).all():
+        raise ValueError("a box that ends nowhere")
     return Sample(id=identifier, source=source, image_HWC=np.stack(channels, -1), planes_KHW=planes_KHW > 0,
                   objects=objects, licence="")

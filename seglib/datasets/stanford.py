@@ -13,6 +13,7 @@ What is unknown is ignored. Licence: none is stated. Shapes: K classes, H, W.
 """
 
 import functools
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -31,6 +32,7 @@ TARBALL = "http://dags.stanford.edu/data/iccv09Data.tar.gz"
 CLASSES = ["sky", "tree", "road", "grass", "water", "building", "mountain", "foreground"]
 SPLITS = ("train", "val", "test")
 PICTURE, REGIONS, IDS = ".jpg", ".regions.txt", ".png"
+STRANGE = re.compile(r"[^-0-9 \t\r\n]\S*")  # in a matrix of integers; int() would take 1_0 for 10
 UNKNOWN = -1
 UNKNOWN_NAMES = ("misc", "unknown")  # in classes.txt
 CLASS_NAMES = "classes.txt"
@@ -112,9 +114,11 @@ def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Rejection | 
         names = list(pictures.keys() | labels.keys())
         ids_of, (classes, unknown) = read_ids, _course_ids(raw)
     for name in sorted(names):
-        picture, label = (files.get(name, [None])[0] for files in (pictures, labels))
+        (picture, *others), (label, *other_labels) = (files.get(name, [None]) for files in (pictures, labels))
         about = {"id": name, "source": (picture or label).relative_to(raw).as_posix()}
-        if picture is None:
+        if others or other_labels:
+            yield Rejection(**about, what="picture", reason="several files have its name")
+        elif picture is None:
             yield Rejection(**about, what="file", reason="labels without a picture")
         elif label is None:
             yield Rejection(**about, what="picture", reason="a picture without labels")
@@ -142,8 +146,10 @@ def read_regions(path: Path) -> np.ndarray:
     Raises ValueError for what is no matrix of integers.
     """
     try:
-        rows = [line.split() for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
-        ids_HW = np.array(rows, np.int64)
+        text = path.read_text(encoding="ascii")
+        if strange := STRANGE.search(text):
+            raise ValueError(f"it holds {strange[0]!r:.40}")
+        ids_HW = np.array([line.split() for line in text.splitlines() if line.strip()], np.int64)
     except (ValueError, OverflowError) as error:  # not text, not numbers, beyond 64 bits, rows of different lengths
         raise ValueError(f"its labels are no matrix of integers: {error}") from None
     if ids_HW.ndim != 2:

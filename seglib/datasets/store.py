@@ -14,13 +14,15 @@ Shapes: N images, B batch, K classes, H, W.
 """
 
 import dataclasses
+import math
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seglib.files import file_sha256, read_json, write_json
+from seglib.files import file_sha256, write_json
 
 # A training maps the arrays and opens no table: it starts without pandas and pyarrow, which take a second to import.
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 2
 SPLITS = ("train", "val", "test")
 MAX_CLASSES = {"multilabel": 31, "multiclass": 127}  # so that a mask read as signed is negative where it is ignored
+MASK_DTYPES = (np.uint8, np.uint16, np.uint32)
 IGNORE = 255  # of a multiclass mask
 OWN_MASKS = "own.parquet"
 
@@ -42,7 +45,7 @@ def mask_dtype(classes: int, task: str) -> np.dtype:
         raise ValueError(f"{classes} classes do not fit a {task} mask; at most {MAX_CLASSES[task]} do")
     if task == "multiclass":
         return np.dtype(np.uint8)
-    return next(np.dtype(dtype) for dtype in (np.uint8, np.uint16, np.uint32) if classes < np.iinfo(dtype).bits)
+    return next(np.dtype(dtype) for dtype in MASK_DTYPES if classes < np.iinfo(dtype).bits)
 
 
 def pack(planes_KHW: np.ndarray, ignore_HW: np.ndarray | None = None, *, task: str) -> np.ndarray:
@@ -103,14 +106,31 @@ class DatasetInfo:
     @classmethod
     def read(cls, folder: Path) -> "DatasetInfo":
         """Raises ValueError where no prepared dataset of this format is."""
+        import msgspec
+
         path = folder / "dataset.json"
         if not path.exists():
             raise ValueError(f"{folder} holds no prepared dataset (no dataset.json): "
                              f"run `dvc repro prepare@{folder.name}`")
-        content = read_json(path)
-        if (found := content.get("format_version")) != FORMAT_VERSION:
-            raise ValueError(f"{path} has format {found}, this seglib reads {FORMAT_VERSION}; prepare it again")
-        return cls(**content)
+        try:
+            content = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+            if (found := content.get("format_version")) != FORMAT_VERSION:
+                raise ValueError(f"format {found!s:.40}, this seglib reads {FORMAT_VERSION}")
+            info = msgspec.convert(content, cls)
+            info._check()
+        except (ValueError, RecursionError) as error:
+            raise _damaged(path, error) from None
+        return info
+
+    def _check(self) -> None:
+        """That its parts fit each other."""
+        classes = len(self.classes)
+        if not (self.task in MAX_CLASSES and 0 < classes <= MAX_CLASSES[self.task]
+                and classes == len(self.label_values) == len(self.class_pixels)):
+            raise ValueError(f"{classes} classes with {len(self.label_values)} label values and "
+                             f"{len(self.class_pixels)} counts of pixels, task {self.task!r:.40}")
+        if len(self.image_size) != 2 or {*self.counts} != {*SPLITS} or min(*self.image_size, *self.counts.values()) < 1:
+            raise ValueError(f"counts {self.counts!s:.80}, image_size {self.image_size!s:.40}")
 
     def write(self, folder: Path) -> None:
         write_json(folder / "dataset.json", dataclasses.asdict(self))
@@ -127,29 +147,71 @@ class Split:
 
     @classmethod
     def open(cls, dataset: Path, name: str) -> "Split":
+        """Raises ValueError where the arrays are damaged, as far as their length and header tell."""
         folder = dataset / name
-        return cls(*(np.load(folder / f"{kind}.npy", mmap_mode="r") for kind in ("images", "masks")), folder)
+        images, masks = (_map(folder / f"{kind}.npy") for kind in ("images", "masks"))
+        if images.dtype != np.uint8 or masks.dtype not in MASK_DTYPES or images.shape != (*masks.shape, 3):
+            raise _damaged(folder, f"images {images.dtype} {images.shape} and masks {masks.dtype} {masks.shape}")
+        return cls(images, masks, folder)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def index(self) -> "pd.DataFrame":
+        """Raises ValueError where index.parquet is damaged."""
         import pandas as pd
+        import pyarrow
 
-        return pd.read_parquet(self.folder / "index.parquet")
+        path = self.folder / "index.parquet"
+        try:
+            return pd.read_parquet(path)
+        except FileNotFoundError:
+            raise
+        except (OSError, pyarrow.ArrowException) as error:
+            raise _damaged(path, error) from None
 
     def has_own_masks(self) -> bool:
         """Whether some picture's own size is not the network's."""
         return (self.folder / OWN_MASKS).exists()
 
     def own_masks(self) -> Iterator[np.ndarray]:
-        """Each picture's mask at its own size, (H, W) of the type of `masks`, in their order, where `has_own_masks`."""
+        """Each picture's mask at its own size, (H, W) of the type of `masks`, in their order, where `has_own_masks`.
+
+        Raises ValueError where the file is damaged.
+        """
+        import pyarrow
         from pyarrow import parquet
 
-        with parquet.ParquetFile(self.folder / OWN_MASKS) as file:
-            for group in range(file.num_row_groups):
-                for row in file.read_row_group(group, columns=["height", "width", "mask"]).to_pylist():
-                    yield np.frombuffer(row["mask"], self.masks.dtype).reshape(row["height"], row["width"])
+        path = self.folder / OWN_MASKS
+        try:
+            with parquet.ParquetFile(path) as file:
+                for group in range(file.num_row_groups):
+                    for row in file.read_row_group(group, columns=["height", "width", "mask"]).to_pylist():
+                        yield np.frombuffer(row["mask"], self.masks.dtype).reshape(row["height"], row["width"])
+        except (OSError, ValueError, TypeError, KeyError, pyarrow.ArrowException) as error:
+            raise _damaged(path, error) from None
+
+
+def _map(path: Path) -> np.ndarray:
+    """An .npy as `ArrayWriter` writes it, memory-mapped. Raises ValueError for any other."""
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what Python thinks of a damaged header
+            if (version := np.lib.format.read_magic(file)) != (1, 0):
+                raise ValueError(f"version {version} of NumPy's format")
+            shape, columns_first, dtype = np.lib.format.read_array_header_1_0(file)
+            start, length = file.tell(), path.stat().st_size
+        if columns_first or min(shape, default=0) < 1 or start + math.prod(shape) * dtype.itemsize != length:
+            raise ValueError(f"{dtype} {shape} in a file of {length} bytes")
+        return np.memmap(path, dtype, "r", start, shape)
+    except OSError:
+        raise
+    except Exception as error:  # NumPy reads a header as Python, which may fail in nearly any way
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: object) -> ValueError:
+    return ValueError(f"{path} is not as it was prepared: {error}; prepare it again")
 
 
 class ArrayWriter:

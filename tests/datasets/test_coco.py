@@ -12,6 +12,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from seglib.datasets import coco, prepare, store, workers
+from seglib.datasets.samples import done
 from seglib.files import canonical_json, write_json
 
 CONFIG = {"kind": "coco", "classes": ["cake", "dog", "motorcycle"], "min_box": 200.0, "instances": "any"}
@@ -198,6 +199,30 @@ def test_a_damaged_picture_is_left_out_and_counted(fetched: Path, tmp_path: Path
     info = prepare.prepare(fetched, CONFIG | PREPARE, out)
     assert sum(info.counts.values()) == 31
     assert f"train2017/{victim.name}" in (out / "rejected.csv").read_text()
+
+
+def test_a_picture_that_is_gone_is_left_out_and_counted(fetched: Path, tmp_path: Path):
+    victim = sorted((fetched / "val2017").iterdir())[0]
+    victim.unlink()
+    out = tmp_path / "out"
+    out.mkdir()
+    assert sum(prepare.prepare(fetched, CONFIG | PREPARE, out).counts.values()) == 31
+    assert f"val2017/{victim.name},{victim.name}: no such file" in (out / "rejected.csv").read_text()
+
+
+def test_an_annotation_that_lost_what_the_rule_asks_for_is_a_clear_error(fetched: Path, tmp_path: Path):
+    path = fetched / "annotations/instances_train2017.json"
+    path.write_text(path.read_text().replace('"iscrowd"', '"crowd"'))
+    with pytest.raises(ValueError, match="instances_train2017.json is not as it was fetched, annotation .*`iscrowd`"):
+        list(done(coco.read(fetched, CONFIG, "train")))
+
+
+@pytest.mark.parametrize(("categories", "said"), [
+    ([{"id": 1, "name": "cat"}, {"id": 2, "name": "cat"}], "COCO: 2 categories have the name 'cat'"),
+    ([{"id": 1, "name": "cat"}, {"id": 1, "name": "dog"}], "COCO: 2 categories have the id 1")])
+def test_categories_that_cannot_be_told_apart_are_refused(categories: list[dict], said: str):
+    with pytest.raises(ValueError, match=said):
+        coco.category_ids({"categories": categories}, ["cat"])
 
 
 def test_what_cannot_be_asked_is_said(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

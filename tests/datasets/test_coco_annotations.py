@@ -29,7 +29,8 @@ annotations = st.builds(
     extras, picture_ids, st.sampled_from([1, 2, 90, 91]), st.sampled_from([0, 1, False, True, None]),
     st.lists(st.floats(0, 500) | st.integers(0, 500), min_size=4, max_size=4))
 contents = st.fixed_dictionaries({
-    "info": extras, "licenses": st.lists(extras, max_size=2), "images": st.lists(pictures, max_size=4),
+    "info": extras, "licenses": st.lists(extras, max_size=2),
+    "images": st.lists(pictures, max_size=4, unique_by=lambda picture: picture["id"]),
     "annotations": st.lists(annotations, max_size=6),
     "categories": st.just([{"supercategory": "x", "id": id, "name": name} for id, name in CLASSES.items()])})
 
@@ -86,6 +87,10 @@ def changed(key: str, **changes: Any) -> dict:
     (changed("annotations", area=float("nan")), r"some.json is not in COCO's format: .*\(byte \d+\)"),
     (changed("images", id=...), r"some.json, images\[0\]: .*`id`"),
     (changed("images", file_name=None), r"some.json, images\[0\]: .*`null` - at `\$.file_name`"),
+    *((changed("images", file_name=name), r"some.json, images\[0\]: .*matching regex .* - at `\$.file_name`")
+      for name in ("../7.jpg", "/etc/passwd", "..", "", "a/b.jpg", "a\\b.jpg", "a\0b.jpg")),
+    (CONTENT | {"images": CONTENT["images"] * 3}, "some.json: 3 pictures have the id 7"),
+    (changed("annotations", bbox=[1, 2, 3, 1e300]), r"some.json, annotations\[1\]: .*at `\$.bbox\[3\]`"),
     (changed("categories", name=...), r"some.json, categories\[1\]: .*`name`"),
     (CONTENT | {"annotations": [5]}, r"some.json, annotations\[0\]: Expected `object`, got `int`"),
     (CONTENT | {"annotations": {}}, r"some.json is not in COCO's format: .*at `\$.annotations`"),

@@ -42,9 +42,10 @@ def test_the_real_sample_is_read_as_json_reads_it(mirror: Path, tmp_path: Path, 
 ODD = {
     "info": {"about": {"nested": [{"id": 1}]}, "text": '\n    {\n  "images": [', "list": [{"a": {}}]}, "licenses": [],
     "categories": [{"id": 1, "name": 'a\n    }"'}],
-    "images": [{"id": 9, "file_name": "é\n    }.jpg"}, {"id": -3, "file_name": '\n    {"id": 7}', "more": [{"id": 5}]}],
-    "annotations": [{"image_id": -3, "id": 2, "segmentation": {"counts": [1, 2], "size": [{"x": {}}]}},
-                    {"image_id": 4, "id": 3}, {"image_id": -3, "id": 1, "text": "}\n    }"}]}
+    "images": [{"id": 9, "file_name": "é\n    }.jpg", "width": 4, "height": 3},
+               {"id": -3, "file_name": '\n    {"id": 7}', "width": 1, "height": 1, "more": [{"id": 5}]}],
+    "annotations": [{"image_id": -3, "category_id": 1, "segmentation": {"counts": [1, 2], "size": [{"x": {}}]}},
+                    {"image_id": 4, "category_id": 1}, {"image_id": -3, "category_id": 1, "text": "}\n    }"}]}
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
@@ -58,7 +59,12 @@ def test_nothing_in_an_entry_is_taken_for_its_end(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("change", [lambda text: "", lambda text: text[: len(text) // 2],
                                     lambda text: json.dumps(json.loads(text)), lambda text: text.replace('"id"', '"i"'),
-                                    lambda text: text.replace("image_id", "picture")])
+                                    lambda text: text.replace("image_id", "picture"),
+                                    lambda text: text.replace("width", "breadth"),
+                                    lambda text: text.replace("category_id", "class"),
+                                    lambda text: text.replace('"name"', '"nom"'),
+                                    lambda text: text.replace('"id": -3', '"id": 9'),
+                                    lambda text: text.replace("\u00e9", "../")])
 def test_a_file_that_is_not_as_it_was_fetched_is_a_clear_error(tmp_path: Path, change: Any):
     path = tmp_path / "instances.json"
     write_json(path, ODD)

@@ -1,6 +1,7 @@
 """A folder of one's own in each of its forms; masks are judged by the arrays they were written from."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -258,6 +259,73 @@ def test_a_coco_file_with_warts(tmp_path: Path):
     assert not found["Sample", "p5"].planes_KHW.any()  # nothing of it is annotated: it holds no class
     assert found["Rejection", "gone"].what == "file"
     assert len(found) == 10
+
+
+def test_annotations_of_no_picture_and_of_no_category_are_counted(tmp_path: Path):
+    root = make(tmp_path / "mine", "coco")
+
+    def change(content: dict) -> None:
+        content["annotations"][0]["image_id"] = 5
+        content["annotations"][2]["category_id"] = 99
+        content["annotations"][4]["segmentation"] = content["annotations"][5]["segmentation"] = [[1, 1, 5, 5]]
+    rewrite(root, change)
+    found = entries(root, config_of(root, "coco"))
+    assert [(e.id, e.what, e.reason) for e in found if isinstance(e, Rejection)] == [
+        ("1", "annotation", "its image_id is of no picture"),
+        *sorted([("p1", "annotation", "annotation 3: its category 99 is not there"),
+                 ("p2", "picture", "none of its annotations gave a mask, such as annotation 5: its segmentation cannot "
+                  "be decoded: a polygon of 4 numbers, expected x and y of three corners or more")],
+                key=lambda row: [entry.id for entry in found].index(row[0]))]
+    samples = {entry.id: entry for entry in found if isinstance(entry, Sample)}
+    assert not samples["p0"].planes_KHW[1].any() and not samples["p1"].planes_KHW[1].any()  # the cats
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (lambda content: content["images"][1].update(id=100), "annotations.json: 2 pictures have the id 100"),
+    (lambda content: content["categories"][1].update(id=10), "annotations.json: 2 categories have the id 10"),
+    (lambda content: content["categories"][1].update(name="cat"), "annotations.json: 2 categories have the name 'cat'"),
+    (lambda content: content["images"][1].update(id={}), r"not in COCO's format: .* at `\$.images\[1\].id`"),
+    (lambda content: content["images"][1].update(height="20"), r"at `\$.images\[1\].height`"),
+    (lambda content: content["images"][1].pop("file_name"), r"`file_name` - at `\$.images\[1\]`"),
+    (lambda content: content["annotations"][1].update(category_id=[1]), r"at `\$.annotations\[1\].category_id`"),
+    (lambda content: content["annotations"][1].pop("image_id"), r"`image_id` - at `\$.annotations\[1\]`"),
+    (lambda content: content["annotations"][1].update(area=float("nan")), "not in COCO's format: JSON is malformed"),
+    (lambda content: content["categories"][1].update(name=None), r"at `\$.categories\[1\].name`"),
+])
+def test_annotations_that_say_too_little_or_too_much_are_refused(tmp_path: Path, change: Any, said: str):
+    root = make(tmp_path / "mine", "coco")
+    rewrite(root, change)
+    with pytest.raises(ValueError, match=said):
+        entries(root, config_of(root, "coco"))
+
+
+def test_a_licence_nobody_can_make_out_is_not_recorded(tmp_path: Path):
+    root = make(tmp_path / "mine", "coco", names=["p0", "p1", "p2"])
+
+    def change(content: dict) -> None:
+        content["licenses"] = [{"name": "no id"}, 5, {"id": 1, "name": "by"}]
+        for image, licence in zip(content["images"], (1, {}, None), strict=True):
+            image["license"] = licence
+    rewrite(root, change)
+    assert {entry.id: entry.licence for entry in entries(root, config_of(root, "coco"))} == {
+        "p0": "by", "p1": "not recorded", "p2": "not recorded"}
+
+
+def test_names_that_no_table_can_hold_are_refused(tmp_path: Path):
+    root = make(tmp_path / "mine")
+    (root / "train.txt").write_bytes("p0\npé".encode("latin-1"))
+    (root / "test.txt").write_text("p1")
+    with pytest.raises(ValueError, match="train.txt is not text in UTF-8"):
+        entries(root, config_of(root))
+    (root / "train.txt").unlink()
+    (root / "test.txt").unlink()
+    path = os.fsencode(root / "images") + b"/p\xe9.png"
+    try:
+        Path(os.fsdecode(path)).write_bytes(b"")
+    except OSError:
+        pytest.skip("this file system has no such names itself")
+    with pytest.raises(ValueError, match=r"a file whose name is not UTF-8, b'p\\xe9.png': rename it"):
+        entries(root, config_of(root))
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"images": [{}], "annotations": [], "categories": []}',

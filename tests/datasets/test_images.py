@@ -1,5 +1,6 @@
 """Reading pictures: every mode to RGB, damage to an error; on real odd and hostile files where they are at hand."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -38,7 +39,8 @@ def test_orientation_is_followed_when_asked():
     assert read_rgb(io.BytesIO(file), upright=False).size == (4, 2)
 
 
-@pytest.mark.parametrize("data", [b"", b"text", encoded(Image.new("RGB", (99, 99)), "JPEG").getvalue()[:300],
+@pytest.mark.parametrize("data", [b"", b"text", b"P6 0 0 255\n",
+                                  encoded(Image.new("RGB", (99, 99)), "JPEG").getvalue()[:300],
                                   encoded(Image.new("RGB", (99, 99))).getvalue()[:80]])
 def test_damage_is_an_image_error(data: bytes):
     with pytest.raises(ImageError, match="cannot be read as a picture"):
@@ -76,6 +78,9 @@ def test_numbers_that_pillow_would_spread_are_refused():
     for bits, row in ((2, b"\0\xd0"), (4, b"\0\x31")):
         with pytest.raises(ImageError, match="2 or 4 bits of grey; store it with 8"):
             read_ids(grey_png(bits, row, 2, 1))
+    tiff = encoded(Image.fromarray(np.zeros((1, 2), np.uint8)), "TIFF").getvalue()
+    with pytest.raises(ImageError, match="2 or 4 bits of grey; store it with 8"):
+        read_ids(io.BytesIO(tiff.replace(struct.pack("<HHII", 258, 3, 1, 8), struct.pack("<HHII", 258, 3, 1, 4))))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "F"])
@@ -89,6 +94,69 @@ def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ImageError, match="decompression bomb"):
         read_rgb(encoded(Image.new("RGB", (15, 10))), upright=False)
 
+
+def test_a_small_file_that_says_it_is_huge_is_refused_before_it_is_unpacked():
+    for side in (12_000, 60_000):  # beyond Pillow's limit, and so far that Pillow itself refuses
+        with pytest.raises(ImageError, match="decompression bomb"):
+            read_ids(grey_png(8, b"\0\0", side, side))
+
+
+def test_a_flipped_bit_of_a_png_is_found_though_it_decodes():
+    ids_HW = np.random.default_rng(0).integers(0, 3, (6, 8), np.uint8)
+    whole, silent = encoded(Image.fromarray(ids_HW)).getvalue(), 0
+    for bit in range(8 * len(whole)):
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << bit % 8
+        with contextlib.suppress(Exception), Image.open(io.BytesIO(data)) as decoded:
+            silent += np.asarray(decoded).tolist() != ids_HW.tolist()
+        for read in (read_ids, lambda file: np.asarray(read_rgb(file, upright=False))[..., 0]):
+            with contextlib.suppress(ImageError):
+                assert read(io.BytesIO(data)).tolist() == ids_HW.tolist()
+    assert silent > 10  # other pixels, and no word of it, by Pillow alone
+
+
+@pytest.mark.parametrize(("kind", "options"), [("JPEG", {}), ("WEBP", {}), ("TIFF", {"compression": "jpeg"})])
+def test_numbers_are_not_taken_from_what_changes_them(kind: str, options: dict):
+    grey = Image.fromarray(np.random.default_rng(0).integers(0, 3, (16, 16), np.uint8))
+    with pytest.raises(ImageError, match="compressed as .* may change them|mode RGB"):
+        read_ids(encoded(grey, kind, **options))
+
+
+def two_greys_bmp(bits: int, rows: bytes) -> io.BytesIO:
+    """A BMP, 8 pixels wide, whose palette is black and white."""
+    palette = bytes([0, 0, 0, 0, 255, 255, 255, 0])
+    start = 14 + 40 + len(palette)
+    header = struct.pack("<IiiHHIIiiII", 40, 8, 1, 1, bits, 0, len(rows), 0, 0, 2, 0)
+    return io.BytesIO(b"BM" + struct.pack("<IHHI", start + len(rows), 0, 0, start) + header + palette + rows)
+
+
+def test_a_bmp_of_two_greys_is_read_by_its_bits_or_not_at_all():
+    assert read_ids(two_greys_bmp(1, b"\x69\0\0\0")).tolist() == [[0, 1, 1, 0, 1, 0, 0, 1]]
+    for read in (read_ids, lambda file: read_rgb(file, upright=False)):
+        with pytest.raises(ImageError, match="BMP of two greys"):
+            read(two_greys_bmp(8, bytes([0, 1, 1, 0, 1, 0, 0, 1])))
+
+
+def test_a_program_is_no_picture():
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(x) (w) file\n%%EOF\n"
+    with Image.open(io.BytesIO(postscript)) as opened:
+        assert opened.format == "EPS"  # which Pillow would give to Ghostscript
+    with pytest.raises(ImageError, match="it is none of AVIF, BMP, GIF, JPEG"):
+        read_rgb(io.BytesIO(postscript), upright=False)
+
+
+def test_fractions_are_not_guessed_to_be_greys():
+    with pytest.raises(ImageError, match="its pixels are fractions"):
+        read_rgb(encoded(Image.new("F", (2, 2), 0.5), "TIFF"), upright=False)
+
+
+def test_one_damage_has_one_wording():
+    said = set()
+    for _ in range(3):
+        with pytest.raises(ImageError) as error:
+            read_rgb(io.BytesIO(b"text"), upright=False)
+        said.add(str(error.value))
+    assert len(said) == 1 and "0x" not in said.pop()
 
 def test_a_file_that_is_not_there(tmp_path: Path):
     with pytest.raises(ImageError, match=r"a\.png cannot be read|a\.png: no such file"):

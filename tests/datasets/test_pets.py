@@ -208,3 +208,23 @@ def test_a_damaged_archive_is_an_error(tmp_path: Path):
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(ValueError, match=r"images.tar.gz is not a whole tar archive"):
         outcomes(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["images/a.jpg", "annotations/trimaps/a.png", "annotations/trainval.txt"])
+def test_a_file_that_is_there_twice_is_a_clear_error(tmp_path: Path, name: str):
+    raw = archived(tmp_path)
+    with tarfile.open(tmp_path / "twice.tar.gz", "w:gz") as archive:
+        kind = name.partition("/")[0]
+        for entry, content in [*ENTRIES[kind].items(), (name, ENTRIES[kind][name])]:
+            member = tarfile.TarInfo(entry)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    (tmp_path / "twice.tar.gz").replace(raw / f"{kind}.tar.gz")
+    with pytest.raises(ValueError, match=f"holds {name} twice"):
+        outcomes(raw)
+
+
+def test_a_list_that_is_no_text_is_a_clear_error(tmp_path: Path):
+    raw = archived(tmp_path, annotations={"annotations/trainval.txt": b"a\xe9 1 1 1\n"})
+    with pytest.raises(ValueError, match="annotations/trainval.txt is not text in UTF-8"):
+        outcomes(raw)

@@ -105,7 +105,10 @@ def test_boxes_by_label_value_are_read_too(raw: Path):
 @pytest.mark.parametrize("damage", [
     lambda entry: entry[0].pop(), lambda entry: entry[1].__setitem__(0, 256), lambda entry: entry.pop(),
     lambda entry: entry.__setitem__(3, entry[3][:4]), lambda entry: entry.__setitem__(4, {7: [[0, 0, 1, 1]]}),
-    lambda entry: entry.__setitem__(2, "text"),
+    lambda entry: entry.__setitem__(2, "text"), lambda entry: entry.__setitem__(3, entry[3] * np.nan),
+    lambda entry: entry.__setitem__(3, entry[3] // 2), lambda entry: entry.__setitem__(3, np.roll(entry[3], 1, 0)),
+    lambda entry: entry.__setitem__(3, entry[3] > 0), lambda entry: entry.__setitem__(3, [[1], [2, 3]]),
+    lambda entry: entry.__setitem__(4, {50: [[0, 0, 1, float("nan")]]}), lambda entry: entry[2].append(0),
 ])
 def test_a_damaged_entry_is_left_out_and_counted(raw: Path, damage: Any):
     rewrite(raw / TRAIN, lambda dataset: damage(dataset[2]))
@@ -115,11 +118,15 @@ def test_a_damaged_entry_is_left_out_and_counted(raw: Path, damage: Any):
 
 
 @pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"no pickle"), gzip.compress(pickle.dumps(1)),
-                                     gzip.compress(pickle.dumps(([], {"disk": 1})))])
+                                     gzip.compress(pickle.dumps(([], {"disk": 1}))),
+                                     gzip.compress(pickle.dumps(([], {"disk": np.zeros(9)}))),
+                                     gzip.compress(pickle.dumps(([], np.zeros(9)))),
+                                     gzip.compress(pickle.dumps(([], {"disk": "x" * 10**6})))])
 def test_a_file_in_another_format_is_a_clear_error(raw: Path, content: bytes):
     (raw / TRAIN).write_bytes(content)
-    with pytest.raises(ValueError, match=TRAIN + "|plain numbers"):
+    with pytest.raises(ValueError, match=TRAIN + "|plain numbers") as error:
         list(shapes.read(raw, CONFIG, "train"))
+    assert len(str(error.value)) < 1000
 
 
 def tarball(folder: Path, raw: Path) -> Path:

@@ -141,6 +141,11 @@ def test_the_originals_split_is_a_matter_of_each_name(tmp_path: Path):
     ({LABELS: b"0 1 sky\n" * 24}, "picture", "no matrix of integers: .*'sky'"),
     ({LABELS: b"0.5 1\n" * 24}, "picture", "no matrix of integers"),
     ({LABELS: b"9" * 30}, "picture", "no matrix of integers"),
+    ({LABELS: regions(scene(3)[1]).replace(b"7", b"0_7")}, "picture", "no matrix of integers: it holds '_7'"),
+    ({LABELS: regions(scene(3)[1]).replace(b"\n", b"\f", 1)}, "picture", "no matrix of integers: it holds"),
+    ({LABELS: regions(scene(3)[1])[:-5]}, "picture", "no matrix of integers"),
+    ({LABELS: regions(scene(3)[1]) + b"0\n"}, "picture", "no matrix of integers"),
+    ({LABELS: regions(scene(3)[1][1:])}, "picture", "its mask is 32×23, the picture 32×24"),
     ({LABELS: b"\xff\xfe\x00"}, "picture", "no matrix of integers"),
     ({LABELS: b""}, "picture", "no matrix of integers: the file is empty"),
     ({LABELS: regions(scene(3)[1] + 2)}, "picture", "neither a class nor ignored: 8, 9"),
@@ -212,3 +217,11 @@ def test_prepared_masks_hold_class_ids_and_255(tmp_path: Path, monkeypatch: pyte
         ids_HW = scene(int(row.id))[1].astype(np.int8)
         expected = Image.fromarray(ids_HW.view(np.uint8)).resize((16, 16), Image.Resampling.NEAREST)
         np.testing.assert_array_equal(split.masks[i], np.asarray(expected))  # -1 is 255
+
+
+def test_a_name_that_two_files_have_is_left_out(tmp_path: Path):
+    raw = fetched(course(tmp_path / "sbd", {"train": 2, "val": 1, "test": 1}), tmp_path / "raw")
+    (raw / "train/img_0000.JPG").write_bytes(jpeg(scene(7)[0]))
+    found = entries(raw, "train")
+    assert [(entry.id, isinstance(entry, Sample)) for entry in found] == [("img_0000", False), ("img_0001", True)]
+    assert found[0].reason == "several files have its name"

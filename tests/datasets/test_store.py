@@ -1,5 +1,8 @@
 """The prepared format: bits and class numbers, growing arrays, own-size masks, hashes."""
 
+import io
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +115,56 @@ def test_dataset_json_lists_the_hash_of_every_split_file(prepared_shapes: Path):
 def test_a_folder_without_a_dataset_says_how_to_get_one(tmp_path: Path):
     with pytest.raises(ValueError, match="holds no prepared dataset"):
         store.DatasetInfo.read(tmp_path)
+
+
+def spoil(root: Path, prepared: Path, name: str, change: Callable[[bytes], bytes]) -> None:
+    shutil.copytree(prepared, root, dirs_exist_ok=True)
+    (root / name).write_bytes(change((root / name).read_bytes()))
+
+
+@pytest.mark.parametrize("change", [
+    lambda text: b"", lambda text: text[:50], lambda text: b"[" * 10_000, lambda text: b"[]", lambda text: b"{}",
+    lambda text: text.replace(b"multilabel", b"multi"), lambda text: text.replace(b'"classes"', b'"klasses"'),
+    lambda text: text.replace(b'"star"', b"5"), lambda text: text.replace(b'"star"', b'"star", "sun"'),
+    lambda text: text.replace(b"64", b"-64"), lambda text: text.replace(b'"format_version": 2', b'"format_version": 1'),
+    lambda text: text.replace(b"250.0", b"NaN"), lambda text: text.replace(b'"val": 10', b'"eval": 10'),
+])
+def test_a_damaged_description_is_a_clear_error(tmp_path: Path, prepared_shapes: Path, change: Callable):
+    spoil(tmp_path, prepared_shapes, "dataset.json", change)
+    assert (tmp_path / "dataset.json").read_bytes() != (prepared_shapes / "dataset.json").read_bytes()
+    with pytest.raises(ValueError, match="dataset.json is not as it was prepared: .*; prepare it again"):
+        store.DatasetInfo.read(tmp_path)
+
+
+def of_dtype(dtype: type, shape: tuple[int, ...]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.zeros(shape, dtype))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("change", [
+    lambda data: b"", lambda data: data[:60], lambda data: data[:-1], lambda data: data + b"\0",
+    lambda data: b"PK\3\4" + data, lambda data: data.replace(b"False", b"True "),
+    lambda data: data.replace(b"(38, ", b"(39, "), lambda data: data.replace(b"(38, ", b"(-1, "),
+    lambda data: data.replace(b"|u1", b"|O8"), lambda data: data.replace(b"|u1", b"|i1"),
+    lambda data: data.replace(b"(38, 64", b"(64, 38"), lambda data: data.replace(b"{", b"(", 1),
+    lambda data: of_dtype(np.float32, (38, 64, 64)), lambda data: of_dtype(np.uint8, (38, 4096)),
+])
+@pytest.mark.parametrize("name", ["images", "masks"])
+def test_damaged_arrays_are_a_clear_error(tmp_path: Path, prepared_shapes: Path, change: Callable, name: str):
+    spoil(tmp_path, prepared_shapes, f"train/{name}.npy", change)
+    with pytest.raises(ValueError, match="is not as it was prepared: .*; prepare it again"):
+        store.Split.open(tmp_path, "train")
+
+
+def test_damaged_tables_are_a_clear_error(tmp_path: Path, prepared_shapes: Path):
+    spoil(tmp_path, prepared_shapes, "train/index.parquet", lambda data: data[:-20])
+    with pytest.raises(ValueError, match="index.parquet is not as it was prepared"):
+        store.Split.open(tmp_path, "train").index()
+    split = write_own_masks(tmp_path, [np.zeros((3, 4), np.uint8)] * 3)
+    table = parquet.read_table(tmp_path / store.OWN_MASKS)
+    for height, said in ((5, "cannot reshape"), (None, "NoneType")):
+        column = pyarrow.array([height] * 3, pyarrow.int32())
+        parquet.write_table(table.set_column(1, "height", column), tmp_path / store.OWN_MASKS)
+        with pytest.raises(ValueError, match=f"own.parquet is not as it was prepared: .*{said}"):
+            list(split.own_masks())

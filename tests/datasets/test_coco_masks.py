@@ -1,0 +1,102 @@
+"""Masks of segmentations that nobody looked at; those that are whole against pycocotools itself."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
+
+from seglib.datasets.coco_masks import LONGEST_OUTLINE, decode
+
+HEIGHT, WIDTH = 10, 12
+TRIANGLE = [1.5, 1, 9, 2, 4, 8]
+
+
+def mask_of(segmentation: Any) -> np.ndarray:
+    return decode({"segmentation": segmentation}, HEIGHT, WIDTH)
+
+
+coordinates = st.floats(-HEIGHT, 2 * HEIGHT)
+polygons = st.lists(st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=9), min_size=1, max_size=3)
+
+
+@given(polygons)
+def test_polygons_that_cross_themselves_or_leave_the_picture_are_drawn_as_pycocotools_does(corners: list):
+    flat = [[float(number) for corner in polygon for number in corner] for polygon in corners]
+    expected = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(flat, HEIGHT, WIDTH)))
+    np.testing.assert_array_equal(mask_of(flat), expected)
+
+
+@given(st.binary(min_size=15, max_size=15))
+def test_run_lengths_in_either_form_are_the_mask_they_were_made_from(bits: bytes):
+    mask_HW = np.unpackbits(np.frombuffer(bits, np.uint8)).reshape(HEIGHT, WIDTH)
+    compressed = coco_mask.encode(np.asfortranarray(mask_HW))
+    runs = np.flatnonzero(np.diff(mask_HW.ravel("F"), prepend=0, append=2))
+    for counts in (compressed["counts"], compressed["counts"].decode(), np.diff(runs, prepend=0).tolist()):
+        found = mask_of({"size": [HEIGHT, WIDTH], "counts": counts})
+        assert found.dtype == bool
+        np.testing.assert_array_equal(found, mask_HW)
+
+
+def nested(depth: int) -> list:
+    return [nested(depth - 1)] if depth else []
+
+
+@pytest.mark.parametrize(("segmentation", "said"), [
+    # Each of these first four ended the process, in pycocotools.
+    ([[0, 0, 1e9, 0, 0, 1e9]], r"a corner at \(1e\+09, 0\), far off the picture of 12×10"),
+    ([[0, 0, 1e300, 0, 0, 1e300]], "far off the picture"),
+    ([[0, 0, math.nan, 0, 0, 9]], r"a corner at \(nan, 0\)"),
+    ([[0, 0, math.inf, 0, 0, 9]], r"a corner at \(inf, 0\)"),
+    ([[0, 0, -13, 0, 0, 9]], r"a corner at \(-13, 0\)"),
+    ([[1, 2, 5, 5]], "a polygon of 4 numbers, expected x and y of three corners"),  # which it takes for a box
+    ([TRIANGLE, [1, 1, 7, 7]], "a polygon of 4 numbers"),
+    ([[*TRIANGLE, 3]], "a polygon of 7 numbers"),
+    ([[]], "a polygon of 0 numbers"),
+    ([], "holds no polygon"),
+    ([TRIANGLE * 50_000], f"outlines of .* pixels, at most {LONGEST_OUTLINE}"),
+    ([[TRIANGLE]], r"no polygons: Expected `float`, got `array` - at `\$\[0\]\[0\]`"),
+    (TRIANGLE, r"no polygons: Expected `array`, got `float` - at `\$\[0\]`"),
+    ([["1", "1", "9", "2", "4", "8"]], "no polygons: Expected `float`, got `str`"),
+    ([[True, False, True, True, False, True]], "no polygons: Expected `float`, got `bool`"),
+    ([[10**400] * 6], "no polygons: Number out of range"),
+    ([{"counts": [120], "size": [10, 12]}], "no polygons: Expected `array`, got `object`"),
+    (nested(300), "no polygons"),
+    (None, "no polygons"),
+    ("text", "no polygons"),
+    ({"counts": [120]}, r"its mask is of size None, the picture of \[10, 12\]"),
+    ({"counts": [120], "size": [12, 10]}, "its mask is of size"),
+    ({"counts": [120], "size": [-10, -12]}, "its mask is of size"),
+    ({"counts": [120], "size": ["10", "12"]}, "its mask is of size"),
+    ({"counts": [120], "size": [9] * 10_000}, "its mask is of size .{,40}, the picture"),
+    # What these three leave open, pycocotools takes from what memory held before.
+    ({"counts": [5, 5], "size": [10, 12]}, "run lengths of 10 pixels, the picture has 120"),
+    ({"counts": "11", "size": [10, 12]}, "run lengths of 2 pixels"),
+    ({"counts": [], "size": [10, 12]}, "run lengths of 0 pixels"),
+    ({"counts": [10**9, 5], "size": [10, 12]}, "run lengths of 1000000005 pixels"),
+    ({"counts": [2**32 + 120], "size": [10, 12]}, "run lengths of 4294967416 pixels"),
+    ({"counts": [10**30], "size": [10, 12]}, "no run lengths"),
+    ({"counts": [-5, 125], "size": [10, 12]}, "no run lengths: Expected `int` >= 0"),
+    ({"counts": [60.7, 59.3], "size": [10, 12]}, "no run lengths: Expected `int`, got `float`"),
+    ({"counts": [math.nan, 120], "size": [10, 12]}, "no run lengths"),
+    ({"counts": None, "size": [10, 12]}, "no run lengths"),
+    ({"counts": "o" * 50, "size": [10, 12]}, "no run lengths"),
+    ({"counts": "11oo", "size": [10, 12]}, "run lengths that end within a number"),  # it reads on behind the text
+    ({"counts": "1 1", "size": [10, 12]}, "no run lengths"),
+    ({"counts": "ÿ猫", "size": [10, 12]}, "no run lengths"),
+])
+def test_a_segmentation_that_cannot_be_drawn_says_why(segmentation: Any, said: str):
+    with pytest.raises(ValueError, match=f"^its (mask|segmentation cannot be decoded: ).*{said}|^{said}"):
+        mask_of(segmentation)
+
+
+def test_an_annotation_without_a_segmentation_says_so():
+    with pytest.raises(ValueError, match="its segmentation cannot be decoded"):
+        decode({}, HEIGHT, WIDTH)
+
+
+def test_a_polygon_beside_the_picture_is_an_empty_mask():
+    assert not mask_of([[13, 1, 20, 1, 20, 8]]).any()
