@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import queue
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -35,7 +36,8 @@ IDENTITY_TAG, SYNCED_TAG = "seglib.identity", "seglib.synced"
 COMPARISON = "comparison"  # the name of runs that compare others
 MLFLOW_BATCH = 1000  # metrics, the most that one call may log
 _lost: set[str] = set()  # stores that were said to be
-LEGAL = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. :/")  # in MLflow's metric names
+ILLEGAL = re.compile(r"[^\w\-. :]")  # in a part of MLflow's metric names, which have at most 250 characters
+LONGEST_CLASS = 150
 
 
 def store_uri() -> str:
@@ -263,12 +265,22 @@ def _final_metrics(record: Path) -> Iterator[tuple[str, float]]:
         return
     scores = read_json(record / "scores.json")
     for split in ("val", "test"):
-        by_class = {"": scores[split]["mean"]} | {f"/{name}": of for name, of in scores[split]["classes"].items()}
+        classes = scores[split]["classes"]
+        by_class = {"": scores[split]["mean"]} | {f"/{name}": of for name, of in
+                                                  zip(_legal(list(classes)), classes.values(), strict=True)}
         for suffix, values in by_class.items():
             for score, value in values.items():
                 if value is not None:
-                    yield _legal(f"{split}/{score}{suffix}"), value
+                    yield f"{split}/{score}{suffix}", value
 
 
-def _legal(name: str) -> str:
-    return "".join(character if character in LEGAL else "_" for character in name)
+def _legal(names: list[str]) -> list[str]:
+    """As parts of a metric's name, which MLflow takes for a path; no two are the same."""
+    found: list[str] = []
+    for name in names:
+        legal = ILLEGAL.sub("_", name)[:LONGEST_CLASS]
+        legal = legal if legal.strip(".") else "_"
+        while legal in found:
+            legal += "_"
+        found.append(legal)
+    return found
