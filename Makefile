@@ -6,12 +6,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
-.PHONY: help repro everything test road bench bench-long pdf lint ui results clean
+.PHONY: help repro everything test fuzz road bench bench-long pdf lint ui results clean
 
 help:
 	@echo "make repro       raw data to the report: reports/index.html (8 to 20 minutes on 2 cores)"
 	@echo "make everything  all studies of params.yaml, one after another, to one page (wants a GPU; see README)"
 	@echo "make test        the tests (about 8 minutes)"
+	@echo "make fuzz        damaged and made-up input, 10,000 a reader (about 6 minutes)"
 	@echo "make road        the whole pipeline on real pictures, in fresh clones (needs ../shared/mirror)"
 	@echo "make bench       what it costs, beside what it is compared with, as tables (under 15 minutes on 2 cores)"
 	@echo "make bench-long  the benchmarks that take longer: what speed is worth, how things scale (an hour)"
@@ -41,6 +42,9 @@ everything: .venv/stamp
 
 test: .venv/stamp
 	@python -m pytest -m "not road"
+
+fuzz: .venv/stamp
+	@python -m pytest -m fuzz --hypothesis-profile=fuzz
 
 road: .venv/stamp
 	@python -m pytest -m road -s

@@ -17,6 +17,7 @@ SHARED = ROOT.parent / "shared"
 
 # How long an example takes says how busy the machine is, not whether the code is right.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("fuzz", hypothesis.settings.get_profile("patient"), max_examples=10_000)
 hypothesis.settings.load_profile("patient")
 
 

@@ -18,11 +18,11 @@ import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from seglib.files import file_sha256, write_json
+from seglib.files import file_sha256, read_json, write_json
 
 # A training maps the arrays and opens no table: it starts without pandas and pyarrow, which take a second to import.
 if TYPE_CHECKING:
@@ -106,24 +106,26 @@ class DatasetInfo:
     @classmethod
     def read(cls, folder: Path) -> "DatasetInfo":
         """Raises ValueError where no prepared dataset of this format is."""
-        import msgspec
-
         path = folder / "dataset.json"
         if not path.exists():
             raise ValueError(f"{folder} holds no prepared dataset (no dataset.json): "
                              f"run `dvc repro prepare@{folder.name}`")
         try:
-            content = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-            if (found := content.get("format_version")) != FORMAT_VERSION:
+            content = read_json(path)
+            found = content.get("format_version") if isinstance(content, dict) else None
+            if found != FORMAT_VERSION:
                 raise ValueError(f"format {found!s:.40}, this seglib reads {FORMAT_VERSION}")
-            info = msgspec.convert(content, cls)
+            info = cls(**content)
             info._check()
-        except (ValueError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError) as error:  # TypeError: names that are no fields
             raise _damaged(path, error) from None
         return info
 
     def _check(self) -> None:
-        """That its parts fit each other."""
+        """That its parts are of their types, and fit each other."""
+        for name, kind in get_type_hints(type(self)).items():
+            if not _is_a(getattr(self, name), kind):
+                raise ValueError(f"{name} is {getattr(self, name)!s:.80}, expected {kind}")
         classes = len(self.classes)
         if not (self.task in MAX_CLASSES and 0 < classes <= MAX_CLASSES[self.task]
                 and classes == len(self.label_values) == len(self.class_pixels)):
@@ -160,14 +162,13 @@ class Split:
     def index(self) -> "pd.DataFrame":
         """Raises ValueError where index.parquet is damaged."""
         import pandas as pd
-        import pyarrow
 
         path = self.folder / "index.parquet"
         try:
             return pd.read_parquet(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, MemoryError):
             raise
-        except (OSError, pyarrow.ArrowException) as error:
+        except Exception as error:  # pandas trusts the note of types that it left in the file
             raise _damaged(path, error) from None
 
     def has_own_masks(self) -> bool:
@@ -190,6 +191,18 @@ class Split:
                         yield np.frombuffer(row["mask"], self.masks.dtype).reshape(row["height"], row["width"])
         except (OSError, ValueError, TypeError, KeyError, pyarrow.ArrowException) as error:
             raise _damaged(path, error) from None
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    """Whether what was read from JSON is of the type that an annotation names."""
+    inner = get_args(kind)
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(_is_a(one, inner[0]) for one in value)
+    if get_origin(kind) is dict:
+        return isinstance(value, dict) and all(_is_a(one, inner[1]) for one in value.values())
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return kind is Any or type(value) is kind
 
 
 def _map(path: Path) -> np.ndarray:

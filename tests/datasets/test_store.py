@@ -161,6 +161,10 @@ def test_damaged_tables_are_a_clear_error(tmp_path: Path, prepared_shapes: Path)
     spoil(tmp_path, prepared_shapes, "train/index.parquet", lambda data: data[:-20])
     with pytest.raises(ValueError, match="index.parquet is not as it was prepared"):
         store.Split.open(tmp_path, "train").index()
+    rows = pyarrow.table({"id": ["a"]}).replace_schema_metadata({"pandas": '{"columns": [{}]'})
+    parquet.write_table(rows, tmp_path / "train/index.parquet")
+    with pytest.raises(ValueError, match="index.parquet is not as it was prepared"):
+        store.Split.open(tmp_path, "train").index()
     split = write_own_masks(tmp_path, [np.zeros((3, 4), np.uint8)] * 3)
     table = parquet.read_table(tmp_path / store.OWN_MASKS)
     for height, said in ((5, "cannot reshape"), (None, "NoneType")):
