@@ -121,7 +121,7 @@ FLAWS = {
          ("images/train1.png", "images/train2.png"))]),
     "unreadable": (lambda mine: [(mine / f"images/val{i}.png").write_bytes(b"no") for i in (1, 2, 3)], [
         ("error", "3 of 40 pictures cannot be used, more than prepare.max_rejected (0.05) allows", ()),
-        ("warning", "3 pictures left out: val1.png cannot be read as a picture: cannot identify *, and the like",
+        ("warning", "3 pictures left out: val1.png cannot be read as a picture: it is none of *, and the like",
          ("images/val1.png", "images/val2.png", "images/val3.png")),
         ("warning", "val has 7 pictures: scores on it will say little", ())]),
     "ids": (lambda mine: save(mine / "masks/test0.png", ids_of("test0") // 2), [
