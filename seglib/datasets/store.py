@@ -111,27 +111,31 @@ class DatasetInfo:
             raise ValueError(f"{folder} holds no prepared dataset (no dataset.json): "
                              f"run `dvc repro prepare@{folder.name}`")
         try:
-            content = read_json(path)
-            found = content.get("format_version") if isinstance(content, dict) else None
-            if found != FORMAT_VERSION:
+            if not isinstance(content := read_json(path), dict):
+                raise ValueError("no JSON object")
+            if (found := content.get("format_version")) != FORMAT_VERSION:
                 raise ValueError(f"format {found!s:.40}, this seglib reads {FORMAT_VERSION}")
+            kinds = get_type_hints(cls)
+            if content.keys() != kinds.keys():
+                raise ValueError(f"other keys than expected: {', '.join(sorted(content.keys() ^ kinds.keys())):.80}")
+            for key, kind in kinds.items():
+                if not _is_of(content[key], kind):
+                    raise ValueError(f"{key} is {content[key]!r:.40}, expected {kind}")
             info = cls(**content)
             info._check()
-        except (ValueError, TypeError, RecursionError) as error:  # TypeError: names that are no fields
+        except (ValueError, OverflowError, RecursionError) as error:
             raise _damaged(path, error) from None
         return info
 
     def _check(self) -> None:
-        """That its parts are of their types, and fit each other."""
-        for name, kind in get_type_hints(type(self)).items():
-            if not _is_a(getattr(self, name), kind):
-                raise ValueError(f"{name} is {getattr(self, name)!s:.80}, expected {kind}")
+        """That its parts fit each other."""
         classes = len(self.classes)
         if not (self.task in MAX_CLASSES and 0 < classes <= MAX_CLASSES[self.task]
                 and classes == len(self.label_values) == len(self.class_pixels)):
             raise ValueError(f"{classes} classes with {len(self.label_values)} label values and "
                              f"{len(self.class_pixels)} counts of pixels, task {self.task!r:.40}")
-        if len(self.image_size) != 2 or {*self.counts} != {*SPLITS} or min(*self.image_size, *self.counts.values()) < 1:
+        if len(self.image_size) != 2 or not {*self.counts} <= {*SPLITS} or min(
+                *self.image_size, *self.counts.values()) < 1:
             raise ValueError(f"counts {self.counts!s:.80}, image_size {self.image_size!s:.40}")
 
     def write(self, folder: Path) -> None:
@@ -193,16 +197,18 @@ class Split:
             raise _damaged(path, error) from None
 
 
-def _is_a(value: Any, kind: Any) -> bool:
-    """Whether what was read from JSON is of the type that an annotation names."""
-    inner = get_args(kind)
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether JSON's value is of the type that an annotation names."""
+    if kind is Any:
+        return True
+    if kind in (int, float):
+        return isinstance(value, int | kind) and not isinstance(value, bool) and math.isfinite(value)
+    parts = get_args(kind)
     if get_origin(kind) is list:
-        return isinstance(value, list) and all(_is_a(one, inner[0]) for one in value)
+        return isinstance(value, list) and all(_is_of(one, parts[0]) for one in value)
     if get_origin(kind) is dict:
-        return isinstance(value, dict) and all(_is_a(one, inner[1]) for one in value.values())
-    if kind is float:
-        return type(value) in (int, float) and math.isfinite(value)
-    return kind is Any or type(value) is kind
+        return isinstance(value, dict) and all(_is_of(one, parts[1]) for one in value.values())
+    return isinstance(value, kind)
 
 
 def _map(path: Path) -> np.ndarray:
