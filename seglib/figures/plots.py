@@ -20,7 +20,8 @@ from seglib.files import atomic_file
 # The darkest first, since lines are thin.
 COLORS = ["#{:02x}{:02x}{:02x}".format(*PALETTE[i]) for i in (6, 4, 2, 0, 5, 1, 7, 9, 10, 8, 18, 11)]
 STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-         "grid.color": "#e5e5e5", "grid.linewidth": 0.8, "axes.axisbelow": True, "figure.dpi": 160}
+         "grid.color": "#e5e5e5", "grid.linewidth": 0.8, "axes.axisbelow": True, "figure.dpi": 160,
+         "text.parse_math": False}  # a "$" in a name is a "$"
 LINE_STYLES = ("-", "--", ":", "-.")
 TRAIN, VAL = COLORS[0], COLORS[1]
 SCORES = {"iou_score": "IoU", "dice_score": "Dice", "pixel_accuracy_score": "pixel accuracy"}
