@@ -105,6 +105,7 @@ def test_names_change_no_element_no_attribute_and_no_script(tmp_path: Path, expe
     assert names["plainid"] in {picture["id"] for picture in data["gallery"]["pictures"]}
 
 
+@pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
 @pytest.mark.parametrize("evil", HOSTILE, ids=range(len(HOSTILE)))
 def test_figures_draw_any_name_as_it_is(tmp_path: Path, evil: str):
     curves = curves_of([(evil, "mse"), (evil, "dice"), (f"{evil} too", "mse")])
