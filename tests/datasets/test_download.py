@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -201,15 +200,17 @@ print(Downloader(mirror=None, workers=1, retries=1, timeout=20).fetch(sys.argv[1
 def test_a_download_killed_midway_is_not_taken_for_whole_by_the_next(host: str, tmp_path: Path):
     command = [sys.executable, "-c", KILLED, f"{host}/stall-5"]
     for _ in range(5):
-        before = set(left_behind(tmp_path))
+        before = [path.stat().st_mtime_ns for path in left_behind(tmp_path)]
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"DVC_ROOT": str(tmp_path)})
-        while not any(path.stat().st_size for path in {*left_behind(tmp_path)} - before) and process.poll() is None:
-            threading.Event().wait(0.02)
+        while process.poll() is None and not any(status.st_size and status.st_mtime_ns not in before for status
+                                                 in (path.stat() for path in left_behind(tmp_path))):
+            time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"DVC_ROOT": str(tmp_path)}, capture_output=True,
                           text=True, check=True)
-    assert Path(done.stdout.strip()).read_bytes() == BODY
+    whole = Path(done.stdout.strip())
+    assert whole.read_bytes() == BODY and left_behind(tmp_path) == [whole]
     assert Host.asked == {"/stall-5": 6}
 
 
