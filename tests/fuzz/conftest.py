@@ -12,7 +12,7 @@ import pytest
 ALLOWANCE = 2 << 30  # bytes beyond what is in use: the inputs have some thousands
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)  # no longer: a browser that is started later wants more
 def scarce_memory() -> Iterator[None]:
     statm = Path("/proc/self/statm")
     if not statm.exists():
