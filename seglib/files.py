@@ -70,13 +70,14 @@ def _claim(path: Path) -> tuple[int, Path]:
     stage's output. Where a writer is at work, its name is another.
     """
     fixed = path.with_name(f".{path.name}.partial{path.suffix}")
-    handle = os.open(fixed, os.O_RDWR | os.O_CREAT, 0o600)
-    with contextlib.suppress(OSError):  # it is locked, or has just been moved into place
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(handle), fixed.stat()):
-            os.ftruncate(handle, 0)
-            return handle, fixed
-    os.close(handle)
+    with contextlib.suppress(PermissionError):  # another user's was killed
+        handle = os.open(fixed, os.O_RDWR | os.O_CREAT, 0o600)
+        with contextlib.suppress(OSError):  # it is locked, or has just been moved into place
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle), fixed.stat()):
+                os.ftruncate(handle, 0)
+                return handle, fixed
+        os.close(handle)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     return handle, Path(name)
 

@@ -4,12 +4,14 @@ A training that was killed goes on from its last checkpoint and ends in the same
 asked for more epochs, where its schedule does not depend on how many there are.
 """
 
+import contextlib
 import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 import stages
 from seglib import records, tracking
@@ -65,7 +67,9 @@ def main(dataset: str, variant: str) -> None:
         size = f"{kept.stat().st_size / 1e6:.0f} MB"
         print(f"{title} can be extended by a higher train.epochs: its state is kept, {size} in {kept.parent}")
     else:
-        shutil.rmtree(kept.parent, ignore_errors=True)
+        # Unless someone has come meanwhile who needs it: the last one out clears it away.
+        with contextlib.suppress(Timeout), FileLock(kept.parent.with_suffix(".lock"), timeout=0):
+            shutil.rmtree(kept.parent, ignore_errors=True)
 
 
 def train_together(group: list[VariantFiles], *, own: Path, device: torch.device) -> None:

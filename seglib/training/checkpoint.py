@@ -1,5 +1,6 @@
 """Checkpoints: the whole state of a training, written whole, so that a killed one ends in the same bytes."""
 
+import errno
 import os
 import time
 import zipfile
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 
 from seglib.files import atomic_file
+from seglib.training.device import is_of_memory
 
 EVERY = 300.0  # seconds between two within an epoch: the most that a kill costs; a large one takes a second or two
 
@@ -55,7 +57,7 @@ def save(path: Path, state: State) -> None:
 def load(path: Path) -> State | None:
     """The state last saved at `path`, on the CPU, or the one before where that is damaged; None where there is none.
 
-    Reads tensors and plain containers only, never arbitrary pickles.
+    Reads tensors and plain containers only, never arbitrary pickles. Raises OSError where a file cannot be read.
     """
     for one in (path, before(path)):
         if one.exists() and (state := _read(one)) is not None:
@@ -75,7 +77,9 @@ def _read(path: Path) -> State | None:
         with zipfile.ZipFile(path) as file:
             if file.testzip() is None:
                 return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # damage may raise nearly anything
-        pass
+    except Exception as error:  # damage may raise nearly anything
+        cannot_be_read = isinstance(error, OSError) and error.errno != errno.EINVAL  # which zipfile's seeks may raise
+        if cannot_be_read or is_of_memory(error):  # a disk, a memory that may do better the next time
+            raise
     print(f"{path} is damaged, and passed over", flush=True)
     return None

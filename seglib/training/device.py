@@ -52,14 +52,20 @@ class OutOfMemory(ValueError):
     """What was asked for does not fit; less may."""
 
 
+def is_of_memory(error: Exception) -> bool:
+    """Whether memory ran out: libraries say it in many ways."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        words in str(error) for words in ("can't allocate memory", "not enough memory", "bad_alloc", "out of memory",
+                                          "ALLOC_FAILED"))
+
+
 @contextlib.contextmanager
 def memory_of(device: torch.device, batch_size: int | None = None) -> Iterator[None]:
     """Where memory runs out, OutOfMemory says what to try. batch_size: the training's, where that is what takes it."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(
-                words in str(error) for words in ("can't allocate memory", "not enough memory", "bad_alloc")):
+        if not is_of_memory(error):
             raise
         asked = "" if batch_size is None else f" with train.batch_size={batch_size}"
         mend = f"train.batch_size={batch_size // 2}" if (batch_size or 0) > 1 else "smaller pictures (image_size)"

@@ -48,10 +48,12 @@ class Training:
     def __init__(self, config: dict[str, Any], dataset: Path, *, checkpoint_path: Path | None = None,
                  checkpoint_every: float = checkpoint.EVERY):
         self.settings, self.seed = config["train"], config["seed"]
-        self.checkpoint = Checkpoint(checkpoint_path, checkpoint_every) if checkpoint_path is not None else None
-        state = checkpoint.load(checkpoint_path) if checkpoint_path is not None else None
+        path, state = checkpoint_path, checkpoint.load(checkpoint_path) if checkpoint_path is not None else None
         if state is not None and state["ledger"]["epoch"] > self.settings["epochs"]:
-            state = None  # of a longer training, whose beginning is not kept
+            # Of a longer training, whose beginning is not kept: that one may want it yet.
+            path = path.with_stem(f"{path.stem}-{self.settings['epochs']}")
+            state = checkpoint.load(path)
+        self.checkpoint = Checkpoint(path, checkpoint_every) if path is not None else None
         self.setup = Setup(config, dataset, pretrained=state is None)
         self.network, self.encoding, self.device = self.setup.network, self.setup.encoding, self.setup.device
         self.loss = loss_of(config["loss"], self.settings["output"], self.setup.info)

@@ -24,17 +24,18 @@ class Pace:
     """Adds up what a training's epochs took."""
 
     def __init__(self) -> None:
-        self.images, self.seconds, self.waited, self._started = 0, 0.0, 0.0, 0.0
+        self.images, self.seconds, self.waited = 0, 0.0, 0.0
+        self._started, self._waited = 0.0, 0.0  # of what is not over: a state that is kept meanwhile holds none of it
 
     def start(self) -> None:
-        self._started = time.perf_counter()
+        self._started, self._waited = time.perf_counter(), 0.0
 
     def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The same batches, the time that each took to come added up."""
         while True:
             asked = time.perf_counter()
             batch = next(batches, None)
-            self.waited += time.perf_counter() - asked
+            self._waited += time.perf_counter() - asked
             if batch is None:
                 return
             yield batch
@@ -42,6 +43,7 @@ class Pace:
     def stop(self, images: int) -> None:
         """`images`: those learnt from since `start`."""
         self.seconds += time.perf_counter() - self._started
+        self.waited += self._waited
         self.images += images
 
     @property

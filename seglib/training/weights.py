@@ -30,8 +30,11 @@ def keep_last_good(path: Path, header: Header) -> str:
     state = checkpoint.load(path)
     if state is None:
         return "nothing was kept before: it diverged before a first checkpoint"
-    save(path.with_name("weights.safetensors"), state["network"], header)
     epoch = state["ledger"]["epoch"]
+    try:
+        save(path.with_name("weights.safetensors"), state["network"], header)
+    except OSError as error:
+        return f"the last good weights, of epoch {epoch}, stand in {path} alone: {error}"
     return f"the last good weights, of epoch {epoch}, are kept: seglib predict {path.parent} PICTURES"
 
 

@@ -198,6 +198,15 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(variant_config: Make, 
     assert Training(config, prepared_shapes, checkpoint_path=path).epoch == 0
 
 
+def test_a_checkpoint_that_cannot_be_read_now_is_not_taken_for_damaged(variant_config: Make, prepared_shapes: Path,
+                                                                       tmp_path: Path):
+    """Its disk may do better the next time: to start over would put it away."""
+    path = tmp_path / "last.pt"
+    path.mkdir()
+    with pytest.raises(IsADirectoryError):
+        Training(variant_config(), prepared_shapes, checkpoint_path=path)
+
+
 @pytest.mark.parametrize("kind", ["constant", "plateau", "early", "overfit"])
 def test_an_extended_training_ends_in_the_bytes_of_a_longer_one(
         variant_config: Make, prepared_shapes: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture):
@@ -206,8 +215,12 @@ def test_an_extended_training_ends_in_the_bytes_of_a_longer_one(
     extended = train(long, prepared_shapes, tmp_path / "extended", checkpoint_path=tmp_path / "last.pt")
     assert "extends a training that was finished with epoch 2" in capsys.readouterr().out
     assert extended == train(long, prepared_shapes, tmp_path / "long")
-    # What was longer is no beginning of what is shorter: that starts over.
+    # What was longer is no beginning of what is shorter: that starts over, and leaves it as it is.
+    capsys.readouterr()
     assert train(short, prepared_shapes, tmp_path / "again", checkpoint_path=tmp_path / "last.pt") == brief
+    assert "epoch 1/2" in capsys.readouterr().out
+    assert train(long, prepared_shapes, tmp_path / "still", checkpoint_path=tmp_path / "last.pt") == extended
+    assert "is trained already" in capsys.readouterr().out
 
 
 def test_a_finished_training_is_not_trained_again(variant_config: Make, prepared_shapes: Path, tmp_path: Path,
