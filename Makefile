@@ -12,7 +12,7 @@ help:
 	@echo "make repro       raw data to the report: reports/index.html (8 to 20 minutes on 2 cores)"
 	@echo "make everything  all studies of params.yaml, one after another, to one page (wants a GPU; see README)"
 	@echo "make test        the tests (about 12 minutes)"
-	@echo "make fuzz        damaged and made-up input, 10,000 a reader (about 6 minutes)"
+	@echo "make fuzz        damaged and made-up input, 10,000 a reader (about 4 minutes)"
 	@echo "make road        the whole pipeline on real pictures, in fresh clones (needs ../shared/mirror)"
 	@echo "make bench       what it costs, beside what it is compared with, as tables (under 15 minutes on 2 cores)"
 	@echo "make bench-long  the benchmarks that take longer: what speed is worth, how things scale (an hour)"
@@ -31,6 +31,7 @@ help:
 	@touch $@
 
 repro: .venv/stamp
+	@seglib mend
 	@dvc repro
 	@seglib mlsync
 	@echo "report:     $(CURDIR)/reports/index.html"

@@ -139,6 +139,15 @@ def doctor() -> None:
 
 
 @app.command()
+def mend() -> None:
+    """Mend what DVC leaves half written where it is ended in the wrong moment: "'dvc.lock' validation failed"."""
+    from seglib.tools import mending
+
+    for done in mending.mend(_enter_repository()):
+        print(done)
+
+
+@app.command()
 def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="list, and remove nothing")] = False,
     unfinished: Annotated[bool, typer.Option("--unfinished", help="and states of trainings that were stopped")] = False,

@@ -116,6 +116,12 @@ def _repository(root: Path) -> Iterator[Finding]:
     yield Finding(name="dvc", ok=dvc is not None, text=dvc or "not found", mend=INSTALL)
     yield Finding(name="pipeline", ok=(root / "dvc.yaml").exists() and (root / ".dvc/config").exists(), text=str(root),
                   mend="run seglib inside its repository, which holds dvc.yaml and .dvc/")
+    if _version("dvc") is not None:
+        from seglib.tools import mending
+
+        damaged = mending.damaged(root)
+        yield Finding(name="DVC's files", ok=not damaged, mend="seglib mend", text="whole" if not damaged else
+                      f"{' and '.join(damaged)} cannot be read, as where DVC was ended while it wrote")
 
 
 def _output(*command: str) -> str:

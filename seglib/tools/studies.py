@@ -19,6 +19,7 @@ from seglib.files import atomic_file, atomic_folder, work_dir
 from seglib.names import nearest
 from seglib.params import Params, ParamsError
 from seglib.report import builder
+from seglib.tools import mending
 
 PARAMS = Path("params.yaml")
 EVERYTHING = Path("everything")
@@ -53,7 +54,9 @@ def settings(command: Sequence[str]) -> Params:
 
 
 def run_one(command: Sequence[str]) -> int:
-    """Run one study's command; its exit status. params.yaml is left as it was."""
+    """Run one study's command; its exit status. params.yaml is left as it was, and what a killed DVC left is mended."""
+    for done in mending.mend(Path.cwd()):
+        print(done, flush=True)
     with _params_kept():
         return _run(command)
 

@@ -22,6 +22,7 @@ def fuzzed(share: float) -> hypothesis.settings:
                                suppress_health_check=[hypothesis.HealthCheck.too_slow,
                                                       hypothesis.HealthCheck.data_too_large])
 
+
 EXTREMES = [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\x01", b"\xff", b"\0",
             b"-", b"9", b"\n"]
 places = st.integers(0, 2**16)  # a share of what is there, whatever its length
@@ -87,7 +88,7 @@ def changed(content: Any, changes: Iterable[tuple[str, int, int, Any]]) -> Any:
             break
         container, key = spots[first * (len(spots) - 1) >> 16]
         if what == "put":
-            container[key] = value
+            container[key] = copied(value)  # drawn again, it must be what it was
         elif what == "take":
             del container[key]
         elif what == "double" and isinstance(container, list):

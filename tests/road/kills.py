@@ -4,7 +4,8 @@
 
 Each way has a clone of its own. A kill waits for a stage to begin (or, where that one is done by now, the next that
 does) and then for a random share of the time until the following stage began in the undisturbed run: so some fall into
-DVC's own work. After each, nothing of the clone may be alive; in the end every file must be what it is undisturbed.
+DVC's own work. One kind waits for the moment in which DVC rewrites dvc.lock. After each, nothing of the clone may be
+alive; in the end every file must be what it is undisturbed.
 """
 
 import argparse
@@ -36,25 +37,29 @@ GRACE = 3.0  # times what `resolve` takes, and as many seconds: so long may what
 LOOK = 0.05  # seconds between two looks at what runs
 
 
+KINDS = ("SIGTERM to dvc", "SIGKILL to dvc", "SIGKILL to the stage", "SIGKILL to all")
+WITHIN_LOCK = "SIGKILL in dvc.lock"
+
+
 @dataclasses.dataclass(frozen=True)
 class Way:
     """A way to run the road, and to have its results in the workspace once it has ended."""
 
     commands: tuple[tuple[str, ...], ...]
     collect: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ("Ctrl-C", "SIGTERM to dvc", "SIGKILL to dvc", "SIGKILL to the stage", "SIGKILL to all")
+    kinds: tuple[str, ...] = (*KINDS, "Ctrl-C", WITHIN_LOCK)
 
 
 ASKED = ("-S", f"train.epochs={EPOCHS}")
 WAYS = {
     "repro": Way((("dvc", "repro"),)),
     "exp": Way((("dvc", "exp", "run", *ASKED),)),
+    # These two write a dvc.lock in a temporary folder, that nobody goes on with.
     "temp": Way((("dvc", "exp", "run", "--temp", "--force", "--name", "killed", *ASKED),),
-                collect=("dvc", "exp", "apply", "killed")),
+                collect=("dvc", "exp", "apply", "killed"), kinds=(*KINDS, "Ctrl-C")),
     # A worker is nobody's child: there is no group to interrupt.
     "queue": Way((("dvc", "exp", "run", "--queue", "--force", "--name", "killed", *ASKED), ("dvc", "queue", "start")),
-                 collect=("dvc", "exp", "apply", "killed"),
-                 kinds=("SIGTERM to dvc", "SIGKILL to dvc", "SIGKILL to the stage", "SIGKILL to all")),
+                 collect=("dvc", "exp", "apply", "killed"), kinds=KINDS),
 }
 
 
@@ -75,6 +80,7 @@ class Killed:
     after: float
     gone: float  # seconds until nothing was alive
     alive: list[str]
+    mended: str  # what `seglib mend` then said
 
 
 def prepared_clone(folder: Path, epochs: int) -> Path:
@@ -155,13 +161,17 @@ class Road:
         for began, process, stage in self.stages(dvc):
             if places[stage] < kill.stage:
                 continue
-            time.sleep(max(0.0, began + kill.share * timeline[places[stage]][1] - time.monotonic()))
+            if kill.kind == WITHIN_LOCK:
+                await_shrinking(self.repository / "dvc.lock", dvc)
+            else:
+                time.sleep(max(0.0, began + kill.share * timeline[places[stage]][1] - time.monotonic()))
             if kill.kind == "SIGKILL to the stage" and not process.is_running():  # DVC's own work: wait for the next
                 continue
             strike(kill.kind, dvc, process, self.repository)
             after = time.monotonic() - began
             alive = self.left_alive(dvc, kill.kind, grace=GRACE * (1 + timeline[0][1]))
-            return Killed(self.name, kill.kind, stage, after, time.monotonic() - began - after, alive)
+            gone = time.monotonic() - began - after
+            return Killed(self.name, kill.kind, stage, after, gone, alive, self._run(("seglib", "mend")).strip())
         return None
 
     def left_alive(self, dvc: subprocess.Popen, kind: str, grace: float) -> list[str]:
@@ -183,15 +193,24 @@ class Road:
         return [process for process in processes(self.repository)
                 if self.name != "queue" or kind != "SIGKILL to the stage" or stage_of(process)]
 
-    def _run(self, command: tuple[str, ...]) -> None:
+    def _run(self, command: tuple[str, ...]) -> str:
         done = subprocess.run(command, cwd=self.repository, env=environment(), stdin=subprocess.DEVNULL, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         with self.log.open("a") as log:
             log.write(f"$ {' '.join(command)}\n{done.stdout}")
         assert done.returncode == 0, f"{' '.join(command)}: {self.tail()}"
+        return done.stdout
 
     def tail(self) -> str:
         return self.log.read_text()[-3000:]
+
+
+def await_shrinking(path: Path, dvc: subprocess.Popen) -> None:
+    """Until the file is shorter than it was, as one is that is written anew in place, or DVC has ended."""
+    size = path.stat().st_size
+    while dvc.poll() is None and (now := path.stat().st_size) >= size:
+        size = now
+        time.sleep(LOOK / 100)
 
 
 def strike(kind: str, dvc: subprocess.Popen, stage: psutil.Process, repository: Path) -> None:
@@ -199,6 +218,8 @@ def strike(kind: str, dvc: subprocess.Popen, stage: psutil.Process, repository: 
         os.killpg(dvc.pid, signal.SIGINT)
     elif kind == "SIGKILL to the stage":
         signal_to(stage.pid, signal.SIGKILL)
+    elif kind == WITHIN_LOCK:  # no time to look for more
+        signal_to(dvc.pid, signal.SIGKILL)
     elif kind == "SIGKILL to all":
         for process in processes(repository):
             signal_to(process.pid, signal.SIGKILL)
@@ -256,6 +277,7 @@ def kill_along(folder: Path, way: str, kills: list[Kill], expected: dict[str, st
         if killed := road.kill(kill, timeline):
             made.append(killed)
             left = f"STILL ALIVE: {'; '.join(killed.alive)}" if killed.alive else f"all gone {killed.gone:.1f} s later"
+            left += f"; {killed.mended}" if killed.mended else ""
             say(f"{way:5}  {killed.kind:20}  {killed.after:5.1f} s into {killed.stage:26}  {left}")
     road.finish()
     found = hashes(road.repository)
