@@ -1,6 +1,5 @@
 """A folder of one's own in each of its forms; masks are judged by the arrays they were written from."""
 
-import json
 import os
 import re
 import shutil
@@ -10,72 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from pycocotools import mask as coco_mask
 
 from seglib.datasets import folder, prepare, store, workers
-from seglib.datasets.samples import Rejection, Sample, done
+from seglib.datasets.samples import Rejection, Sample
 from seglib.files import write_json
 from tests.conftest import SHARED
-
-CONFIG = {"kind": "folder", "masks": "ids", "classes": ["background", "cat", "dog"], "ignore": [255],
-          "image_size": 16, "resize": "stretch", "val_fraction": 0.25, "test_fraction": 0.3, "max_rejected": 0.0}
-NAMES = [f"p{i}" for i in range(8)]
-SIZE = (20, 30)
-
-
-def ids_of(name: str) -> np.ndarray:
-    """Ids 0, 1, 2 and 255, uint8 (H, W)."""
-    return np.random.default_rng(list(name.encode())).choice(np.array([0, 1, 2, 255], np.uint8), SIZE)
-
-
-def make(root: Path, masks: str = "ids", names: list[str] = NAMES, lists: dict[str, str] | None = None) -> Path:
-    (root / "images").mkdir(parents=True)
-    annotations = []
-    for number, name in enumerate(names):
-        picture = np.random.default_rng(list(name.encode())).integers(0, 256, (*SIZE, 3), np.uint8)
-        Image.fromarray(picture).save(root / f"images/{name}.png")
-        if masks == "ids":
-            save(root / f"masks/{name}.png", ids_of(name))
-        for k, label in enumerate(("cat", "dog"), start=1):
-            if masks == "folders":
-                save(root / f"masks/{label}/{name}.png", (ids_of(name) == k) * np.uint8(40 * k))
-            if masks == "coco":
-                counts = coco_mask.encode(np.asfortranarray(ids_of(name) == k, np.uint8))
-                annotations.append({"id": 2 * number + k, "image_id": 100 + number, "category_id": 10 * k, "iscrowd": 0,
-                                    "segmentation": counts | {"counts": counts["counts"].decode()}})
-    if masks == "coco":
-        (root / "annotations.json").write_text(json.dumps({
-            "images": [{"id": 100 + i, "file_name": f"elsewhere/{name}.png", "height": SIZE[0], "width": SIZE[1]}
-                       for i, name in enumerate(names)],
-            "annotations": annotations, "categories": [{"id": 10, "name": "cat"}, {"id": 20, "name": "dog"}]}))
-    for split, content in (lists or {}).items():
-        (root / f"{split}.txt").write_text(content)
-    return root
-
-
-def save(path: Path, array: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-
-
-def config_of(root: Path, masks: str = "ids", **changed: Any) -> dict[str, Any]:
-    classes = CONFIG["classes"] if masks == "ids" else ["dog", "cat"]
-    return CONFIG | {"path": str(root), "masks": masks, "classes": classes} | changed
-
-
-def fetch_config(config: dict[str, Any]) -> dict[str, Any]:
-    """What `fetch` is given: see `Folder.fetch_keys` in seglib.params.datasets."""
-    return {key: config[key] for key in ("kind", "path", "masks", "classes")}
-
-
-def entries(root: Path, config: dict[str, Any], split: str | None = None) -> list[Sample | Rejection]:
-    splits = [split] if split else folder.SPLITS
-    return [entry for name in splits for entry in done(folder.read(root, config, name))]
-
-
-def rejection(root: Path, config: dict[str, Any]) -> Rejection:
-    (found,) = [entry for entry in entries(root, config) if isinstance(entry, Rejection)]
-    return found
+from tests.datasets.folders import NAMES, SIZE, config_of, entries, fetch_config, ids_of, make, rejection, save
 
 
 @pytest.fixture
@@ -223,94 +162,6 @@ def test_no_mask_of_one_class_says_it_is_not_there_and_none_at_all_says_nothing(
     assert found["p2"].reason == "no mask has its name, not even an empty one"
 
 
-def rewrite(root: Path, change: Any) -> None:
-    path = root / "annotations.json"
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
-
-
-def test_a_coco_file_with_warts(tmp_path: Path):
-    root = make(tmp_path / "mine", "coco")
-
-    def change(content: dict) -> None:
-        annotations = {(a["image_id"] - 100, a["category_id"] // 10): a for a in content["annotations"]}
-        annotations[0, 1]["iscrowd"] = 1
-        annotations[1, 1]["segmentation"] = []
-        for k in (1, 2):
-            del annotations[2, k]["segmentation"]
-        content["images"][3]["height"] = 99
-        content["images"].append(content["images"][4] | {"id": 999})
-        content["images"].append({"id": 1000, "file_name": "gone.jpg"})
-        content["annotations"] = [a for a in content["annotations"] if a["image_id"] != 105]
-        content["categories"].append({"id": 5, "name": "cow"})
-        content["annotations"].append({"id": 77, "image_id": 106, "category_id": 5, "segmentation": "not looked at"})
-    rewrite(root, change)
-    found = {(type(entry).__name__, entry.id): entry for entry in entries(root, config_of(root, "coco"))}
-    crowd = found["Sample", "p0"]
-    assert not crowd.planes_KHW[1].any()
-    np.testing.assert_array_equal(crowd.ignore_HW, ids_of("p0") == 1)
-    assert "annotation 3: its segmentation cannot be decoded" in found["Rejection", "p1"].reason
-    assert found["Rejection", "p1"].what == "annotation"
-    np.testing.assert_array_equal(found["Sample", "p1"].planes_KHW[0], ids_of("p1") == 2)
-    assert found["Rejection", "p2"].reason.startswith("none of its annotations gave a mask")
-    assert found["Rejection", "p3"].reason == "annotations.json says it is 30×99, it is 30×20"
-    assert found["Rejection", "p4"].reason == "annotations.json lists 2 pictures of its name"
-    assert not found["Sample", "p5"].planes_KHW.any()  # nothing of it is annotated: it holds no class
-    assert found["Rejection", "gone"].what == "file"
-    assert len(found) == 10
-
-
-def test_annotations_of_no_picture_and_of_no_category_are_counted(tmp_path: Path):
-    root = make(tmp_path / "mine", "coco")
-
-    def change(content: dict) -> None:
-        content["annotations"][0]["image_id"] = 5
-        content["annotations"][2]["category_id"] = 99
-        content["annotations"][4]["segmentation"] = content["annotations"][5]["segmentation"] = [[1, 1, 5, 5]]
-    rewrite(root, change)
-    found = entries(root, config_of(root, "coco"))
-    assert [(e.id, e.what, e.reason) for e in found if isinstance(e, Rejection)] == [
-        ("1", "annotation", "its image_id is of no picture"),
-        *sorted([("p1", "annotation", "annotation 3: its category 99 is not there"),
-                 ("p2", "picture", "none of its annotations gave a mask, such as annotation 5: its segmentation cannot "
-                  "be decoded: a polygon of 4 numbers, expected x and y of three corners or more")],
-                key=lambda row: [entry.id for entry in found].index(row[0]))]
-    samples = {entry.id: entry for entry in found if isinstance(entry, Sample)}
-    assert not samples["p0"].planes_KHW[1].any() and not samples["p1"].planes_KHW[1].any()  # the cats
-
-
-@pytest.mark.parametrize(("change", "said"), [
-    (lambda content: content["images"][1].update(id=100), "annotations.json: 2 pictures have the id 100"),
-    (lambda content: content["categories"][1].update(id=10), "annotations.json: 2 categories have the id 10"),
-    (lambda content: content["categories"][1].update(name="cat"), "annotations.json: 2 categories have the name 'cat'"),
-    (lambda content: content["images"][1].update(id={}), r"not in COCO's format: .* at `\$.images\[1\].id`"),
-    (lambda content: content["images"][1].update(height="20"), r"at `\$.images\[1\].height`"),
-    (lambda content: content["images"][1].pop("file_name"), r"`file_name` - at `\$.images\[1\]`"),
-    (lambda content: content["annotations"][1].update(category_id=[1]), r"at `\$.annotations\[1\].category_id`"),
-    (lambda content: content["annotations"][1].pop("image_id"), r"`image_id` - at `\$.annotations\[1\]`"),
-    (lambda content: content["annotations"][1].update(area=float("nan")), "not in COCO's format: JSON is malformed"),
-    (lambda content: content["categories"][1].update(name=None), r"at `\$.categories\[1\].name`"),
-])
-def test_annotations_that_say_too_little_or_too_much_are_refused(tmp_path: Path, change: Any, said: str):
-    root = make(tmp_path / "mine", "coco")
-    rewrite(root, change)
-    with pytest.raises(ValueError, match=said):
-        entries(root, config_of(root, "coco"))
-
-
-def test_a_licence_nobody_can_make_out_is_not_recorded(tmp_path: Path):
-    root = make(tmp_path / "mine", "coco", names=["p0", "p1", "p2"])
-
-    def change(content: dict) -> None:
-        content["licenses"] = [{"name": "no id"}, 5, {"id": 1, "name": "by"}]
-        for image, licence in zip(content["images"], (1, {}, None), strict=True):
-            image["license"] = licence
-    rewrite(root, change)
-    assert {entry.id: entry.licence for entry in entries(root, config_of(root, "coco"))} == {
-        "p0": "by", "p1": "not recorded", "p2": "not recorded"}
-
-
 def test_names_that_no_table_can_hold_are_refused(tmp_path: Path):
     root = make(tmp_path / "mine")
     (root / "train.txt").write_bytes("p0\npé".encode("latin-1"))
@@ -326,15 +177,6 @@ def test_names_that_no_table_can_hold_are_refused(tmp_path: Path):
         pytest.skip("this file system has no such names itself")
     with pytest.raises(ValueError, match=r"a file whose name is not UTF-8, b'p\\xe9.png': rename it"):
         entries(root, config_of(root))
-
-
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"images": [{}], "annotations": [], "categories": []}',
-                                     '{"images": 5, "annotations": [], "categories": []}'])
-def test_a_file_that_is_not_cocos_is_a_clear_error(tmp_path: Path, content: str):
-    root = make(tmp_path / "mine", "coco")
-    (root / "annotations.json").write_text(content)
-    with pytest.raises(ValueError, match="annotations.json is not in COCO's format"):
-        folder.fetch(config_of(root, "coco"), tmp_path)
 
 
 @pytest.mark.parametrize(("masks", "classes", "said"), [

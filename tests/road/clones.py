@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from tests.conftest import ROOT, SHARED
@@ -36,6 +37,14 @@ def run(repository: Path, *command: str) -> str:
     print(f"$ {' '.join(command)}\n{done.stdout}")
     assert done.returncode == 0, done.stdout[-3000:]
     return done.stdout
+
+
+def run_queue(repository: Path, jobs: int) -> str:
+    """Let so many workers run what is queued, to its end; what `dvc queue status` then says."""
+    run(repository, "dvc", "queue", "start", "--jobs", str(jobs))
+    while any(state in (status := run(repository, "dvc", "queue", "status")) for state in ("Running", "Queued")):
+        time.sleep(3)
+    return status
 
 
 def executed(output: str, stage: str) -> set[str]:

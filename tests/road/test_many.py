@@ -2,7 +2,6 @@
 
 import random
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from ruamel.yaml import YAML
 
 from seglib import tracking
 from seglib.files import file_sha256
-from tests.road.clones import environment, run
+from tests.road.clones import environment, run, run_queue
 from tests.road.kills import prepared_clone
 from tests.road.test_road import lock, mlflow_runs
 
@@ -54,10 +53,7 @@ def test_four_workers_leave_every_experiment_once(workshop: Path):
     before = {found.info.run_id for found in mlflow_runs(workshop)}
     run(workshop, "dvc", "exp", "run", "--queue", "-S", "run.losses=[mse,mse_dice]", "-S", "run.seeds=[1]", "-S",
         f"loss.dice_scale={','.join(map(str, SCALES))}")
-    run(workshop, "dvc", "queue", "start", "--jobs", "4")
-    while any(state in run(workshop, "dvc", "queue", "status") for state in ("Running", "Queued")):
-        time.sleep(5)
-    status = run(workshop, "dvc", "queue", "status")
+    status = run_queue(workshop, jobs=4)
     assert status.count("Success") == 4, status
     new = [found for found in mlflow_runs(workshop) if found.info.run_id not in before]
     assert sorted(float(found.data.params["loss.terms.dice"]) for found in new) == list(SCALES)

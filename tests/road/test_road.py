@@ -4,7 +4,6 @@ Small networks and few epochs: what is tested is the road, not the scores.
 """
 
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from ruamel.yaml import YAML
 from seglib import tracking
 from seglib.files import file_sha256, read_json
 from tests.conftest import SHARED
-from tests.road.clones import clone, executed, run
+from tests.road.clones import clone, executed, run, run_queue
 
 pytestmark = [pytest.mark.road, pytest.mark.timeout(3000)]
 
@@ -120,10 +119,7 @@ def test_queued_experiments_leave_everything_in_mlflow(workshop: tuple[Path, str
     repository = workshop[0]
     before = {run.info.run_id for run in mlflow_runs(repository)}
     run(repository, "dvc", "exp", "run", "--queue", "-S", "loss.dice_scale=3,4")
-    run(repository, "dvc", "queue", "start", "--jobs", "2")
-    while any(state in run(repository, "dvc", "queue", "status") for state in ("Running", "Queued")):
-        time.sleep(3)
-    status = run(repository, "dvc", "queue", "status")
+    status = run_queue(repository, jobs=2)
     assert status.count("Success") == 2, status
     new = [run for run in mlflow_runs(repository) if run.info.run_id not in before]
     assert sorted((run.data.tags["dataset"], run.data.params["loss.terms.dice"]) for run in new) == [

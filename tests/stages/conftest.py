@@ -8,14 +8,35 @@ import pytest
 from ruamel.yaml import YAML
 
 from seglib.workspace import live_variants
-from stages import compare, evaluate, prepare, report, resolve, train
-from stages import fetch as fetch_stage
+from stages import compare, evaluate, fetch, prepare, report, resolve, train
 from tests.conftest import ROOT
 
 
 def write_params(raw: dict[str, Any], folder: Path) -> None:
     with (folder / "params.yaml").open("w") as file:
         YAML().dump(raw, file)
+
+
+def run_every_stage(folder: Path, dataset: str) -> None:
+    """In a repository that has no more than its params.yaml."""
+    shutil.copyfile(ROOT / "claims.yaml", folder / "claims.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        enter(folder, patch)
+        resolve.main()
+        fetch.main(dataset)
+        prepare.main(dataset)
+        for files in live_variants(dataset):
+            train.main(dataset, files.name)
+            evaluate.main(dataset, files.name)
+        compare.main(dataset)
+        report.main()
+
+
+def enter(repository: Path, patch: pytest.MonkeyPatch) -> None:
+    """As DVC enters it, with MLflow's store in the repository."""
+    patch.chdir(repository)
+    patch.setenv("DVC_ROOT", str(repository))
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 @pytest.fixture(scope="session")
@@ -34,28 +55,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, A
     """A repository in which every stage has run."""
     folder = tmp_path_factory.mktemp("repository")
     write_params(small_params, folder)
-    shutil.copyfile(ROOT / "claims.yaml", folder / "claims.yaml")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("DVC_ROOT", str(folder))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        resolve.main()
-        fetch_stage.main("shapes")
-        prepare.main("shapes")
-        for files in live_variants("shapes"):
-            train.main("shapes", files.name)
-            evaluate.main("shapes", files.name)
-        compare.main("shapes")
-        report.main()
+    run_every_stage(folder, "shapes")
     return folder
 
 
 @pytest.fixture
 def repository(finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The finished repository, to read."""
-    monkeypatch.chdir(finished)
-    monkeypatch.setenv("DVC_ROOT", str(finished))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    enter(finished, monkeypatch)
     return finished
 
 
@@ -64,7 +71,5 @@ def copied(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     """A copy of the finished repository, to change; its MLflow store is not copied."""
     target = tmp_path / "copy"
     shutil.copytree(finished, target, ignore=shutil.ignore_patterns("mlflow"))
-    monkeypatch.chdir(target)
-    monkeypatch.setenv("DVC_ROOT", str(target))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    enter(target, monkeypatch)
     return target

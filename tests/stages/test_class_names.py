@@ -3,7 +3,6 @@
 import csv
 import html
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,7 @@ from seglib import tracking
 from seglib.datasets.store import DatasetInfo, Split, unpack
 from seglib.files import read_json
 from seglib.workspace import live_variants
-from stages import compare, evaluate, fetch, prepare, report, resolve, train
-from tests.conftest import ROOT
-from tests.stages.conftest import write_params
+from tests.stages.conftest import enter, run_every_stage, write_params
 
 # The second and the third are one in ASCII, the fourth and the fifth where commas and semicolons are one.
 CLASSES = ["chien, <b>gros</b>", "猫", "狗", "a,b", "a;b", 'été "../x"']
@@ -57,27 +54,13 @@ def named(tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, Any]
     raw["run"] |= {"datasets": ["mine"], "losses": ["mse", "mse_dice"], "seeds": [1]}
     raw["datasets"]["mine"] |= {"path": str(root / "pictures"), "masks": "coco", "classes": CLASSES, "image_size": SIDE}
     write_params(raw, root)
-    shutil.copyfile(ROOT / "claims.yaml", root / "claims.yaml")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setenv("DVC_ROOT", str(root))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        resolve.main()
-        fetch.main("mine")
-        prepare.main("mine")
-        for files in live_variants("mine"):
-            train.main("mine", files.name)
-            evaluate.main("mine", files.name)
-        compare.main("mine")
-        report.main()
+    run_every_stage(root, "mine")
     return root
 
 
 @pytest.fixture
 def repository(named: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(named)
-    monkeypatch.setenv("DVC_ROOT", str(named))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    enter(named, monkeypatch)
     return named
 
 
