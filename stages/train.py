@@ -19,7 +19,6 @@ from seglib.files import canonical_json, read_json, work_dir, write_json
 from seglib.identity import identity
 from seglib.training import checkpoint, closed_form, history, together, weights
 from seglib.training.device import choose_device, machine, peak_memory_mb, prepare_process
-from seglib.training.history import Diverged
 from seglib.training.loop import Training
 from seglib.training.optimization import OPEN_ENDED
 from seglib.training.together import Together
@@ -49,10 +48,9 @@ def main(dataset: str, variant: str) -> None:
             train_together(group, own=kept, device=device)
         if config["loss"]["terms"]:
             training = Training(config, files.prepared, checkpoint_path=kept)
-            try:
+            kept = training.checkpoint.path  # another where a longer training has that one
+            with weights.last_good_kept(training.setup.header, training.last_states):
                 outcome = training.run(title=title, on_epoch=on_epoch)
-            except Diverged as error:
-                raise Diverged(f"{error}\n{weights.keep_last_good(kept, training.setup.header)}") from None
         else:
             outcome = closed_form.fit(config, files.prepared, title=title, on_epoch=on_epoch)
 
@@ -82,8 +80,9 @@ def train_together(group: list[VariantFiles], *, own: Path, device: torch.device
         if checkpoint.load(own) is not None:  # another member's stage was faster
             return
         trainings = Together(configs, first.prepared, checkpoint_path=state)
-        states = trainings.run(title=f"{first.dataset} {first.model} ({len(group)} together)",
-                               on_epoch=[tracking.LiveRun(identity_of(member, device), member) for member in group])
+        with weights.last_good_kept(trainings.header, trainings.last_states):
+            states = trainings.run(title=f"{first.dataset} {first.model} ({len(group)} together)",
+                                   on_epoch=[tracking.LiveRun(identity_of(member, device), member) for member in group])
         for member, config, finished in zip(group, configs, states, strict=True):
             checkpoint.save(checkpoint_of(member, config, device), finished)
         shutil.rmtree(state.parent)

@@ -95,11 +95,11 @@ def _states(unfinished: bool) -> Iterator[Item]:
     for folder in sorted(path for path in _entries(work_dir() / "checkpoints") if path.is_dir()):
         try:
             with FileLock(folder.with_suffix(".lock"), timeout=0):
-                state = checkpoint.load(folder / "last.pt")
+                states = checkpoint.kept_in(folder)
         except Timeout:
             in_use.append(folder)
             continue
-        (finished if state is None or state["finished"] else stopped).append(folder)
+        (finished if all(state is None or state["finished"] for state in states) else stopped).append(folder)
     yield Item(what="states of finished trainings: one with more epochs would start over", paths=finished)
     yield Item(what="states of trainings that were stopped", paths=stopped,
                stays="" if unfinished else "they go on from there; --unfinished removes them")

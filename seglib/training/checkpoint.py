@@ -18,22 +18,37 @@ State = dict[str, Any]
 
 
 class Checkpoint:
-    """The state of one training at `path`, and beside it the one before.
+    """The state of one training at `path`, and beside it the one before; without a path, of one that keeps none.
 
     every: seconds; 0 saves after each step. One process at a time may have it.
     """
 
-    def __init__(self, path: Path, every: float = EVERY):
+    def __init__(self, path: Path | None, every: float = EVERY):
         self.path, self.every, self._saved = path, every, time.monotonic()
+
+    def load(self, *, epochs: int) -> State | None:
+        """What a training of so many epochs goes on from.
+
+        A longer one's state, whose beginning is not kept, is left where it is, since that training may want it yet:
+        the path becomes another, with the number of epochs in its name.
+        """
+        if self.path is None:
+            return None
+        state = load(self.path, clears=True)
+        if state is None or state["ledger"]["epoch"] <= epochs:
+            return state
+        self.path = self.path.with_stem(f"{self.path.stem}-{epochs}")
+        return load(self.path, clears=True)
 
     @property
     def is_due(self) -> bool:
         """Whether the last one was long ago."""
-        return time.monotonic() - self._saved >= self.every
+        return self.path is not None and time.monotonic() - self._saved >= self.every
 
     def save(self, state: State) -> None:
         """Raises OSError where the disk is full or read-only; what was saved before is as it was."""
-        save(self.path, state)
+        if self.path is not None:
+            save(self.path, state)
         self._saved = time.monotonic()
 
 
@@ -54,15 +69,24 @@ def save(path: Path, state: State) -> None:
             path.replace(before(path))
 
 
-def load(path: Path) -> State | None:
+def load(path: Path, *, clears: bool = False) -> State | None:
     """The state last saved at `path`, on the CPU, or the one before where that is damaged; None where there is none.
 
     Reads tensors and plain containers only, never arbitrary pickles. Raises OSError where a file cannot be read.
+    clears: a damaged file is removed, as who is going to save must: it would push out the one before, which is whole.
     """
     for one in (path, before(path)):
-        if one.exists() and (state := _read(one)) is not None:
-            return state
+        if one.exists():
+            if (state := _read(one)) is not None:
+                return state
+            if clears:
+                one.unlink()
     return None
+
+
+def kept_in(folder: Path) -> list[State | None]:
+    """The states of the trainings that keep theirs there, one for each length; None for one that is damaged."""
+    return [load(path) for path in sorted(folder.glob("last*.pt")) if ".before" not in path.suffixes]
 
 
 def before(path: Path) -> Path:

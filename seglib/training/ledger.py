@@ -97,8 +97,7 @@ class Ledger:
         return self.rows[-1]
 
     def state_dict(self) -> dict[str, Any]:
-        """Between two steps, or epochs. Raises Diverged as `learnt` does, so that what has diverged is not kept."""
-        self._check(self._epoch.sums_T.tolist())
+        """Between two steps, or epochs."""
         return {"epoch": self.epoch, "step": self.step, "rows": self.rows, "counts": self._counts_K4,
                 "window": self._window.state_dict(), "of_epoch": self._epoch.state_dict(),
                 "ended": [dataclasses.astuple(window) for window in self._ended]}
@@ -110,6 +109,10 @@ class Ledger:
         self._epoch.load_state_dict(state["of_epoch"])
         self._ended = [_Window(iteration, lr, *(None if tensor is None else tensor.to(self._device) for tensor in both))
                        for iteration, lr, *both in state["ended"]]
+
+    def check(self) -> None:
+        """Raises Diverged as `learnt` does; waits for the device."""
+        self._check(self._epoch.sums_T.tolist())
 
     @property
     def _iteration(self) -> int:

@@ -21,7 +21,7 @@ from seglib.metrics.counts import count_BK4
 from seglib.training import checkpoint, overfit, phases
 from seglib.training.augment import Augment
 from seglib.training.batches import Batch, epoch_order, step_seed
-from seglib.training.checkpoint import Checkpoint
+from seglib.training.checkpoint import Checkpoint, State
 from seglib.training.device import memory_of
 from seglib.training.encoding import Encoding
 from seglib.training.history import Row
@@ -42,18 +42,14 @@ class Training:
     config: a variant's configuration (`conf/<dataset>/<variant>.json`).
     dataset: the prepared dataset's folder; `train/` and `val/` are read, `test/` never.
     checkpoint_path: where the state is kept, at each epoch's end and within one after `checkpoint_every` seconds; a
-    training found there goes on where it stood.
+    training found there goes on where it stood. `checkpoint.path` says where it is in the end.
     """
 
     def __init__(self, config: dict[str, Any], dataset: Path, *, checkpoint_path: Path | None = None,
                  checkpoint_every: float = checkpoint.EVERY):
         self.settings, self.seed = config["train"], config["seed"]
-        path, state = checkpoint_path, checkpoint.load(checkpoint_path) if checkpoint_path is not None else None
-        if state is not None and state["ledger"]["epoch"] > self.settings["epochs"]:
-            # Of a longer training, whose beginning is not kept: that one may want it yet.
-            path = path.with_stem(f"{path.stem}-{self.settings['epochs']}")
-            state = checkpoint.load(path)
-        self.checkpoint = Checkpoint(path, checkpoint_every) if path is not None else None
+        self.checkpoint = Checkpoint(checkpoint_path, checkpoint_every)
+        state = self.checkpoint.load(epochs=self.settings["epochs"])
         self.setup = Setup(config, dataset, pretrained=state is None)
         self.network, self.encoding, self.device = self.setup.network, self.setup.encoding, self.setup.device
         self.loss = loss_of(config["loss"], self.settings["output"], self.setup.info)
@@ -110,14 +106,18 @@ class Training:
                 self._train_epoch(progress)
                 self._validate()
                 self.optimization.end_epoch(self.selection.value_of(self.ledger.rows[-1]))
-                if self.checkpoint is not None:
-                    self.checkpoint.save(self._state())
+                self.checkpoint.save(self._state())
                 on_epoch(self.ledger.of_epoch())
                 progress.say(f"epoch {self.epoch}/{epochs}: {self._summary()}")
             outcome = self._outcome()
             for line in self._conclusions(outcome):
                 progress.say(line)
         return outcome
+
+    def last_states(self) -> dict[Path, State | None]:
+        """The state last saved, by the folder it is in."""
+        path = self.checkpoint.path
+        return {} if path is None else {path.parent: checkpoint.load(path)}
 
     def _phase_of(self, epoch: int) -> Phase:
         return next(phase for phase in self.phases if phase.first <= epoch <= phase.last)
@@ -151,8 +151,10 @@ class Training:
             progress.update(len(batch.images_BHWC))
             if ends_window:
                 progress.show(self.ledger.window_loss)
-            if self.checkpoint is not None and self.checkpoint.is_due and self.optimization.is_finite:
-                self.checkpoint.save(self._state())
+            if self.checkpoint.is_due:
+                self.ledger.check()  # a GPU was not asked yet
+                if self.optimization.is_finite:  # of what this step made of the weights no loss tells yet
+                    self.checkpoint.save(self._state())
         self.pace.stop(len(order))
 
     @torch.no_grad()

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from seglib.training import checkpoint, phases
 from seglib.training.augment import Augment
 from seglib.training.batches import Batch, epoch_order
-from seglib.training.checkpoint import Checkpoint
+from seglib.training.checkpoint import Checkpoint, State
 from seglib.training.device import autocast, memory_of
 from seglib.training.history import Diverged, Row
 from seglib.training.ledger import Ledger
@@ -89,11 +89,12 @@ class Together:
                  checkpoint_every: float = checkpoint.EVERY):
         self.settings, self.checkpoint = configs[0]["train"], Checkpoint(checkpoint_path, checkpoint_every)
         assert all((config["model"], config["train"]) == (configs[0]["model"], self.settings) for config in configs)
-        states = (checkpoint.load(checkpoint_path) or {"members": [None] * len(configs)})["members"]
+        states = (checkpoint.load(checkpoint_path, clears=True) or {"members": [None] * len(configs)})["members"]
         setups = [Setup(config, dataset, pretrained=state is None)
                   for config, state in zip(configs, states, strict=True)]
         first = setups[0]
-        self.encoding, self.device, self.precision = first.encoding, first.device, first.precision
+        self.header, self.encoding = first.header, first.encoding
+        self.device, self.precision = first.device, first.precision
         self.train, self.val = first.feed(first.train_split, ignores=first.train_ignores), first.feed(first.val_split)
         self.members = [_Member(config, setup, self.train.steps)
                         for config, setup in zip(configs, setups, strict=True)]
@@ -143,13 +144,19 @@ class Together:
                         member.ledger.start_epoch()
                 self._train_epoch(progress)
                 self._validate()
-                self.checkpoint.save({"members": self._states()})
+                self._save()
                 for member, tell in zip(self.members, on_epoch, strict=True):
                     tell(member.ledger.of_epoch())
                 progress.say(f"epoch {self.epoch}/{epochs}: each of {size} at {self.pace.speed}")
                 for member in self.members:
                     progress.say(f"  {member}: {member.ledger.summary()}")
         return self._states()
+
+    def last_states(self) -> dict[Path, State | None]:
+        """Of each the state last saved, by a folder for it."""
+        path, nothing = self.checkpoint.path, {"members": [None] * len(self.members)}
+        states = (checkpoint.load(path) or nothing)["members"]
+        return {path.parent / str(m): state for m, state in enumerate(states)}
 
     def _logits(self, images: Tensor) -> Tensor:
         """uint8 (M, B, H, W, 3), or (B, H, W, 3) that all see, to (M, B, K, H, W)."""
@@ -187,8 +194,12 @@ class Together:
             progress.update(len(self.members) * len(batches[0].images_BHWC))
             if ends_window:
                 progress.show(self.ledger.window_loss)
-            if self.checkpoint.is_due and self.optimization.is_finite:
-                self.checkpoint.save({"members": self._states()})
+            if self.checkpoint.is_due:
+                for member in self.members:
+                    with member.named():
+                        member.ledger.check()
+                if self.optimization.is_finite:  # as in `loop`
+                    self._save()
         self.pace.stop(orders_MN.shape[1])
 
     def _output_weight(self) -> Tensor | None:
@@ -217,6 +228,9 @@ class Together:
         """The m-th network's, in the order of its state_dict."""
         stacked = {**self.parameters, **self.buffers}
         return {name: stacked[name][m].detach().clone() for name in self.network.state_dict()}
+
+    def _save(self) -> None:
+        self.checkpoint.save({"finished": self.finished, "members": self._states()})
 
     def _states(self) -> list[dict[str, Any]]:
         """What `loop.Training` would save of each."""

@@ -1,7 +1,9 @@
 """weights.safetensors: a network's weights with the JSON header that rebuilds it. No pickle."""
 
+import contextlib
 import dataclasses
 import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -11,8 +13,9 @@ from torch import nn
 
 from seglib import models
 from seglib.files import atomic_file
-from seglib.training import checkpoint
+from seglib.training.checkpoint import State
 from seglib.training.header import Header
+from seglib.training.history import Diverged
 
 HEADER_KEY = "seglib"
 
@@ -25,17 +28,28 @@ def save(path: Path, state: dict[str, torch.Tensor], header: Header) -> None:
         temporary.write_bytes(serialized(tensors, metadata))  # safetensors' own writer hides what a full disk said
 
 
-def keep_last_good(path: Path, header: Header) -> str:
-    """Of a training that diverged: write the weights of its checkpoint beside it; what to do with them, in words."""
-    state = checkpoint.load(path)
+@contextlib.contextmanager
+def last_good_kept(header: Header, last: Callable[[], Mapping[Path, State | None]]) -> Iterator[None]:
+    """Where a training diverges, write the weights of its last checkpoint, and say so in the error.
+
+    last: the states last saved, by the folder their weights are to be written to.
+    """
+    try:
+        yield
+    except Diverged as error:
+        said = (_keep(state, header, folder) for folder, state in last().items())
+        raise Diverged("\n".join([str(error), *said])) from None
+
+
+def _keep(state: State | None, header: Header, folder: Path) -> str:
     if state is None:
         return "nothing was kept before: it diverged before a first checkpoint"
     epoch = state["ledger"]["epoch"]
     try:
-        save(path.with_name("weights.safetensors"), state["network"], header)
+        save(folder / "weights.safetensors", state["network"], header)
     except OSError as error:
-        return f"the last good weights, of epoch {epoch}, stand in {path} alone: {error}"
-    return f"the last good weights, of epoch {epoch}, are kept: seglib predict {path.parent} PICTURES"
+        return f"the last good weights, of epoch {epoch}, stand in its checkpoint alone: {error}"
+    return f"the last good weights, of epoch {epoch}, are kept: seglib predict {folder} PICTURES"
 
 
 def read_header(path: Path) -> Header:

@@ -50,6 +50,10 @@ def workspace(tmp_path: Path, raw_params: dict[str, Any], monkeypatch: pytest.Mo
         folder.mkdir(parents=True)
         checkpoint.save(folder / "last.pt", {"finished": finished, "network": {"weight": torch.zeros(100)}})
     fill(Path(".work/checkpoints/damaged/last.pt"), "no checkpoint")
+    of_one = {"finished": False, "network": {}}
+    checkpoint.save(fill(Path(".work/checkpoints/group/last.pt")), {"finished": False, "members": [of_one] * 2})
+    for name, finished in (("last.pt", True), ("last-2.pt", False)):  # a shorter training beside a longer one's state
+        checkpoint.save(fill(Path(".work/checkpoints/shorter", name)), {"finished": finished, "network": {}})
     return tmp_path
 
 
@@ -61,11 +65,12 @@ def going(items: list[cleaning.Item]) -> set[str]:
 NEEDED_BY_NOTHING = {
     ".work/downloads/ab", ".work/checkpoints/finished", ".work/checkpoints/damaged", f".work/tracking/of-{DEAD}",
     f"runs/shapes/{DEAD}", "runs/pets/unet-bce-1", f"results/shapes/{DEAD}", f"timings/shapes/{DEAD}.json"}
+STOPPED = {".work/checkpoints/stopped", ".work/checkpoints/group", ".work/checkpoints/shorter"}
 
 
 def test_what_could_go_is_what_nothing_live_needs(workspace: Path):
     assert going(cleaning.survey()) == NEEDED_BY_NOTHING
-    assert going(cleaning.survey(unfinished=True)) == NEEDED_BY_NOTHING | {".work/checkpoints/stopped"}
+    assert going(cleaning.survey(unfinished=True)) == NEEDED_BY_NOTHING | STOPPED
 
 
 def test_a_dry_run_lists_and_leaves_all_as_it_is(workspace: Path):
@@ -125,7 +130,7 @@ def test_a_record_of_what_the_next_run_or_the_comparison_would_make_stays(worksp
 def test_a_training_that_runs_keeps_its_state(workspace: Path):
     with FileLock(workspace / ".work/checkpoints/finished.lock"):
         assert going(cleaning.survey(unfinished=True)) == (
-            NEEDED_BY_NOTHING | {".work/checkpoints/stopped"}) - {".work/checkpoints/finished"}
+            NEEDED_BY_NOTHING | STOPPED) - {".work/checkpoints/finished"}
 
 
 @pytest.mark.parametrize("place", [".dvc/tmp/rwlock", ".dvc/tmp/exps/standalone/tmpa1/.dvc/tmp/rwlock"])

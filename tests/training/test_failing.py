@@ -56,6 +56,18 @@ def test_the_first_step_whose_loss_is_no_number_is_named(variant_config: Make, p
         training.run(title="test")
 
 
+def test_where_a_device_is_not_waited_for_it_is_asked_when_a_checkpoint_is_due(
+        variant_config: Make, prepared_shapes: Path, tmp_path: Path):
+    """As a GPU's losses are looked at at an epoch's end alone: here of three steps, of which the first is spoilt."""
+    training = Training(variant_config("mse", output="raw", precision="fp32"), prepared_shapes,
+                        checkpoint_path=tmp_path / "last.pt", checkpoint_every=0)
+    training.ledger._waits_for_device = False
+    poison(training.network, step=1, value=math.nan)
+    with pytest.raises(Diverged, match="at iteration 1 "):
+        training.run(title="test")
+    assert training.ledger.step == 1 and not list(tmp_path.iterdir())
+
+
 def test_a_rate_that_is_much_too_high_is_said(variant_config: Make, prepared_shapes: Path):
     with pytest.raises(Diverged, match=r"the train loss is (nan|inf) at iteration .*lr 1e\+12; mse .*lower train.lr"):
         Training(variant_config("mse", **DIVERGING), prepared_shapes).run(title="test")
@@ -75,9 +87,9 @@ def test_the_last_good_weights_are_kept_and_predict(variant_config: Make, prepar
                 training.optimization.parameters[0].fill_(math.nan)
 
     training.optimization.step = spoil
-    with pytest.raises(Diverged, match="at iteration 6 "):
+    with (pytest.raises(Diverged, match=f"at iteration 6 .*\n.*of epoch 2, are kept: seglib predict {tmp_path} "),
+          weights.last_good_kept(training.setup.header, training.last_states)):
         training.run(title="test")
-    assert "of epoch 2, are kept: seglib predict" in weights.keep_last_good(path, training.setup.header)
     good = Predictor(tmp_path / "weights.safetensors")
     kept = checkpoint.load(path)
     assert (kept["ledger"]["epoch"], kept["ledger"]["step"]) == (2, 1)
@@ -85,8 +97,12 @@ def test_the_last_good_weights_are_kept_and_predict(variant_config: Make, prepar
         assert value.isfinite().all() and torch.equal(value, kept["network"][name])
 
 
-def test_one_that_diverges_at_once_has_nothing_to_keep(tmp_path: Path):
-    assert weights.keep_last_good(tmp_path / "last.pt", None).startswith("nothing was kept before")
+def test_one_that_diverges_at_once_has_nothing_to_keep(variant_config: Make, prepared_shapes: Path, tmp_path: Path):
+    training = Training(variant_config("mse", **DIVERGING), prepared_shapes, checkpoint_path=tmp_path / "last.pt")
+    with (pytest.raises(Diverged, match="\nnothing was kept before"),
+          weights.last_good_kept(training.setup.header, training.last_states)):
+        training.run(title="test")
+    assert not list(tmp_path.iterdir())
 
 
 OUT_OF_MEMORY = """

@@ -193,6 +193,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(variant_config: Make, 
         assert train(config, prepared_shapes, tmp_path / "resumed", checkpoint_path=path) == whole
         said = capsys.readouterr().out
         assert f"{path} is damaged, and passed over" in said and "goes on after step 3 of 3 of epoch 2" in said
+        assert checkpoint.before(path).read_bytes() == before  # what is damaged did not push it out
     path.write_bytes(b"")
     checkpoint.before(path).write_bytes(b"")
     assert Training(config, prepared_shapes, checkpoint_path=path).epoch == 0

@@ -1,6 +1,7 @@
 """Trainings side by side end where each would have ended alone."""
 
 import copy
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from seglib.training import checkpoint
-from seglib.training.history import Row
+from seglib.training import checkpoint, weights
+from seglib.training.history import Diverged, Row
 from seglib.training.loop import Training
 from seglib.training.together import Together, _mappable
 from tests.training.test_resume import Hoard
@@ -109,6 +110,31 @@ def test_a_loss_that_is_no_number_says_whose_it_is(variant_config: Make, prepare
     configs = members(variant_config, output="raw", optimizer="sgd", lr=1e12, schedule="constant")[:2]
     with pytest.raises(ValueError, match="^seed [12], mse: the train loss is (nan|inf) .*train it alone"):
         run(configs, prepared_shapes, tmp_path / "all.pt")
+
+
+def test_where_one_diverges_the_last_good_weights_of_all_are_kept(variant_config: Make, prepared_shapes: Path,
+                                                                  tmp_path: Path):
+    configs = members(variant_config, precision="fp32")[:2]
+    group = Together(configs, prepared_shapes, checkpoint_path=tmp_path / "all.pt", checkpoint_every=0)
+    step = group.optimization.step
+
+    def spoil(loss: torch.Tensor) -> None:
+        step(loss)
+        if (group.epoch, group.ledger.step) == (2, 1):  # of three; counted afterwards
+            with torch.no_grad():
+                next(iter(group.parameters.values()))[1].fill_(math.nan)
+
+    group.optimization.step = spoil
+    said = f"^seed 2, mse: .*at iteration 6 .*\n.* predict {tmp_path}/0 .*\n.* predict {tmp_path}/1 "
+    with (pytest.raises(Diverged, match=said),
+          weights.last_good_kept(group.header, group.last_states)):
+        group.run(title="test", on_epoch=[lambda rows: None] * 2)
+    for m in range(2):
+        network, _ = weights.load(tmp_path / f"{m}/weights.safetensors", torch.device("cpu"))
+        kept = checkpoint.load(tmp_path / "all.pt")["members"][m]
+        assert (kept["ledger"]["epoch"], kept["ledger"]["step"]) == (2, 1)
+        for name, value in network.state_dict().items():
+            assert value.isfinite().all() and torch.equal(value, kept["network"][name])
 
 
 def test_a_stack_of_batch_norms_takes_bf16():

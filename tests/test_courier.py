@@ -1,0 +1,49 @@
+"""Errands are done one after another, by a thread that nobody waits for."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from seglib.courier import Courier
+from tests.conftest import ROOT
+
+
+def test_errands_are_done_in_the_order_they_were_sent():
+    courier, done = Courier(), []
+    results = [courier.send(lambda number=number: done.append(number) or number) for number in range(50)]
+    assert [result.result() for result in results] == done == list(range(50))
+
+
+def test_whoever_asks_is_told_of_an_error_and_the_next_errand_is_done():
+    courier = Courier()
+    failing = courier.send(lambda: 1 // 0)
+    assert courier.send(lambda: "next").result() == "next"
+    with pytest.raises(ZeroDivisionError):
+        failing.result()
+
+
+def test_the_last_is_done_next_in_place_of_all_that_has_not_begun():
+    courier, begun, may_end, done = Courier(), threading.Event(), threading.Event(), []
+
+    def long() -> None:
+        begun.set()
+        may_end.wait()
+        done.append("under way")
+
+    first = courier.send(long)
+    begun.wait()
+    passed_over = [courier.send(lambda: done.append("waiting")) for _ in range(2)]
+    last = courier.send_last(lambda: done.append("last"))
+    may_end.set()
+    last.result()
+    assert done == ["under way", "last"] and first.done()
+    assert all(one.cancelled() for one in passed_over)
+
+
+def test_a_process_ends_whatever_hangs():
+    script = ("import threading\nfrom seglib.courier import Courier\nbegun = threading.Event()\n"
+              "Courier().send(lambda: begun.set() or threading.Event().wait())\nbegun.wait()\nprint('end')")
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "end\n"), done.stderr
