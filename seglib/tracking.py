@@ -1,15 +1,14 @@
 """MLflow as a view of the files: one run a result, keyed by its identity. Nothing else in seglib knows MLflow.
 
 `LiveRun` shows a training while it runs. `sync` makes MLflow hold what a record holds (see `records`), once, however
-often it runs: so a lost store is rebuilt, and nothing is doubled. A store that is away or slow costs a training nothing
-and the end of a stage seconds.
+often it runs: so a lost store is rebuilt, and nothing is doubled. A store that is away or slow costs a training
+nothing, and the end of a stage seconds; up to `PATIENCE` where it answers each of many calls just in time.
 """
 
 import functools
 import hashlib
 import logging
 import os
-import queue
 import re
 import sqlite3
 import time
@@ -154,20 +153,14 @@ class LiveRun:
         self._identity, self._files = identity, files
         self._conf = read_json(files.conf)
         self._client: Any = None
-        self._rows: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._unsaid: list[dict[str, Any]] = []
         self._run_id = ""
 
     def __call__(self, rows: list[dict[str, Any]]) -> None:
-        for row in rows:
-            self._rows.put(row)
-        _courier().send(self._report)
+        _courier().send(functools.partial(self._report, rows))
 
-    def _report(self) -> None:
-        while not self._rows.empty():
-            self._unsaid.append(self._rows.get())
-        if not self._unsaid:
-            return
+    def _report(self, rows: list[dict[str, Any]]) -> None:
+        self._unsaid += rows
         try:
             if not self._run_id:
                 self._client = _client()
