@@ -6,7 +6,9 @@ file, and the next `dvc` says of most such beginnings that they are not valid, w
 """
 
 import json
+import os
 import re
+import shutil
 from pathlib import Path
 
 from dvc.exceptions import DvcException
@@ -15,9 +17,10 @@ from dvc.lock import LockError, make_lock
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from dvc.utils import strictyaml
 
-from seglib.files import atomic_file
+from seglib.files import atomic_file, work_dir
 
-STAGE = re.compile(r"^  \S", re.MULTILINE)  # where a stage begins in dvc.lock: what it has is indented further
+HEAD = "schema: '2.0'\nstages:\n"  # of dvc.lock
+STAGE = re.compile(r"^  \S", re.MULTILINE)  # where a stage begins there: what it has is indented further
 
 
 def damaged(root: Path) -> list[str]:
@@ -30,7 +33,7 @@ def mend(root: Path) -> list[str]:
     """Mend those that were cut short, and say in a line each what was done.
 
     Of dvc.lock, the stages before the last that was begun are kept; the others' outputs come from DVC's cache when
-    they are next reproduced. Raises ValueError where a file is damaged in another way, or a DVC is at work.
+    they are next reproduced. Raises ValueError where it is damaged in another way, as by a merge, or a DVC is at work.
     """
     if not damaged(root):
         return []
@@ -63,14 +66,24 @@ def _is_whole_list(path: Path) -> bool:
 def _mend_lock(path: Path) -> str:
     text = path.read_text(encoding="utf-8", errors="replace")  # cut within a letter, perhaps
     begun = [found.start() for found in STAGE.finditer(text)]
-    if len(begun) < 2:
-        path.unlink()
-        return "dvc.lock was cut short in its first stage: removed, DVC's cache is asked"
+    whole = text[:begun[-1]] if len(begun) > 1 else ""
+    with atomic_file(work_dir() / "dvc.lock.found") as aside:
+        shutil.copyfile(path, aside)
     with atomic_file(path) as temporary:
-        temporary.write_text(text[:begun[-1]], encoding="utf-8", newline="\n")
-        if not _is_whole_lock(temporary):
+        temporary.write_text(whole, encoding="utf-8", newline="\n")
+        if not _is_beginning(text) or whole and not _is_whole_lock(temporary):
             raise ValueError("dvc.lock is damaged, and not by being cut short: git checkout dvc.lock")
-    return f"dvc.lock was cut short: {len(begun) - 1} stages kept, of the others DVC's cache is asked"
+    if not whole:
+        path.unlink()
+    return (f"dvc.lock was cut short: {max(len(begun) - 1, 0)} whole stages kept, and DVC's cache is asked for the "
+            f"others ({os.path.relpath(work_dir())}/dvc.lock.found is what there was)")
+
+
+def _is_beginning(text: str) -> bool:
+    """Whether it could be that of a dvc.lock, as DVC writes it: not where merges left their marks, a disk its zeros."""
+    stages = text.removeprefix(HEAD)
+    return HEAD.startswith(text) or (text.startswith(HEAD) and bool(STAGE.match(stages) or not stages.strip())
+                                     and all(line.startswith("  ") or not line.strip() for line in stages.split("\n")))
 
 
 def _mend_list(path: Path) -> str:

@@ -105,7 +105,8 @@ def _params_kept() -> Iterator[None]:
     def stop(number: int, _: object) -> None:
         sys.exit(128 + number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)
+              if signal.getsignal(number) is not signal.SIG_IGN}  # as `nohup` leaves it
     try:
         _put_back(kept)
         yield

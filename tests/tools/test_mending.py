@@ -1,7 +1,9 @@
 """Files of DVC's that were cut short, mended: DVC reads them again, and makes nothing again that it has."""
 
+import functools
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,7 @@ def test_wherever_it_is_cut_dvc_reads_it_again_and_whole_stages_are_kept(root: P
         kept = YAML(typ="safe").load(lock.read_bytes())["stages"] if lock.exists() else {}
         begun = [letter for letter in LETTERS if f"\n  {letter}".encode() in text[:length]]
         assert kept == {letter: stages[letter] for letter in begun[:-1]}
+        assert (root / ".work/dvc.lock.found").read_bytes() == text[:length]
     assert refused > len(text) / 10
 
 
@@ -106,13 +109,24 @@ def test_what_is_whole_is_left_alone(root: Path):
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_other_damage_is_the_users_to_mend(root: Path):
+def merged(text: str, letter: str) -> str:
+    """As git leaves it where two changed that stage."""
+    return text.replace(f"  {letter}:\n", f"<<<<<<< ours\n  {letter}:\n=======\n  {letter}:\n>>>>>>> theirs\n")
+
+
+@pytest.mark.parametrize("damage", [
+    *(functools.partial(merged, letter=letter) for letter in LETTERS),
+    lambda text: merged(text[:text.index("  b:\n")], "a"),
+    lambda text: text[:-40] + "\n" + "\0" * 40, lambda text: "\0" * len(text),
+    lambda text: text.replace("  ", "    ") + "  x",
+    lambda text: text.replace("outs:", "outs: 5\n    x:", 1)], ids=range(8))
+def test_other_damage_is_the_users_to_mend(root: Path, damage: Callable[[str], str]):
     lock = root / "dvc.lock"
-    merged = lock.read_text().replace("  b:\n", "<<<<<<< ours\n  b:\n=======\n  b:\n>>>>>>> theirs\n")
-    lock.write_text(merged)
+    damaged = damage(lock.read_text())
+    assert is_refused(root, damaged.encode())
     with pytest.raises(ValueError, match="git checkout dvc.lock"):
         mending.mend(root)
-    assert lock.read_text() == merged
+    assert lock.read_text() == damaged
 
 
 def test_a_list_of_readers_and_writers_that_was_cut_short_is_removed(root: Path):

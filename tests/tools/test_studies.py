@@ -191,6 +191,16 @@ def test_a_study_that_is_told_to_end_ends_what_it_runs_and_puts_params_back(proj
         os.kill(int(content), 0)
 
 
+@pytest.mark.timeout(60)
+def test_a_study_that_is_to_outlive_its_terminal_does(project: Path):
+    """As `nohup` starts it: it ignores SIGHUP, and what it runs does."""
+    runs = "import os, signal, time; os.kill(os.getppid(), signal.SIGHUP); time.sleep(0.5); open('ended', 'w')"
+    done = subprocess.run([sys.executable, "-c", "import signal, sys; from seglib.tools import studies; "
+                           "signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+                           f"sys.exit(studies.run_one([sys.executable, '-c', {runs!r}]))"])
+    assert done.returncode == 0 and (project / "ended").exists()
+
+
 def test_everything_keeps_the_former_page_where_no_study_ran(project: Path, raw_params: dict[str, Any]):
     del raw_params["studies"]["first"], raw_params["studies"]["last"]
     Path("params.yaml").write_text(canonical_json(raw_params))
