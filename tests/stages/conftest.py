@@ -1,6 +1,9 @@
 """A small repository in which every stage has run, to look at or to change."""
 
+import contextlib
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,19 @@ def enter(repository: Path, patch: pytest.MonkeyPatch) -> None:
     patch.chdir(repository)
     patch.setenv("DVC_ROOT", str(repository))
     patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of that size ("300k", "16m") at a new folder; skips where mounting one is not allowed."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system is not allowed here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")

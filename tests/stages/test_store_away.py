@@ -15,6 +15,7 @@ from seglib import cli, records, tracking
 from seglib.files import file_sha256, read_json
 from seglib.workspace import VariantFiles, live_variants
 from stages import train
+from tests.stages.conftest import small_disk
 from tests.stages.servers import NEVER, Server, end, free_port, mlflow_server, serving
 from tests.stages.test_tracking import mlflow_runs
 
@@ -175,12 +176,7 @@ def test_a_lock_that_cannot_be_had_is_not_waited_for_without_end(copied: Path, c
 
 def test_a_full_disk_below_the_store_costs_no_training(copied: Path, tmp_path: Path, capfd: pytest.CaptureFixture,
                                                        monkeypatch: pytest.MonkeyPatch):
-    small = tmp_path / "small"
-    small.mkdir()
-    mounted = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(small)]
-    if subprocess.run(mounted, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a small file system")
-    try:
+    with small_disk(tmp_path / "small", "16m") as small:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{small}/mlflow.db")
         tracking._client()
         with (small / "filler").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
@@ -193,8 +189,6 @@ def test_a_full_disk_below_the_store_costs_no_training(copied: Path, tmp_path: P
         (small / "filler").unlink()
         assert "5 runs, 5 brought up to date" in CliRunner().invoke(cli.app, ["mlsync"]).output
         assert len(mlflow_runs()) == 5
-    finally:
-        subprocess.run(["umount", "--lazy", str(small)], check=True)
 
 
 MAKE = """
