@@ -15,6 +15,7 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
+from seglib.cores import physical_cores
 from seglib.report import falling_loss, prose, seen, tables, views, words
 from seglib.report.answer import answer
 from seglib.report.scripts import dataset_script
@@ -151,5 +152,5 @@ def origin() -> dict[str, str]:
     packages = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "numpy", "pillow", "pycocotools"))
     return {"git revision": revision() or "not a git repository",
             "experiment": os.environ.get("DVC_EXP_NAME") or "workspace",
-            "machine": f"{platform.platform()}, {os.cpu_count()} cores",
+            "machine": f"{platform.platform()}, {physical_cores()} cores",
             "Python": platform.python_version(), "packages": packages}
