@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from seglib.files import file_sha256
+from seglib.workspace import VariantFiles
 
 PACKAGE = Path(__file__).parent
 
@@ -21,6 +22,11 @@ def source_files() -> list[Path]:
     """The source files of the rooms a training runs, sorted."""
     return sorted(path for room in TRAINING_ROOMS
                   for path in ([PACKAGE / room] if room.endswith(".py") else (PACKAGE / room).rglob("*.py")))
+
+
+def identity_of(files: VariantFiles, device: torch.device) -> str:
+    """Of the training that a variant's files describe now."""
+    return identity(files.conf.read_bytes(), (files.prepared / "dataset.json").read_bytes(), device.type)
 
 
 def identity(conf: bytes, dataset_json: bytes, device_type: str) -> str:

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 import stages
 from seglib import records, tracking
 from seglib.files import canonical_json, read_json, work_dir, write_json
-from seglib.identity import identity
+from seglib.identity import identity, identity_of
 from seglib.training import checkpoint, closed_form, history, together, weights
 from seglib.training.device import choose_device, machine, peak_memory_mb, prepare_process
 from seglib.training.loop import Training
@@ -86,10 +86,6 @@ def train_together(group: list[VariantFiles], *, own: Path, device: torch.device
         for member, config, finished in zip(group, configs, states, strict=True):
             checkpoint.save(checkpoint_of(member, config, device), finished)
         shutil.rmtree(state.parent)
-
-
-def identity_of(files: VariantFiles, device: torch.device) -> str:
-    return identity(files.conf.read_bytes(), (files.prepared / "dataset.json").read_bytes(), device.type)
 
 
 def can_be_extended(config: dict[str, Any]) -> bool:

@@ -8,7 +8,6 @@ nothing is left behind there.
 
 import dataclasses
 import itertools
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,11 +17,11 @@ from filelock import FileLock, Timeout
 
 from seglib import params, records, resolve, tracking
 from seglib.files import file_sha256, read_json, repository_root, work_dir
-from seglib.identity import identity
+from seglib.identity import identity_of
 from seglib.tools.units import size
 from seglib.training import checkpoint
 from seglib.training.device import choose_device
-from seglib.workspace import VariantFiles, live_datasets, live_variants, prepared_folder
+from seglib.workspace import VariantFiles, live_datasets, live_variants
 
 RECORDED = ("variant", "comparison")  # what a record that was written whole holds one of
 LISTED = 5  # paths that are named of each item
@@ -116,10 +115,8 @@ def _identities(files: VariantFiles) -> Iterator[str]:
     """Of the result that stands there, and of the one that the next run would make."""
     if files.timing.exists():
         yield read_json(files.timing)["identity"]
-    data = prepared_folder(files.dataset) / "dataset.json"
-    if files.conf.exists() and data.exists():
-        conf = files.conf.read_bytes()
-        yield identity(conf, data.read_bytes(), choose_device(json.loads(conf)["train"]["device"]).type)
+    if files.conf.exists() and (files.prepared / "dataset.json").exists():
+        yield identity_of(files, choose_device(read_json(files.conf)["train"]["device"]))
 
 
 def _is_of_the_workspace(record: Path) -> bool:

@@ -68,8 +68,8 @@ def memory_of(device: torch.device, batch_size: int | None = None) -> Iterator[N
         if not is_of_memory(error):
             raise
         asked = "" if batch_size is None else f" with train.batch_size={batch_size}"
-        mend = f"train.batch_size={batch_size // 2}" if (batch_size or 0) > 1 else "smaller pictures (image_size)"
-        raise OutOfMemory(f"out of memory on {device.type}{asked}: try {mend}") from error
+        less = f"train.batch_size={batch_size // 2}" if (batch_size or 0) > 1 else "smaller pictures or a smaller model"
+        raise OutOfMemory(f"out of memory on {device.type}{asked}: try {less}") from error
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from seglib import models
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.training.batches import Feed
-from seglib.training.device import autocast, choose_device, choose_precision, prepare_process
+from seglib.training.device import autocast, choose_device, choose_precision, memory_of, prepare_process
 from seglib.training.encoding import Encoding
 from seglib.training.header import Header
 from seglib.training.history import Row
@@ -36,11 +36,11 @@ class Setup:
         self.encoding = Encoding.of(train, self.info.label_values, self.info.task)
 
         # Initial weights are drawn on the CPU, so that a seed means the same network on every device.
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), memory_of(self.device):
             torch.manual_seed(config["seed"] or 0)  # a model that only counts has none, and draws nothing
             network = models.build(config["model"], classes=len(self.info.classes), image_size=self.info.image_size,
                                    pretrained=pretrained)
-        self.network = network.to(self.device, memory_format=torch.channels_last)
+            self.network = network.to(self.device, memory_format=torch.channels_last)
 
     @property
     def header(self) -> Header:

@@ -131,6 +131,13 @@ def test_where_memory_runs_out_the_batch_size_to_try_is_named(variant_config: Ma
     assert "out of memory on cpu with train.batch_size=32: try train.batch_size=16" in done.stdout, done.stderr
 
 
+def test_a_network_that_no_memory_holds_is_said(variant_config: Make, prepared_shapes: Path):
+    config = variant_config()
+    config["model"] |= {"width": 10**6}
+    with pytest.raises(OutOfMemory, match="out of memory on cpu: try .* a smaller model"):
+        Training(config, prepared_shapes)
+
+
 def test_a_batch_of_one_cannot_be_halved_and_other_errors_are_none_of_memory():
     cpu = torch.device("cpu")
     with pytest.raises(OutOfMemory, match="train.batch_size=1: try smaller pictures"), memory_of(cpu, 1):
