@@ -240,9 +240,9 @@ def claims(study: Study) -> list[dict[str, Any]]:
             ("undecided", "ASPP helps", "ours"), ("not run", "MSE + 400·Dice gains most at first", "yours")]
     return [{"id": f"claim-{i}", "claim": claim, "whose": whose, "source": "DLStudio's own notes", "verdict": verdict,
              "why": f"The figures make it {verdict}.",
-             "parts": [] if verdict == "not run" else [
-                 {"text": "specks a picture", "verdict": verdict, "value": 0.31, "low": 0.22, "high": 0.4,
-                  "against": 0.1}]}
+             "parts": [
+                 {"text": "specks a picture", "verdict": verdict, "value": None if verdict == "not run" else 0.31,
+                  "low": 0.22, "high": 0.4, "against": 0.1}]}
             for i, (verdict, claim, whose) in enumerate(said)]
 
 

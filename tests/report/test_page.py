@@ -86,6 +86,8 @@ def test_the_confusion_of_another_variant(browser: Browser):
 def test_claims_by_verdict(browser: Browser):
     claims = f"return [...{SHAPES}.querySelectorAll('.claims > li:not([hidden])')].map(claim => claim.dataset.verdict)"
     assert len(browser.run(claims)) == 4
+    figures = f"return [...{SHAPES}.querySelectorAll('.claims > li:has(.parts)')].map(claim => claim.dataset.verdict)"
+    assert browser.run(figures) == ["supported", "contradicted", "undecided"]  # what was not run has none
     choose(browser, ".verdicts input", "not run")
     assert browser.run(claims) == ["not run"]
 
