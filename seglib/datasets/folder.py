@@ -8,7 +8,7 @@
                      ignored. Classes may overlap. Task multilabel.
 
 NAME is the picture's file name without its suffix, and its id. Masks lie on the pixels as they are stored, as label
-tools and COCO have it, so pictures are not turned as their EXIF orientation says.
+tools and COCO have it, so pictures are not turned as their EXIF orientation says; a TIFF that has one is left out.
 
 Splits: where the folder holds train.txt and test.txt (a NAME a line), they are the splits, and val is val.txt or,
 without it, `val_fraction` of train; else each picture's split is drawn by the hash of its NAME, and stays the same when
@@ -22,11 +22,11 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 from tqdm import tqdm
 
 from seglib.datasets.folder_masks import SUFFIXES, Masks, open_masks
-from seglib.datasets.images import FORMATS, read_rgb
+from seglib.datasets.images import FORMATS, is_turned, read_rgb
 from seglib.datasets.labels import files_by_name, split_by_hash
 from seglib.datasets.samples import Description, Job, Rejection, Sample, spaced_labels
 from seglib.files import repository_root
@@ -181,12 +181,12 @@ def remarks(folder: Path, config: dict[str, Any]) -> Iterator[tuple[str, str, li
            sorted(path.relative_to(folder).as_posix() for path in there if path not in taken))
     yield "picture", "in none of the split lists", sorted(pictures.keys() - assign_splits(folder, config, named))
     yield ("picture", "with an EXIF orientation, taken as stored, as masks are; predictions turn them",
-           sorted(name for name, paths in pictures.items() if any(map(_asks_to_be_turned, paths))))
+           sorted(name for name, paths in pictures.items() if any(map(_is_taken_as_stored, paths))))
 
 
-def _asks_to_be_turned(path: Path) -> bool:
+def _is_taken_as_stored(path: Path) -> bool:
     try:
         with Image.open(path, formats=FORMATS) as image:
-            return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+            return is_turned(image) and image.format != "TIFF"  # of which `read` says that it cannot be
     except Exception:  # a damaged file may raise nearly anything; `read` rejects it and says why
         return False

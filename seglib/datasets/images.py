@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "SGI", "SUN", "TIFF", "WEBP")
 EXACT_FORMATS = ("BMP", "GIF", "PNG", "TIFF")  # what keeps every pixel's value
@@ -26,10 +26,11 @@ class ImageError(ValueError):
 def read_rgb(source: Path | BinaryIO, *, upright: bool) -> Image.Image:
     """The picture in mode RGB: grey, palette, CMYK and 16-bit converted, transparency laid over white.
 
-    upright: turn as its EXIF orientation says, as viewers do; False where annotations refer to the stored pixels.
+    upright: turn as its EXIF orientation says, as viewers do; False where annotations refer to the stored pixels, which
+    of a turned TIFF cannot be had (an ImageError).
     Raises ImageError for anything Pillow cannot decode whole, and for pictures beyond its size limit.
     """
-    with _decoded(source) as (image, _):
+    with _decoded(source, upright=upright) as (image, _):
         if upright:
             image = ImageOps.exif_transpose(image)
         if image.mode == "F":
@@ -46,10 +47,10 @@ def read_ids(source: Path | BinaryIO) -> np.ndarray:
     """The numbers that a picture's pixels hold, as label maps are stored: (H, W), uint8 or a wider integer.
 
     They are the values of a grey picture, the indices of one with a palette. Raises ImageError as `read_rgb` does, for
-    a picture in colour or in a format that does not keep every value, and for one with 2 or 4 bits of grey, whose
-    numbers Pillow spreads over 0 to 255.
+    a picture in colour or in a format that does not keep every value, and for one whose numbers Pillow changes: with 2
+    or 4 bits of grey it spreads them over 0 to 255, and where 0 is white (a TIFF may have it so) it turns them round.
     """
-    with _decoded(source) as (image, stored):
+    with _decoded(source, upright=False) as (image, stored):
         if image.mode not in ("1", "L", "P", *SIXTEEN_BIT_MODES):
             raise ImageError(f"its pixels are in mode {image.mode}, expected one number each (a grey or palette "
                              "picture)")
@@ -58,12 +59,20 @@ def read_ids(source: Path | BinaryIO) -> np.ndarray:
                              "PNG")
         if stored.startswith(("L;2", "L;4")):
             raise ImageError("its pixels have 2 or 4 bits of grey; store it with 8")
+        if "I" in stored.partition(";")[2]:
+            raise ImageError("in its pixels 0 stands for white, and Pillow turns them round; store it with 0 for "
+                             "black, as PNG does")
         values_HW = np.array(image)
     return values_HW.astype(np.uint8) if values_HW.dtype == bool else values_HW
 
 
+def is_turned(image: Image.Image) -> bool:
+    """Whether its EXIF orientation has viewers turn or mirror it."""
+    return image.getexif().get(ExifTags.Base.Orientation) in range(2, 9)
+
+
 @contextlib.contextmanager
-def _decoded(source: Path | BinaryIO) -> Iterator[tuple[Image.Image, str]]:
+def _decoded(source: Path | BinaryIO, *, upright: bool) -> Iterator[tuple[Image.Image, str]]:
     """The picture, and Pillow's name for how its pixels are stored. What fails, here or in the block, is an ImageError.
 
     Meanwhile Pillow's other warnings are still: they tell of metadata that nobody asks for.
@@ -80,6 +89,9 @@ def _decoded(source: Path | BinaryIO) -> Iterator[tuple[Image.Image, str]]:
                 if opened.format == "BMP" and opened.mode == "1" and _bits_of_bmp(opened.fp) != 1:
                     raise ImageError(f"{name} is a BMP of two greys, which Pillow reads as if each had one bit; store "
                                      "it as PNG")
+                if opened.format == "TIFF" and not upright and is_turned(opened):
+                    raise ImageError(f"{name} is a TIFF with an orientation, which Pillow turns as it loads; store it "
+                                     "upright")
                 stored = _stored(opened)
                 # Of a PNG that compares the checksums, at which decoding does not look: a flipped bit would pass.
                 opened.verify()
@@ -107,7 +119,7 @@ def _bits_of_bmp(file: BinaryIO) -> int:
 
 
 def _stored(opened: Image.Image) -> str:
-    """Such as "L;2", for grey of two bits; the mode where the format's reader says nothing of it."""
+    """Such as "L;2I", for grey of two bits that is inverted; the mode where the format's reader says nothing of it."""
     tile = opened.tile[0] if isinstance(opened, ImageFile.ImageFile) and opened.tile else None
     parts = (tile.args,) if tile and isinstance(tile.args, str) else (tile.args or ()) if tile else ()
     return next((part for part in parts if isinstance(part, str)), opened.mode)

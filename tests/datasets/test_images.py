@@ -31,12 +31,30 @@ def test_transparency_is_laid_over_white():
     assert np.asarray(read_rgb(encoded(image), upright=False))[0].tolist() == [[255, 0, 0], [255, 255, 255]]
 
 
-def test_orientation_is_followed_when_asked():
+def turned(kind: str, size: tuple[int, int] = (4, 2), mode: str = "RGB") -> io.BytesIO:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn a quarter
-    file = encoded(Image.new("RGB", (4, 2)), "JPEG", exif=exif).getvalue()
-    assert read_rgb(io.BytesIO(file), upright=True).size == (2, 4)
-    assert read_rgb(io.BytesIO(file), upright=False).size == (4, 2)
+    return encoded(Image.new(mode, size), kind, exif=exif)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "JPEG", "PNG", "WEBP"])
+def test_orientation_is_followed_when_asked(kind: str):
+    Image.init()
+    if kind not in Image.SAVE:
+        pytest.skip(f"Pillow was built without {kind}")
+    assert read_rgb(turned(kind), upright=True).size == (2, 4)
+    assert read_rgb(turned(kind), upright=False).size == (4, 2)
+
+
+def test_a_tiff_that_pillow_turns_is_refused_where_pixels_are_wanted_as_they_are_stored():
+    assert read_rgb(turned("TIFF"), upright=True).size == (2, 4)
+    for read in (lambda file: read_rgb(file, upright=False), read_ids):
+        with pytest.raises(ImageError, match="which Pillow turns as it loads; store it upright"):
+            read(turned("TIFF", mode="L"))
+
+
+def test_numbers_of_a_png_are_not_turned():
+    assert read_ids(turned("PNG", mode="L")).shape == (2, 4)
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"P6 0 0 255\n",
@@ -81,6 +99,15 @@ def test_numbers_that_pillow_would_spread_are_refused():
     tiff = encoded(Image.fromarray(np.zeros((1, 2), np.uint8)), "TIFF").getvalue()
     with pytest.raises(ImageError, match="2 or 4 bits of grey; store it with 8"):
         read_ids(io.BytesIO(tiff.replace(struct.pack("<HHII", 258, 3, 1, 8), struct.pack("<HHII", 258, 3, 1, 4))))
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "tiff_lzw"}], ids=["raw", "packed"])
+@pytest.mark.parametrize("values", [np.array([[0, 1, 2]], np.uint8), np.array([[False, True, True]])], ids=["8", "1"])
+def test_numbers_that_pillow_would_turn_round_are_refused(values: np.ndarray, options: dict):
+    image = Image.fromarray(values)
+    np.testing.assert_array_equal(read_ids(encoded(image, "TIFF", **options)), values)
+    with pytest.raises(ImageError, match="0 stands for white, and Pillow turns them round; store it with 0 for black"):
+        read_ids(encoded(image, "TIFF", tiffinfo={262: 0}, **options))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "F"])
