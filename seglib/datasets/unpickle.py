@@ -16,9 +16,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from seglib.names import brief
+
 OBJECT = 128  # bytes that one opcode may take in memory, at most: an empty dict and its place
 WIDEST = 4  # bytes of memory that a byte of text may take
 LONGEST_LINE = 1 << 24  # bytes of a text opcode's argument
+MOST_SIDES = 64  # of an array, as NumPy has it
 RUN = 1 << 11  # bytes looked ahead for small numbers; pickle writes a list by 1,000 of them
 BUFFER = 1 << 14
 
@@ -75,7 +78,7 @@ class _Type:
 
     def __init__(self, name: Any, *_: Any):
         if not isinstance(name, str) or name not in _NUMBERS:
-            raise pickle.UnpicklingError(f"arrays of {name!r:.40} are not admitted, only of numbers")
+            raise pickle.UnpicklingError(f"arrays of {brief(name)} are not admitted, only of numbers")
         self.dtype = _NUMBERS[name]
 
 
@@ -98,10 +101,12 @@ def _reconstruct(*_: Any) -> np.ndarray:
 def _check_size(shape: Any, dtype: np.dtype, data: Any) -> None:
     if type(data) not in (bytes, bytearray, str):  # str: Python 2's bytes
         raise pickle.UnpicklingError(f"an array's content is {type(data).__name__}, expected bytes")
-    if type(shape) is not tuple or not all(type(side) is int and side >= 0 for side in shape):
-        raise pickle.UnpicklingError("an array's shape is no tuple of numbers")
+    # What is multiplied is bounded: the memo may give a number of any size any number of times.
+    if not (type(shape) is tuple and len(shape) <= MOST_SIDES
+            and all(type(side) is int and 0 <= side < 1 << 63 for side in shape)):
+        raise pickle.UnpicklingError("an array's shape is none that it can have")
     if math.prod(shape) * dtype.itemsize != len(data):
-        raise pickle.UnpicklingError(f"an array of shape {shape!r:.60} has {len(data)} bytes")
+        raise pickle.UnpicklingError(f"an array of shape {brief(shape)} has {len(data)} bytes")
 
 
 def _set_type(value: _Type, state: Any) -> None:
@@ -124,7 +129,7 @@ def _set_array(array: np.ndarray, state: Any) -> None:
 def _latin1_bytes(text: str, encoding: str) -> bytes:
     """Python 3 writes bytes this way in protocols 0 to 2."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes in {encoding!r:.40} are not admitted")
+        raise pickle.UnpicklingError(f"bytes in {brief(encoding)} are not admitted")
     return text.encode("latin1")
 
 
@@ -192,7 +197,7 @@ class _NumbersUnpickler(pickle._Unpickler):
             raise pickle.UnpicklingError("what items are set in is no dict")
         keys = items[::2]
         # Tuples are hashed without a limit to their depth, and there are as many numbers of one hash as one likes.
-        if not all(type(key) is str or type(key) is int and abs(key) < 1 << 64 for key in keys):
+        if not all(type(key) is str or type(key) is int and key.bit_length() <= 64 for key in keys):
             raise pickle.UnpicklingError("a dict's key is neither text nor a number of 64 bits")
         self.stack[-1].update(zip(keys, items[1::2], strict=True))
 

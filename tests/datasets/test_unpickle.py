@@ -165,8 +165,14 @@ def test_runs_of_small_numbers_of_any_length_are_read_whole(n: int):
         assert loaded == (content, 75, tuple(content))
 
 
+# Lists of the one before, twice, remembered: printed, the last has 2^26 parts.
+LAUGHS = b"N" + b"".join(b"q%c0](h%ch%ce" % (k, k, k) for k in range(26))
 # What would fill the memory, hang or end the process, were it done. Names to code that makes the pickle.
 BOMBS = {
+    "laughs for an array's type": b"cnumpy\ndtype\n" + LAUGHS + b"\x85R.",
+    "laughs for an encoding": b"c_codecs\nencode\n" + text("a") + LAUGHS + b"\x86R.",
+    "an array of sides that take long to multiply": b"cnumpy\nndarray\n(\x8b" + struct.pack("<i", 100_000)
+    + b"\x7f" * 100_000 + b"q\x00" + b"h\x00" * 1000 + b"t" + text("u1") + text("") + b"\x87R.",
     "memo index, PUT": b"Np" + b"9" * 5000 + b"\n",
     "BINBYTES8": b"\x80\x04\x8e" + struct.pack("<Q", 2**60),
     "BINBYTES8 beyond the budget": b"\x80\x04\x8e" + struct.pack("<Q", 2**31),
@@ -242,6 +248,12 @@ def test_bombs_stay_within_the_memory_that_they_are_given(tmp_path: Path, pickle
         assert (said == "loaded" if pickles is HARMLESS else
                 said.startswith("not a pickle of plain numbers: ") and "\n" not in said), name
         assert megabytes < 100, name  # of the 64 that it was given, and the odd buffer
+
+
+@pytest.mark.parametrize("shape", [(1 << 63,), (1 << 40_000,), (4,) + (1,) * 64, (2.0, 2), (-1, -4), [4]])
+def test_a_shape_that_no_array_can_have_is_told_as_such(shape: Any):
+    with pytest.raises(ValueError, match="an array's shape is none that it can have"):
+        load_numbers(io.BytesIO(array_pickle(shape=shape, name="u1")), most_memory=MEMORY)
 
 
 def plain(content: Any) -> bool:
