@@ -55,14 +55,14 @@ class Checksum:
 
 
 class _Session(requests.Session):
-    """Follows a redirect to the network alone, and from https to https alone."""
+    """Follows a redirect to the network alone, and from https to https alone; its body is not read."""
 
     def get_redirect_target(self, response: requests.Response) -> str | None:
         target = super().get_redirect_target(response)
         if target:
+            response.close()  # or all that comes would be read, into memory, before it is followed
             here, there = urlsplit(response.url).scheme, urlsplit(urljoin(response.url, target)).scheme
             if there not in ("https", here):
-                response.close()
                 raise DownloadError(f"{response.url} leads to {target:.200}, from {here} to {there}, which is not "
                                     "followed")
         return target

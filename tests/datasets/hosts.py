@@ -18,6 +18,7 @@ class Host(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     asked: dict[str, int] = {}
+    flooded = 0
     released = threading.Event()  # who stalls waits for it
 
     def do_GET(self) -> None:
@@ -45,6 +46,13 @@ class Host(http.server.BaseHTTPRequestHandler):
 
     def loop(self) -> None:
         self.answer(302, {"Location": "/loop", "Content-Length": "0"})
+
+    def flood(self) -> None:
+        """A redirect to /plain with a body of 128 MB, of which `flooded` counts what was sent."""
+        self.answer(302, {"Location": "/plain", **({"Transfer-Encoding": "chunked"} if "chunked" in self.path else {})})
+        for _ in range(128):
+            self.wfile.write(b"100000\r\n" + b"x" * (1 << 20) + b"\r\n")
+            Host.flooded += 1 << 20
 
     def whole(self) -> None:
         self.answer(200, {"Content-Length": str(len(BODY))})
@@ -122,7 +130,7 @@ class Host(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def serving() -> Iterator[str]:
     """The address of a host that has not been asked yet."""
-    Host.asked, Host.released = {}, threading.Event()
+    Host.asked, Host.flooded, Host.released = {}, 0, threading.Event()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Host) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         try:

@@ -149,6 +149,12 @@ def test_a_redirect_within_http_is_followed_and_a_loop_is_not(host: str, tmp_pat
     refused(f"{host}/loop", tmp_path, "Exceeded 5 redirects", tries=6)
 
 
+@pytest.mark.parametrize("query", ["", "?chunked"])
+def test_the_body_of_a_redirect_is_not_read(host: str, query: str):
+    assert downloader(timeout=20).fetch(f"{host}/flood{query}").read_bytes() == BODY
+    assert Host.flooded < 64 << 20  # what the sockets hold
+
+
 @pytest.mark.parametrize(("here", "there", "followed"), [
     ("https://a.org/x", "https://b.org/x", True), ("https://a.org/x", "/y", True),
     ("https://a.org/x", "//b.org/y", True), ("http://a.org/x", "https://b.org/x", True),
