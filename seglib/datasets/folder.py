@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from seglib.datasets.folder_masks import SUFFIXES, Masks, open_masks
 from seglib.datasets.images import FORMATS, is_turned, read_rgb
-from seglib.datasets.labels import files_by_name, split_by_hash
+from seglib.datasets.labels import files_by_name, split_by_hash, text_of
 from seglib.datasets.samples import Description, Job, Rejection, Sample, spaced_labels
 from seglib.files import repository_root
 
@@ -101,7 +101,7 @@ def _listed(folder: Path, known: Collection[str]) -> dict[str, str] | None:
                          "val_fraction of train.txt becomes val), or take the lists away to split by hash")
     found: dict[str, str] = {}
     for split, path in lists.items():
-        for line in _text(path).splitlines():
+        for line in text_of(path.read_bytes(), path).splitlines():
             if not line.strip() or line.startswith("#"):
                 continue
             entry = PurePath(line.strip())
@@ -110,13 +110,6 @@ def _listed(folder: Path, known: Collection[str]) -> dict[str, str] | None:
             if found.setdefault(name, split) != split:
                 raise ValueError(f"{name} stands in {found[name]}.txt and in {path.name}: a picture belongs to one")
     return found if lists else None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not text in UTF-8: {error}") from None
 
 
 def assign_splits(folder: Path, config: dict[str, Any], known: Collection[str]) -> dict[str, str]:

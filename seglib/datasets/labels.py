@@ -28,6 +28,14 @@ def is_text(name: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
+def text_of(content: bytes, place: object) -> str:
+    """A list's text. Raises ValueError, which names its place, where it is not UTF-8."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{place} is not text in UTF-8: {error}") from None
+
+
 def files_by_name(folder: Path, suffixes: Collection[str]) -> dict[str, list[Path]]:
     """A folder's files that end in one of `suffixes` (in either case), by what stands before it; hidden ones left out.
 

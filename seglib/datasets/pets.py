@@ -12,7 +12,7 @@ https://www.robots.ox.ac.uk/~vgg/data/pets/
 
 import functools
 import io
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,7 +21,7 @@ import numpy as np
 from seglib.datasets import archives
 from seglib.datasets.download import Checksum, Downloader
 from seglib.datasets.images import ImageError, read_ids, read_rgb
-from seglib.datasets.labels import check_size, planes_of_numbers
+from seglib.datasets.labels import check_size, planes_of_numbers, text_of
 from seglib.datasets.samples import Description, Entry, Job, Rejection, Sample, box_around, spaced_labels
 from seglib.files import link_or_copy
 
@@ -54,11 +54,8 @@ def _lists(raw: Path) -> dict[str, set[str]]:
     """The names in each split's official list."""
     files = {f"annotations/{official}.txt": split for split, official in OFFICIAL.items()}
     lists = {}
-    for name, content in _once(raw / ANNOTATIONS, files):
-        try:
-            lines = content.decode("utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{raw / ANNOTATIONS}: {name} is not text in UTF-8: {error}") from None
+    for name, content in archives.read_files(raw / ANNOTATIONS, files):
+        lines = text_of(content, f"{raw / ANNOTATIONS}: {name}").splitlines()
         lists[files[name]] = {line.split()[0] for line in lines if line.strip() and not line.startswith("#")}
     if lacking := [name for name, split in files.items() if split not in lists]:
         raise ValueError(f"{raw / ANNOTATIONS} has no {' and no '.join(lacking)}")
@@ -68,16 +65,6 @@ def _lists(raw: Path) -> dict[str, set[str]]:
     return lists
 
 
-def _once(archive: Path, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
-    """As `archives.read_files`; raises ValueError for a file that is there twice too: nobody knows which is meant."""
-    seen = set()
-    for name, content in archives.read_files(archive, names):
-        if name in seen:
-            raise ValueError(f"{archive} holds {name} twice")
-        seen.add(name)
-        yield name, content
-
-
 def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Rejection | Job]:
     """The pictures of an official list, in the archive's order; with train's, the files that belong to neither list."""
     lists = _lists(raw)
@@ -85,9 +72,9 @@ def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Rejection | 
         yield from _unlisted(raw, {_picture(name) for names in lists.values() for name in names})
     names = {_picture(name): name for name in lists[split]}
     masks = {f"annotations/trimaps/{name}.png": name for name in lists[split]}
-    trimaps = {masks[path]: content for path, content in _once(raw / ANNOTATIONS, masks)}
+    trimaps = {masks[path]: content for path, content in archives.read_files(raw / ANNOTATIONS, masks)}
     absent = set(lists[split])
-    for path, content in _once(raw / IMAGES, names):
+    for path, content in archives.read_files(raw / IMAGES, names):
         absent.discard(names[path])
         yield functools.partial(_read_one, names[path], path, content, trimaps.get(names[path]), config["border"])
     for name in sorted(absent):

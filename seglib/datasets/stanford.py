@@ -24,7 +24,7 @@ import numpy as np
 from seglib.datasets import archives
 from seglib.datasets.download import Downloader
 from seglib.datasets.images import read_ids, read_rgb
-from seglib.datasets.labels import check_size, files_by_name, planes_of_numbers, split_by_hash
+from seglib.datasets.labels import check_size, files_by_name, planes_of_numbers, split_by_hash, text_of
 from seglib.datasets.samples import Description, Entry, Job, Rejection, Sample, spaced_labels
 from seglib.files import repository_root
 
@@ -161,7 +161,7 @@ def _course_ids(folder: Path) -> tuple[list[int], list[int]]:
     """The ids of `CLASSES`, and those of what is unknown: by classes.txt, where it is there."""
     names, path = [*CLASSES, UNKNOWN_NAMES[0]], folder / CLASS_NAMES
     if path.is_file():
-        names = path.read_text(encoding="utf-8").split()
+        names = text_of(path.read_bytes(), path).split()
         if not set(CLASSES) <= set(names) <= {*CLASSES, *UNKNOWN_NAMES} or len(set(names)) < len(names):
             raise ValueError(f"{path} names {', '.join(names) or 'nothing'}; expected {', '.join(CLASSES)}, once each, "
                              f"and for what is unknown {' or '.join(UNKNOWN_NAMES)}")

@@ -180,11 +180,12 @@ def test_an_id_beyond_the_courses_nine_is_left_out(tmp_path: Path):
     assert "mode RGB" in in_colour.reason
 
 
-@pytest.mark.parametrize(("names", "said"), [(COURSE[:-2], "expected sky, tree"), ([*COURSE, "sea"], "misc, sea;"),
-                                             ([*COURSE, "sky"], "once each")])
-def test_classes_of_another_dataset_are_refused(tmp_path: Path, names: list[str], said: str):
+@pytest.mark.parametrize(("names", "said"), [
+    ("\n".join(COURSE[:-2]).encode(), "expected sky, tree"), ("\n".join([*COURSE, "sea"]).encode(), "misc, sea;"),
+    ("\n".join([*COURSE, "sky"]).encode(), "once each"), (b"sk\xff", "classes.txt is not text in UTF-8")])
+def test_classes_of_another_dataset_are_refused(tmp_path: Path, names: bytes, said: str):
     folder = course(tmp_path / "sbd", {"train": 1, "val": 1, "test": 1})
-    (folder / "classes.txt").write_text("\n".join(names))
+    (folder / "classes.txt").write_bytes(names)
     with pytest.raises(ValueError, match=said):
         fetched(folder, tmp_path / "raw")
 
