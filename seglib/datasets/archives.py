@@ -1,4 +1,4 @@
-"""Archives from elsewhere, distrusted: a member's content is read by its name, its path is written to nowhere.
+"""Archives from elsewhere, distrusted: a member's content is read by its name, and its path leads nowhere.
 
 What an archive may make of itself is limited, before it is unpacked: see the constants.
 """
@@ -10,7 +10,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -105,6 +105,19 @@ def read_files(archive: Path, names: Collection[str]) -> Iterator[tuple[str, byt
                 raise ValueError(f"{archive.name} holds {name} twice")
             seen.add(name)
             yield name, content
+
+
+def extract(archive: Path, targets: Mapping[str, Path]) -> None:
+    """Write files of a tar archive where the caller has them: name to path.
+
+    Raises ValueError as `read_files`, and for two files that would come to one path: nobody knows which is meant.
+    """
+    name_of: dict[Path, str] = {}
+    for name, target in targets.items():
+        if (other := name_of.setdefault(target, name)) != name:
+            raise ValueError(f"{archive.name} holds {other} and {name}, expected one {target.name}")
+    for name, content in read_files(archive, targets):
+        targets[name].write_bytes(content)
 
 
 def _files(archive: Path, wanted: Collection[str] = ()) -> Iterator[tuple[str, bytes]]:

@@ -48,7 +48,7 @@ def describe(config: dict[str, Any]) -> Description:
 def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
     """Copy the pictures, masks and lists into `out`; the folder itself is only read.
 
-    Copies, not links: DVC makes what it caches read-only, and a linked file would become so where it came from.
+    Copies, not links: where DVC's cache links, files become read-only, and the user's own would become so with them.
     Raises ValueError for a folder that is not laid out as it should be, and for lists that contradict each other.
     """
     folder = source_folder(config)

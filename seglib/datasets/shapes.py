@@ -5,6 +5,7 @@ boxes]: three flat lists of 4096 values 0..255, label-valued planes (5, 64, 64),
 """
 
 import gzip
+import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,16 +17,17 @@ from seglib.datasets.download import Downloader
 from seglib.datasets.samples import Description, Rejection, Sample
 from seglib.datasets.shapes_generator import LABELS, SIDE
 from seglib.datasets.unpickle import load_numbers
-from seglib.files import link_or_copy, repository_root
+from seglib.files import repository_root
 from seglib.names import brief
 
 TARBALL = "https://engineering.purdue.edu/kak/distDLS/datasets_for_DLStudio.tar.gz"
+PREFIX = "PurdueShapes5MultiObject-"  # of the files' names
 SPLITS = ("train", "test")
 PICTURE_MEMORY = 1 << 19  # bytes that a picture of the file may take, of which the course's take 120,000
 
 
 def file_name(config: dict[str, Any], split: str) -> str:
-    return f"PurdueShapes5MultiObject-{config[f'{split}_images']}-{split}.gz"
+    return f"{PREFIX}{config[f'{split}_images']}-{split}.gz"
 
 
 def describe(config: dict[str, Any]) -> Description:
@@ -46,35 +48,30 @@ def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
         path = Downloader(**config["fetch"]).fetch(TARBALL, check=archives.file_names)
     else:
         path = repository_root() / source
-    for split in SPLITS:
-        name = file_name(config, split)
-        if path.is_dir():
-            _take(path, name, out)
-        elif path.is_file() and archives.is_tar(path):
-            _extract(path, name, out)
-        else:
-            raise ValueError(f"datasets.shapes.source is {source!r}: expected generated, purdue, or the path of the "
-                             "course's tarball or of a folder with its files")
+    if path.is_dir():
+        places = [entry.name for entry in path.iterdir() if entry.is_file()]
+    elif path.is_file() and archives.is_tar(path):
+        places = archives.file_names(path)
+    else:
+        raise ValueError(f"datasets.shapes.source is {source!r}: expected generated, purdue, or the path of the "
+                         "course's tarball or of a folder with its files")
+    _take(path, places, [file_name(config, split) for split in SPLITS], out)
     return {}
 
 
-def _take(folder: Path, name: str, out: Path) -> None:
-    if not (folder / name).is_file():
-        there = sorted(path.name for path in folder.glob("PurdueShapes5MultiObject-*.gz"))
-        raise ValueError(f"{folder} has no {name}; there: {', '.join(there) or 'none'} "
-                         "(set train_images and test_images to the numbers in the names)")
-    link_or_copy(folder / name, out / name)
-
-
-def _extract(tarball: Path, name: str, out: Path) -> None:
-    """One member of the tarball by its base name."""
-    members = {PurePosixPath(member).name: member for member in archives.file_names(tarball)}
-    if name not in members:
-        there = sorted(member for member in members if member.startswith("PurdueShapes5MultiObject-"))
-        raise ValueError(f"{tarball.name} has no {name}; there: {', '.join(there) or 'none'} "
-                         "(set train_images and test_images to the numbers in the names)")
-    for _, content in archives.read_files(tarball, [members[name]]):
-        (out / name).write_bytes(content)
+def _take(source: Path, places: list[str], names: list[str], out: Path) -> None:
+    """The files of these names, in a tarball from whatever folder; copied, for the reason that `folder.fetch` gives."""
+    targets = {place: out / name for place in places if (name := PurePosixPath(place).name) in names}
+    for name in names:
+        if out / name not in targets.values():
+            there = sorted(other for place in places if (other := PurePosixPath(place).name).startswith(PREFIX))
+            raise ValueError(f"{source} has no {name}; there: {', '.join(there) or 'none'} "
+                             "(set train_images and test_images to the numbers in the names)")
+    if source.is_dir():
+        for place, target in targets.items():
+            shutil.copyfile(source / place, target)
+    else:
+        archives.extract(source, targets)
 
 
 def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rejection]:

@@ -81,18 +81,16 @@ def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
 def _extract(tarball: Path, out: Path) -> None:
     """The pictures and labels of the original tarball, by their base names."""
     endings = {"images": PICTURE, "labels": REGIONS}
-    targets = {name: Path(PurePosixPath(name).parent.name, PurePosixPath(name).name)
+    targets = {name: out / PurePosixPath(name).parent.name / PurePosixPath(name).name
                for name in archives.file_names(tarball)}
-    wanted = {name: target for name, target in targets.items() if not target.name.startswith(".")
-              and target.name.endswith(endings.get(target.parent.name, "\0"))}
     for folder in endings:
         (out / folder).mkdir()
-    for name, content in archives.read_files(tarball, wanted):
-        (out / wanted[name]).write_bytes(content)
+    archives.extract(tarball, {name: target for name, target in targets.items() if not target.name.startswith(".")
+                               and target.name.endswith(endings.get(target.parent.name, "\0"))})
 
 
 def _copy(source: Path, folder: str, suffixes: tuple[str, ...], out: Path) -> None:
-    """Copies, not links: DVC makes what it caches read-only, and a user's own file would become so with it."""
+    """Copies, not links, for the reason that `folder.fetch` gives."""
     (out / folder).mkdir()
     for paths in files_by_name(source / folder, suffixes).values():
         for path in paths:

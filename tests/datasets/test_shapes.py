@@ -148,6 +148,15 @@ def test_the_courses_own_files_are_taken_from_where_they_are(tmp_path: Path, raw
     shapes.fetch(CONFIG | {"source": str(source)}, out)
     assert {path.name for path in out.iterdir()} == {TRAIN, TEST}
     assert (out / TRAIN).read_bytes() == (raw / TRAIN).read_bytes()
+    assert (raw / TRAIN).stat().st_nlink == 1  # where DVC's cache links, it would become read-only
+
+
+def test_a_tarball_with_two_files_of_one_name_is_refused(tmp_path: Path, raw: Path):
+    with tarfile.open(tmp_path / "twice.tar.gz", "w:gz") as archive:
+        for name in (f"data/{TRAIN}", f"data/{TEST}", f"old/{TEST}"):
+            archive.add(raw / Path(name).name, name)
+    with pytest.raises(ValueError, match=f"twice.tar.gz holds data/{TEST} and old/{TEST}, expected one {TEST}"):
+        shapes.fetch(CONFIG | {"source": str(tmp_path / "twice.tar.gz")}, tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["tarball", "folder"])

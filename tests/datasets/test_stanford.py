@@ -133,6 +133,12 @@ def test_the_originals_split_is_a_matter_of_each_name(tmp_path: Path):
         assert abs(found - 200 * share) < 3 * (200 * share * (1 - share)) ** 0.5
 
 
+def test_a_tarball_with_two_pictures_of_one_name_is_refused(tmp_path: Path):
+    path = original(tmp_path, 4, {f"old/{PICTURE}": jpeg(scene(9)[0])})
+    with pytest.raises(ValueError, match=f"holds iccv09Data/{PICTURE} and iccv09Data/old/{PICTURE}, expected one"):
+        fetched(path, tmp_path / "raw")
+
+
 @pytest.mark.parametrize(("changed", "what", "said"), [
     ({LABELS: None}, "picture", "a picture without labels"),
     ({PICTURE: None}, "file", "labels without a picture"),
