@@ -26,7 +26,8 @@ class Category(TypedDict):
     name: str
 
 
-FileName = Annotated[str, msgspec.Meta(pattern=r"^[^./\\\x00][^/\\\x00]*$")]  # of no other folder, nor hidden
+# Of no other folder, nor hidden, and of one line.
+FileName = Annotated[str, msgspec.Meta(pattern=r"^[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*\Z")]
 Pixels = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
 
 
@@ -73,9 +74,9 @@ def licence_of(picture: Mapping[str, Any], licenses: Any) -> str:
 class AnnotationFile:
     """A file of instances. `text` is its JSON, UTF-8; `name` is what errors call it.
 
-    Raises ValueError, which names the place, for JSON that is damaged or holds NaN, for a picture without an id of its
-    own or a file_name that is one, and an annotation without image_id or category_id. What else an annotation lacks is
-    said when it is asked for.
+    Raises ValueError, which names the place, for JSON that is damaged or holds NaN, for a picture without an id and a
+    file_name of its own, and an annotation without image_id or category_id. What else an annotation lacks is said when
+    it is asked for.
     """
 
     def __init__(self, text: bytes | bytearray, name: str):
@@ -85,8 +86,10 @@ class AnnotationFile:
             raise ValueError(f"{name} is not in COCO's format: {error}") from None
         self._name, self._info, self._licenses = name, file.info, file.licenses
         self._entries = {"categories": file.categories, "images": file.images, "annotations": file.annotations}
-        self._picture_ids = [picture["id"] for picture in self._each(_reader(_Picture), "images")]
+        pictures = list(self._each(_reader(_Picture), "images"))
+        self._picture_ids = [picture["id"] for picture in pictures]
         check_unique(self._picture_ids, name, "pictures have the id")
+        check_unique([picture["file_name"] for picture in pictures], name, "pictures have the file_name")
         self._keys = list(self._each(_reader(_Keys), "annotations"))
 
     @property

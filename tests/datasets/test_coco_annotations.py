@@ -88,8 +88,11 @@ def changed(key: str, **changes: Any) -> dict:
     (changed("images", id=...), r"some.json, images\[0\]: .*`id`"),
     (changed("images", file_name=None), r"some.json, images\[0\]: .*`null` - at `\$.file_name`"),
     *((changed("images", file_name=name), r"some.json, images\[0\]: .*matching regex .* - at `\$.file_name`")
-      for name in ("../7.jpg", "/etc/passwd", "..", "", "a/b.jpg", "a\\b.jpg", "a\0b.jpg")),
+      for name in ("../7.jpg", "/etc/passwd", "..", "", "a/b.jpg", "a\\b.jpg", "a\0b.jpg", "a\nb.jpg",
+                   "a.jpg\n", "\x1b[2J", "a\x7f")),
     (CONTENT | {"images": CONTENT["images"] * 3}, "some.json: 3 pictures have the id 7"),
+    (CONTENT | {"images": [{"id": id, "file_name": "7.jpg"} for id in (7, 8)]},
+     "some.json: 2 pictures have the file_name '7.jpg'"),
     (changed("annotations", bbox=[1, 2, 3, 1e300]), r"some.json, annotations\[1\]: .*at `\$.bbox\[3\]`"),
     (changed("categories", name=...), r"some.json, categories\[1\]: .*`name`"),
     (CONTENT | {"annotations": [5]}, r"some.json, annotations\[0\]: Expected `object`, got `int`"),

@@ -42,8 +42,8 @@ def test_the_real_sample_is_read_as_json_reads_it(mirror: Path, tmp_path: Path, 
 ODD = {
     "info": {"about": {"nested": [{"id": 1}]}, "text": '\n    {\n  "images": [', "list": [{"a": {}}]}, "licenses": [],
     "categories": [{"id": 1, "name": 'a\n    }"'}],
-    "images": [{"id": 9, "file_name": "é\n    }.jpg", "width": 4, "height": 3},
-               {"id": -3, "file_name": '\n    {"id": 7}', "width": 1, "height": 1, "more": [{"id": 5}]}],
+    "images": [{"id": 9, "file_name": "é.jpg", "t": "é\n    }", "width": 4, "height": 3},
+               {"id": -3, "file_name": "3.jpg", "t": '\n    {"id": 7}', "width": 1, "height": 1, "more": [{"id": 5}]}],
     "annotations": [{"image_id": -3, "category_id": 1, "segmentation": {"counts": [1, 2], "size": [{"x": {}}]}},
                     {"image_id": 4, "category_id": 1}, {"image_id": -3, "category_id": 1, "text": "}\n    }"}]}
 
