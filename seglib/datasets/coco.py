@@ -21,14 +21,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from seglib.datasets.archives import read_zip_member
-from seglib.datasets.coco_annotations import AnnotationFile, Instance, check_unique, licence_of
+from seglib.datasets.coco_annotations import AnnotationFile, Instance, category_ids, licence_of
 from seglib.datasets.coco_fetched import FetchedAnnotations, Place, read_entries
 from seglib.datasets.coco_masks import decode
 from seglib.datasets.download import Checksum, Downloader
 from seglib.datasets.images import ImageError, read_rgb
 from seglib.datasets.samples import Description, Job, Rejection, Sample, spaced_labels
 from seglib.files import link_or_copy, write_json
-from seglib.names import nearest
 
 HOST = "http://images.cocodataset.org"
 ANNOTATIONS = f"{HOST}/annotations/annotations_trainval2017.zip"
@@ -91,21 +90,9 @@ def _decodes(path: Path) -> None:
         read_rgb(file, upright=False)
 
 
-def category_ids(content: dict[str, Any], classes: list[str]) -> dict[int, int]:
-    """COCO's category id to our class index. Raises ValueError for a name COCO does not have, or has twice."""
-    categories = content["categories"]
-    check_unique([category["name"] for category in categories], "COCO", "categories have the name")
-    check_unique([category["id"] for category in categories], "COCO", "categories have the id")
-    ids = {category["name"]: category["id"] for category in categories}
-    for name in classes:
-        if name not in ids:
-            raise ValueError(f"COCO has no class {name!r}: {nearest(name, list(ids))}")
-    return {ids[name]: k for k, name in enumerate(classes)}
-
-
 def select(content: dict[str, Any], config: dict[str, Any]) -> dict[int, list[dict[str, Any]]]:
     """The pictures that pass the rule: image id to the annotations that make its masks."""
-    class_of = category_ids(content, config["classes"])
+    class_of = category_ids(content["categories"], config["classes"], "COCO")
     known = {image["id"] for image in content["images"]}
     instances: dict[int, list[dict[str, Any]]] = collections.defaultdict(list)
     for annotation in content["annotations"]:
@@ -122,7 +109,7 @@ def select(content: dict[str, Any], config: dict[str, Any]) -> dict[int, list[di
 def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Job]:
     """The fetched pictures of a split, by id, and every annotation that was left out of one."""
     fetched = FetchedAnnotations(raw / "annotations" / f"instances_{OFFICIAL[split]}.json")
-    class_of = category_ids({"categories": fetched.categories}, config["classes"])
+    class_of = category_ids(fetched.categories, config["classes"], "COCO")
     reader = _Reader(raw=raw, official=OFFICIAL[split], annotations=fetched.path, rule=config, class_of=class_of,
                      categories=[category for category in fetched.categories if category["id"] in class_of],
                      licenses=fetched.licenses)
@@ -181,9 +168,7 @@ def _sample(names: dict[str, str], pixels: Image.Image, annotations: list[dict[s
     objects = []
     for annotation in annotations:
         try:
-            mask_HW = decode(annotation, pixels.height, pixels.width)
-            if not mask_HW.any():
-                raise ValueError("its mask is empty")
+            mask_HW = decode(annotation.get("segmentation"), pixels.height, pixels.width)
         except ValueError as error:
             yield Rejection(**names, what="annotation", reason=f"annotation {annotation.get('id')!s:.20}: {error}")
             continue

@@ -6,11 +6,13 @@ Format: https://cocodataset.org/#format-data.
 
 import collections
 import json
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypedDict
 
 import msgspec
 from msgspec import Raw
+
+from seglib.names import nearest
 
 
 class _File(msgspec.Struct):
@@ -61,6 +63,20 @@ def check_unique(values: Collection[Hashable], name: str, what: str) -> None:
     if len(set(values)) < len(values):
         [(value, count)] = collections.Counter(values).most_common(1)
         raise ValueError(f"{name}: {count} {what} {value!r:.80}")
+
+
+def category_ids(categories: Sequence[Mapping[str, Any]], classes: list[str], name: str) -> dict[Any, int]:
+    """The id of each class's category to the class's index. `name` is the file's.
+
+    Raises ValueError for a class that is no category's name, and for categories that have one name or one id.
+    """
+    for key in ("id", "name"):
+        check_unique([category[key] for category in categories], name, f"categories have the {key}")
+    ids = {category["name"]: category["id"] for category in categories}
+    for label in classes:
+        if label not in ids:
+            raise ValueError(f"{name} has no category {label!r}: {nearest(label, list(ids))}")
+    return {ids[label]: k for k, label in enumerate(classes)}
 
 
 def licence_of(picture: Mapping[str, Any], licenses: Any) -> str:

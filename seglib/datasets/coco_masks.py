@@ -18,18 +18,16 @@ LONGEST_NUMBER = 7  # characters of a compressed run length: 35 bits, more than 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**35)]
 
 
-def decode(annotation: dict[str, Any], height: int, width: int) -> np.ndarray:
+def decode(segmentation: Any, height: int, width: int) -> np.ndarray:
     """An annotation's mask, bool (H, W), column after column: polygons, compressed and uncompressed run lengths.
 
-    Raises ValueError for a segmentation that is none of them or does not fit the picture.
+    Raises ValueError for a segmentation that is none of them, does not fit the picture, or has no pixel in it.
     """
-    segmentation = annotation.get("segmentation")
-    if not isinstance(segmentation, dict):
-        return _fill(segmentation, height, width)
-    if (size := segmentation.get("size")) != [height, width]:
-        raise ValueError(f"its mask is of size {size!s:.40}, the picture of {[height, width]}")
-    counts = segmentation.get("counts")
-    return _count_out(_decompress(counts) if isinstance(counts, str | bytes) else counts, height, width)
+    read = _read_run_lengths if isinstance(segmentation, dict) else _fill
+    mask_HW = read(segmentation, height, width)
+    if not mask_HW.any():
+        raise ValueError("its mask is empty")
+    return mask_HW
 
 
 def _fill(polygons: Any, height: int, width: int) -> np.ndarray:
@@ -54,6 +52,13 @@ def _fill(polygons: Any, height: int, width: int) -> np.ndarray:
         raise ValueError(f"its segmentation cannot be decoded: outlines of {outline:.0f} pixels, at most "
                          f"{LONGEST_OUTLINE} are drawn")
     return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))).view(bool)
+
+
+def _read_run_lengths(segmentation: dict[str, Any], height: int, width: int) -> np.ndarray:
+    if (size := segmentation.get("size")) != [height, width]:
+        raise ValueError(f"its mask is of size {size!s:.40}, the picture of {[height, width]}")
+    counts = segmentation.get("counts")
+    return _count_out(_decompress(counts) if isinstance(counts, str | bytes) else counts, height, width)
 
 
 def _decompress(text: str | bytes) -> list[int]:

@@ -11,12 +11,12 @@ import functools
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 import numpy as np
 
-from seglib.datasets.coco_annotations import check_unique, licence_of
+from seglib.datasets.coco_annotations import category_ids, check_unique, licence_of
 from seglib.datasets.coco_masks import decode
 from seglib.datasets.images import ImageError, read_ids
 from seglib.datasets.labels import check_size, files_by_name, planes_of_numbers
@@ -127,7 +127,7 @@ def _masks_of_folders(files: list[list[Path]], image_HWC: np.ndarray) -> Masks:
 Id = int | str
 
 
-class _Category(msgspec.Struct):
+class _Category(TypedDict):
     id: Id
     name: str
 
@@ -166,22 +166,16 @@ class Coco:
             content = msgspec.json.decode(self._path.read_bytes(), type=_Content)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{self._path} is not in COCO's format: {error}") from None
-        for what, values in (("pictures have the id", [image.id for image in content.images]),
-                             ("categories have the id", [category.id for category in content.categories]),
-                             ("categories have the name", [category.name for category in content.categories])):
-            check_unique(values, str(self._path), what)
+        check_unique([image.id for image in content.images], str(self._path), "pictures have the id")
         self._licenses, self._entries = content.licenses, collections.defaultdict(list)
         for image in content.images:
             self._entries[PurePosixPath(image.file_name).stem].append(image)
         self._annotations = collections.defaultdict(list)
         for annotation in content.annotations:
             self._annotations[annotation.image_id].append(annotation)
-        numbers = {category.name: category.id for category in content.categories}
-        if missing := [name for name in config["classes"] if name not in numbers]:
-            raise ValueError(f"{self._path} has no category {missing[0]!r}: {nearest(missing[0], list(numbers))}")
         # Of the categories that are not asked for, None: an annotation of one that is not there may be of any.
-        self._class_of = dict.fromkeys(numbers.values())
-        self._class_of |= {numbers[name]: k for k, name in enumerate(config["classes"])}
+        self._class_of = dict.fromkeys(category["id"] for category in content.categories)
+        self._class_of |= category_ids(content.categories, config["classes"], str(self._path))
         self._classes = len(config["classes"])
 
     @property
@@ -225,9 +219,7 @@ def _masks_of_coco(images: list[_Picture], licences: list[str], annotations: lis
                 for annotation in unknown]
     for k, annotation in annotations:
         try:
-            mask_HW = decode({"segmentation": annotation.segmentation}, *size)
-            if not mask_HW.any():
-                raise ValueError("its mask is empty")
+            mask_HW = decode(annotation.segmentation, *size)
         except ValueError as error:
             left_out.append(f"annotation {annotation.id}: {error}")
             continue

@@ -1,6 +1,7 @@
 """Annotation files against Python's own json, which reads all of them."""
 
 import json
+import re
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seglib.datasets.archives import read_zip_member
-from seglib.datasets.coco_annotations import AnnotationFile
+from seglib.datasets.coco_annotations import AnnotationFile, category_ids
 from seglib.files import canonical_json
 
 CLASSES = {1: "cat", 2: "dog", 90: "cow"}
@@ -122,6 +123,15 @@ def test_what_the_rule_does_not_ask_for_is_passed_over(changes: dict):
     outline = opened(changed("annotations", **changes)).outline(["cat"])
     assert [one for one in outline["annotations"] if one["image_id"] == 7] == [
         {"image_id": 7, "category_id": 1, "iscrowd": 0, "bbox": (1, 2, 3, 4)}]
+
+
+@pytest.mark.parametrize(("categories", "said"), [
+    ([{"id": 1, "name": "cat"}, {"id": 2, "name": "cat"}], "some.json: 2 categories have the name 'cat'"),
+    ([{"id": 1, "name": "cat"}, {"id": 1, "name": "dog"}], "some.json: 2 categories have the id 1"),
+    ([{"id": 1, "name": "cats"}, {"id": 2, "name": "dog"}], "some.json has no category 'cat': did you mean 'cats'?")])
+def test_categories_that_are_not_there_or_cannot_be_told_apart_are_refused(categories: list[dict], said: str):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        category_ids(categories, ["cat"], "some.json")
 
 
 def test_a_member_is_read_whole_and_held_once(tmp_path: Path):

@@ -15,8 +15,14 @@ HEIGHT, WIDTH = 10, 12
 TRIANGLE = [1.5, 1, 9, 2, 4, 8]
 
 
-def mask_of(segmentation: Any) -> np.ndarray:
-    return decode({"segmentation": segmentation}, HEIGHT, WIDTH)
+def assert_is(segmentation: Any, expected_HW: np.ndarray) -> None:
+    if expected_HW.any():
+        found_HW = decode(segmentation, HEIGHT, WIDTH)
+        assert found_HW.dtype == bool
+        np.testing.assert_array_equal(found_HW, expected_HW)
+    else:
+        with pytest.raises(ValueError, match="its mask is empty"):
+            decode(segmentation, HEIGHT, WIDTH)
 
 
 coordinates = st.floats(-HEIGHT, 2 * HEIGHT)
@@ -26,8 +32,7 @@ polygons = st.lists(st.lists(st.tuples(coordinates, coordinates), min_size=3, ma
 @given(polygons)
 def test_polygons_that_cross_themselves_or_leave_the_picture_are_drawn_as_pycocotools_does(corners: list):
     flat = [[float(number) for corner in polygon for number in corner] for polygon in corners]
-    expected = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(flat, HEIGHT, WIDTH)))
-    np.testing.assert_array_equal(mask_of(flat), expected)
+    assert_is(flat, coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(flat, HEIGHT, WIDTH))))
 
 
 @given(st.binary(min_size=15, max_size=15))
@@ -36,9 +41,7 @@ def test_run_lengths_in_either_form_are_the_mask_they_were_made_from(bits: bytes
     compressed = coco_mask.encode(np.asfortranarray(mask_HW))
     runs = np.flatnonzero(np.diff(mask_HW.ravel("F"), prepend=0, append=2))
     for counts in (compressed["counts"], compressed["counts"].decode(), np.diff(runs, prepend=0).tolist()):
-        found = mask_of({"size": [HEIGHT, WIDTH], "counts": counts})
-        assert found.dtype == bool
-        np.testing.assert_array_equal(found, mask_HW)
+        assert_is({"size": [HEIGHT, WIDTH], "counts": counts}, mask_HW)
 
 
 def nested(depth: int) -> list:
@@ -90,13 +93,9 @@ def nested(depth: int) -> list:
 ])
 def test_a_segmentation_that_cannot_be_drawn_says_why(segmentation: Any, said: str):
     with pytest.raises(ValueError, match=f"^its (mask|segmentation cannot be decoded: ).*{said}|^{said}"):
-        mask_of(segmentation)
+        decode(segmentation, HEIGHT, WIDTH)
 
 
-def test_an_annotation_without_a_segmentation_says_so():
-    with pytest.raises(ValueError, match="its segmentation cannot be decoded"):
-        decode({}, HEIGHT, WIDTH)
-
-
-def test_a_polygon_beside_the_picture_is_an_empty_mask():
-    assert not mask_of([[13, 1, 20, 1, 20, 8]]).any()
+@pytest.mark.parametrize("segmentation", [[[13, 1, 20, 1, 20, 8]], {"counts": [120], "size": [10, 12]}])
+def test_a_mask_without_a_pixel_is_refused(segmentation: Any):
+    assert_is(segmentation, np.zeros((HEIGHT, WIDTH)))
