@@ -85,7 +85,7 @@ class Run:
     """One command in a process of its own."""
 
     seconds: float
-    peak_mb: float  # of the process and its descendants together, pages that several share counted once
+    peak_mb: float  # of 2²⁰ bytes: the process and its descendants together, pages that several share counted once
     output: str  # its standard output
 
 
