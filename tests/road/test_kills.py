@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.road.kills import WAYS, WITHIN_LOCK, kill_along, plan, undisturbed
+from tests.road.kills import WAYS, kill_along, plan, undisturbed
 
 pytestmark = [pytest.mark.road, pytest.mark.timeout(1500)]
 
@@ -25,4 +25,3 @@ def test_what_is_killed_again_and_again_ends_in_the_same_bytes(way: str, tmp_pat
     made, wrong = kill_along(tmp_path / way, way, kills, expected, timeline)
     assert len(made) >= len(kills) - 1  # the last may come too late
     assert not wrong and not [killed for killed in made if killed.alive]
-    assert [killed for killed in made if killed.mended] or WITHIN_LOCK not in {kill.kind for kill in kills}
