@@ -1,6 +1,7 @@
 """Shared fixtures. Real pictures come from a mirror folder beside the checkout; without it those tests skip."""
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from seglib.files import write_json
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+
+# What a shell starts in the background ignores Ctrl-C, and hands that down; some tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says how busy the machine is, not whether the code is right.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

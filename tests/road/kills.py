@@ -121,8 +121,7 @@ class Road:
 
     def start(self) -> subprocess.Popen:
         """Begin. The process that is given is dvc itself, the leader of its group."""
-        # What a shell starts in the background ignores Ctrl-C, and hands that down.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # as in tests/conftest.py
         *before, last = self.way.commands
         for command in before:
             self._run(command)
