@@ -5,7 +5,6 @@ What an archive may make of itself is limited, before it is unpacked: see the co
 
 import contextlib
 import io
-import lzma
 import struct
 import tarfile
 import zipfile
@@ -22,8 +21,12 @@ MOST_BYTES_OF_ONE = 2 << 30  # of a file that is read, which is held in memory; 
 # over and over, as Stanford's labels are, shrinks to a fortieth; a bomb to a thousandth and less.
 MOST_TIMES, MOST_BYTES = 200, 1 << 30
 
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, zlib.error, lzma.LZMAError, struct.error, KeyError,
-           OverflowError, RuntimeError)  # the last: an encrypted member, a compression that is not known
+# No others are undone: the header of an LZMA stream may ask for 4 GB of memory.
+TAR_METHODS = {name: tarfile.TarFile.OPEN_METH[name] for name in ("tar", "gz", "bz2")}
+ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
+
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, zlib.error, struct.error, KeyError, OverflowError,
+           RuntimeError)  # the last: an encrypted member
 
 
 class _TooMuch(ValueError):
@@ -64,6 +67,8 @@ class _Limited(io.BufferedIOBase):
 
 class _Tar(tarfile.TarFile):
     """Opened by `open`, which finds the compression and comes here with the stream that undoes it."""
+
+    OPEN_METH = TAR_METHODS
 
     @classmethod
     def taropen(cls, name: Any, mode: Any = "r", fileobj: Any = None, **others: Any) -> tarfile.TarFile:
@@ -150,6 +155,8 @@ def read_zip_member(archive: Path, name: str) -> bytearray:
     """A file of a zip archive, held once. Raises ValueError where it is not there, encrypted, too large or damaged."""
     content = bytearray()  # grows in place; ZipFile.read holds the whole twice
     with _said_of(f"{archive.name} does not give {name} whole", ": "), zipfile.ZipFile(archive) as bundle:
+        if (method := bundle.getinfo(name).compress_type) not in ZIP_METHODS:
+            raise ValueError(f"its compression, method {method}, is not undone here")
         stated = bundle.getinfo(name).file_size  # nothing beyond it is unpacked
         if stated > MOST_BYTES_OF_ONE:
             raise _TooMuch(f"it is said to have {stated} bytes, more than {MOST_BYTES_OF_ONE}")

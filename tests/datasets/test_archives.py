@@ -19,7 +19,7 @@ from tests.datasets.hostile_archives import END, GIGABYTE, member, packed, patch
 FILES = {"a/1.txt": b"one", "a/2.txt": b"two" * 50000, "b.txt": b""}
 
 
-@pytest.fixture(params=["", ":gz", ":xz"])
+@pytest.fixture(params=["", ":gz", ":bz2"])
 def archive(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     path = tmp_path / "archive"
     with tarfile.open(path, f"w{request.param}") as file:
@@ -32,6 +32,21 @@ def archive(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
             member.type, member.linkname = kind, "/etc/passwd"
             file.addfile(member)
     return path
+
+
+def test_what_may_ask_for_any_memory_is_not_undone(tmp_path: Path):
+    """An LZMA stream's header says how large a dictionary is to be: four gigabytes, in these 21 bytes."""
+    path = tmp_path / "archive"
+    path.write_bytes(b"~\xff\xff\xff\xff\x1f\x8b\x08" + bytes(13))
+    assert not archives.is_tar(path)
+    with tarfile.open(path, "w:xz"):
+        pass
+    with pytest.raises(ValueError, match="archive is not a whole tar archive"):
+        archives.file_names(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as bundle:
+        bundle.writestr("a", "content")
+    with pytest.raises(ValueError, match="its compression, method 14, is not undone here"):
+        archives.read_zip_member(path, "a")
 
 
 def test_plain_files_are_named_and_read_in_order(archive: Path):
