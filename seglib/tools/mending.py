@@ -1,8 +1,9 @@
 """Mend what DVC leaves half written where it is ended.
 
-DVC writes dvc.lock in place after every stage, which takes a tenth of a second for a study of twelve variants, and its
-list of who reads and writes what. Ended within that moment, by Ctrl-C as by a kill, it leaves the beginning of the
-file, and the next `dvc` says of most such beginnings that they are not valid, whatever it is asked.
+DVC writes dvc.lock in place after every stage, which takes a tenth of a second for two thousand lines, and its list of
+who reads and writes what. Ended within that moment, by Ctrl-C as by a kill, it leaves the beginning of the file. Most
+beginnings it reads as if the rest had never been made; an empty one, and one in four others, the next `dvc` calls not
+valid, whatever it is asked.
 """
 
 import json
