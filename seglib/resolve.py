@@ -1,13 +1,10 @@
 """From params.yaml to one canonical configuration a variant, and four a dataset: all that later stages read of it."""
 
-import collections
 import dataclasses
-import hashlib
 from typing import Any
 
 from pydantic import ValidationError
 
-from seglib.files import canonical_json
 from seglib.params import Params, ParamsError
 from seglib.params.datasets import Dataset
 from seglib.params.losses import BOUNDED, ON_LOGITS, Loss, LossConstants, resolved_loss
@@ -42,44 +39,9 @@ def resolve(params: Params) -> list[Variant]:
     itself.
     """
     run = params.run
-    return _grouped([Variant(dataset=dataset, model=model, loss=loss, seed=seed,
-                             config=_config(params, dataset, model, loss, seed))
-                     for dataset in run.datasets for model in run.models for loss in run.losses for seed in run.seeds])
-
-
-def _grouped(variants: list[Variant]) -> list[Variant]:
-    """Those that train side by side, `train.together` at a time in the order of `run`, each told with whom.
-
-    What they differ in are loss and seed. In place of the number each gets a digest of all configurations of its group:
-    on a GPU its last bits depend on who else is in it, so that another group is another training. Who is left alone
-    trains alone.
-    """
-    by_course: dict[str, list[str]] = collections.defaultdict(list)
-    for variant in variants:
-        if "together" in variant.config["train"] and (own := _alone(variant)) not in by_course[_course(variant)]:
-            by_course[_course(variant)].append(own)  # equal configurations are one training
-    told = []
-    for variant in variants:
-        train = dict(variant.config["train"])
-        if size := train.pop("together", None):
-            configs = by_course[_course(variant)]
-            start = configs.index(_alone(variant)) // size * size
-            group = configs[start:start + size]
-            if len(group) > 1:
-                train["together"] = hashlib.sha256("".join(sorted(group)).encode()).hexdigest()[:16]
-        told.append(dataclasses.replace(variant, config=variant.config | {"train": train}))
-    return told
-
-
-def _course(variant: Variant) -> str:
-    """What trainings of one group have in common."""
-    return canonical_json([variant.dataset, variant.config["model"], variant.config["train"]])
-
-
-def _alone(variant: Variant) -> str:
-    """Its configuration, were it to train by itself."""
-    train = {key: value for key, value in variant.config["train"].items() if key != "together"}
-    return canonical_json(variant.config | {"train": train})
+    return [Variant(dataset=dataset, model=model, loss=loss, seed=seed,
+                    config=_config(params, dataset, model, loss, seed))
+            for dataset in run.datasets for model in run.models for loss in run.losses for seed in run.seeds]
 
 
 def _config(params: Params, dataset: str, model: str, loss: str, seed: int) -> dict[str, Any]:

@@ -4,8 +4,6 @@ import dataclasses
 import subprocess
 from pathlib import Path
 
-from seglib.files import read_json
-
 
 @dataclasses.dataclass(frozen=True, order=True)
 class VariantFiles:
@@ -96,14 +94,3 @@ def live_datasets() -> list[str]:
 def live_variants(dataset: str) -> list[VariantFiles]:
     """The variants of a dataset that params.yaml's `run` picks now, by name."""
     return sorted(VariantFiles(dataset, path.stem) for path in Path("conf", dataset).glob("*.json"))
-
-
-def group_of(files: VariantFiles) -> list[VariantFiles]:
-    """The variants that train beside this one (`train.together`), itself among them; of equal ones, one."""
-    def group(one: VariantFiles) -> str | None:
-        return read_json(one.conf)["train"].get("together")
-
-    own = group(files)
-    by_conf = {other.conf.read_bytes(): other for other in live_variants(files.dataset)
-               if own is not None and group(other) == own}
-    return [by_conf[conf] for conf in sorted(by_conf)] or [files]

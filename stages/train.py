@@ -17,13 +17,12 @@ import stages
 from seglib import records, tracking
 from seglib.files import canonical_json, read_json, work_dir, write_json
 from seglib.identity import identity, identity_of
-from seglib.training import checkpoint, closed_form, history, together, weights
+from seglib.training import closed_form, history, weights
 from seglib.training.device import choose_device, machine, peak_memory_mb, prepare_process
 from seglib.training.loop import Training
 from seglib.training.optimization import OPEN_ENDED
-from seglib.training.together import Together
 from seglib.training.turns import alone, turn
-from seglib.workspace import VariantFiles, group_of, live_variants
+from seglib.workspace import VariantFiles, live_variants
 
 
 def main(dataset: str, variant: str) -> None:
@@ -43,13 +42,10 @@ def main(dataset: str, variant: str) -> None:
     # A second training of an identity finds the checkpoint of the first.
     with alone(kept.parent.with_suffix(".lock"), f"trains {dataset} {variant} already"), turn(device):
         on_epoch = tracking.LiveRun(this, files)
-        group = group_of(files) if together.pays_on(device) else [files]
-        if len(group) > 1 and checkpoint.load(kept) is None:
-            train_together(group, own=kept, device=device)
         if config["loss"]["terms"]:
             training = Training(config, files.prepared, checkpoint_path=kept)
             kept = training.checkpoint.path  # another where a longer training has that one
-            with weights.last_good_kept(training.setup.header, training.last_states):
+            with weights.last_good_kept(training.setup.header, kept):
                 outcome = training.run(title=title, on_epoch=on_epoch)
         else:
             outcome = closed_form.fit(config, files.prepared, title=title, on_epoch=on_epoch)
@@ -59,7 +55,7 @@ def main(dataset: str, variant: str) -> None:
     outcome.snapshots.write(files.snapshots)
     write_json(files.timing, {
         "identity": this, **dataclasses.asdict(outcome.speed), "peak_memory_mb": peak_memory_mb(device),
-        "together": len(group), **machine(device)})
+        **machine(device)})
     tracking.try_sync(records.leave_training(files))
     if can_be_extended(config):
         size = f"{kept.stat().st_size / 1e6:.0f} MB"
@@ -70,27 +66,9 @@ def main(dataset: str, variant: str) -> None:
             shutil.rmtree(kept.parent, ignore_errors=True)
 
 
-def train_together(group: list[VariantFiles], *, own: Path, device: torch.device) -> None:
-    """Train all of a group; each finds its finished checkpoint when its stage runs. `own`: that of who asks."""
-    first, configs = group[0], [read_json(member.conf) for member in group]
-    confs, data = b"".join(member.conf.read_bytes() for member in group), first.prepared / "dataset.json"
-    state = work_dir() / "checkpoints" / identity(confs, data.read_bytes(), device.type) / "last.pt"
-    state.parent.mkdir(parents=True, exist_ok=True)
-    with alone(state.parent.with_suffix(".lock"), f"trains {len(group)} together already"):
-        if checkpoint.load(own) is not None:  # another member's stage was faster
-            return
-        trainings = Together(configs, first.prepared, checkpoint_path=state)
-        with weights.last_good_kept(trainings.header, trainings.last_states):
-            states = trainings.run(title=f"{first.dataset} {first.model} ({len(group)} together)",
-                                   on_epoch=[tracking.LiveRun(identity_of(member, device), member) for member in group])
-        for member, config, finished in zip(group, configs, states, strict=True):
-            checkpoint.save(checkpoint_of(member, config, device), finished)
-        shutil.rmtree(state.parent)
-
-
 def can_be_extended(config: dict[str, Any]) -> bool:
-    """Whether a training with more epochs begins with this one, and may go on alone."""
-    return config["train"].get("schedule") in OPEN_ENDED and "together" not in config["train"]
+    """Whether a training with more epochs begins with the steps of this one."""
+    return config["train"].get("schedule") in OPEN_ENDED
 
 
 def checkpoint_of(files: VariantFiles, config: dict[str, Any], device: torch.device) -> Path:

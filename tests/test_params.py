@@ -193,44 +193,6 @@ def test_a_file_that_is_no_params_file(tmp_path: Path, text: str):
         params.load(tmp_path / "params.yaml")
 
 
-def groups(raw: dict[str, Any]) -> dict[str, str | None]:
-    return {name: config["train"].get("together") for name, config in configs(raw).items()}
-
-
-def test_who_trains_together_differs_in_loss_and_seed_alone(raw_params: dict[str, Any]):
-    raw_params["train"]["together"] = 4
-    raw_params["models"]["munet_aspp"]["train"] = {"together": 8}
-    raw_params["losses"]["dice"]["train"] = {"lr": 1.0}
-    raw_params["run"] |= {"models": ["munet", "munet_aspp", "frequency"], "losses": ["mse", "dice", "mse_dice", "bce"],
-                          "seeds": [1, 2]}
-    found = groups(raw_params)
-    by_group = {frozenset(name for name in found if found[name] == group) for group in found.values() if group}
-    assert by_group == {
-        frozenset({"munet-mse-1", "munet-mse-2", "munet-mse_dice-1", "munet-mse_dice-2"}),  # four at a time
-        frozenset({"munet-bce-1", "munet-bce-2"}),
-        frozenset({"munet-dice-1", "munet-dice-2"}),  # at a rate of their own
-        frozenset({f"munet_aspp-{loss}-{seed}" for loss in ("mse", "mse_dice", "bce") for seed in (1, 2)}),
-        frozenset({"munet_aspp-dice-1", "munet_aspp-dice-2"})}
-
-
-@pytest.mark.parametrize("own_course", [{"patience": 2}, {"schedule": "plateau"}, {"clip": 1.0}, {"overfit": 3}])
-def test_who_has_a_course_of_its_own_trains_alone(raw_params: dict[str, Any], own_course: dict[str, Any]):
-    before = configs(raw_params | {"train": raw_params["train"] | own_course})
-    raw_params["train"] |= own_course | {"together": 6}
-    assert configs(raw_params) == before
-
-
-def test_a_group_is_part_of_what_its_members_are(raw_params: dict[str, Any]):
-    """Another loss in it, and each is another training; equal configurations are one member."""
-    raw_params["train"]["together"] = 6
-    first = groups(raw_params)
-    assert len(set(first.values())) == 1
-    raw_params["loss"]["dice_scale"] = 20
-    assert not set(groups(raw_params).values()) & set(first.values())
-    raw_params["run"] |= {"losses": ["mse_dice", "mse_dice20"], "seeds": [1]}
-    assert set(groups(raw_params).values()) == {None}
-
-
 LAUGHS = "a0: &a0 [ha]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 30))
 MERGED = "a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 30))
 

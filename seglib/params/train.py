@@ -47,7 +47,6 @@ class Train(Strict):
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "fp32", "bf16"]
     threads: FromOne | None
-    together: FromOne
 
     @model_validator(mode="after")
     def _nothing_contradicts_itself(self) -> "Train":
@@ -83,9 +82,6 @@ def resolved_train(train: Train) -> dict[str, Any]:
     if "crop_min" in augment:
         augment["crop_max"] = train.crop_max
     judges = train.keep == "best" or train.schedule == "plateau" or train.patience is not None
-    # Who trains beside others follows their course: one rate, one number of epochs, no step that looks at all weights.
-    has_its_own_course = (train.schedule == "plateau" or train.patience is not None or train.clip is not None
-                          or train.freeze_encoder_epochs > 0 or train.overfit is not None)
     unused = {
         "momentum": train.optimizer != "sgd",
         "warmup_epochs": not train.warmup_epochs,
@@ -98,7 +94,6 @@ def resolved_train(train: Train) -> dict[str, Any]:
         "best_by": not judges,
         "overfit": train.overfit is None,
         "snapshots": not train.snapshots,
-        "together": train.together == 1 or train.device == "cpu" or has_its_own_course,
     }
     used = {key: value for key, value in used.items() if not unused.get(key)}
     # Whether a model can fit a few pictures is asked of these pictures, not of others made from them.

@@ -1,6 +1,6 @@
 """Batches straight from the prepared arrays: one index operation a batch, no Python an image.
 
-Shapes: N images, B batch, M trainings side by side, C channels, K classes, H, W.
+Shapes: N images, B batch, C channels, K classes, H, W.
 """
 
 import dataclasses
@@ -77,14 +77,11 @@ class Feed:
         return [_upload(array, self.device) for array in self._mapped] if self._is_resident else list(self._mapped)
 
     def batches(self, order: np.ndarray | None = None) -> Iterator[Batch]:
-        """The pictures in `order` (default: as stored), `batch_size` at a time; the last batch may be smaller.
-
-        An order (M, N) gives what M trainings see side by side: (M, B, H, W, 3) and (M, B, H, W).
-        """
+        """The pictures in `order` (default: as stored), `batch_size` at a time; the last batch may be smaller."""
         order = np.arange(self._images) if order is None else order
         places = to_device(torch.from_numpy(order), self.device) if self._is_resident else order
-        for start in range(0, order.shape[-1], self.batch_size):
-            chosen = places[..., start:start + self.batch_size]
+        for start in range(0, len(order), self.batch_size):
+            chosen = places[start:start + self.batch_size]
             read = [array[chosen] for array in self._arrays]
             if not self._is_resident:
                 read = [to_device(torch.from_numpy(array), self.device) for array in read]

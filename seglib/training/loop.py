@@ -7,7 +7,7 @@ is to be read is read at the epoch's end. Shapes: B batch, K classes, H, W.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,8 @@ from seglib.metrics.counts import count_BK4
 from seglib.training import checkpoint, overfit, phases
 from seglib.training.augment import Augment
 from seglib.training.batches import Batch, epoch_order, step_seed
-from seglib.training.checkpoint import Checkpoint, State
+from seglib.training.checkpoint import Checkpoint
 from seglib.training.device import memory_of
-from seglib.training.encoding import Encoding
 from seglib.training.history import Row
 from seglib.training.ledger import Ledger
 from seglib.training.optimization import Optimization
@@ -114,11 +113,6 @@ class Training:
                 progress.say(line)
         return outcome
 
-    def last_states(self) -> dict[Path, State | None]:
-        """The state last saved, by the folder it is in."""
-        path = self.checkpoint.path
-        return {} if path is None else {path.parent: checkpoint.load(path)}
-
     def _phase_of(self, epoch: int) -> Phase:
         return next(phase for phase in self.phases if phase.first <= epoch <= phase.last)
 
@@ -145,9 +139,9 @@ class Training:
             view = self._view(batch)
             values = self.loss(view)
             ends_window, lr = step in self.ledger.window_ends, self.optimization.lr
-            grad_norms = gradient_norms(values, weight) if ends_window else None
+            grad_norms = _gradient_norms(values, weight) if ends_window and weight is not None else None
             self.optimization.step(self.loss.total(values))
-            self.ledger.learnt(values, counts_of(view, self.encoding), lr=lr, grad_norms=grad_norms)
+            self.ledger.learnt(values, self._counts(view), lr=lr, grad_norms=grad_norms)
             progress.update(len(batch.images_BHWC))
             if ends_window:
                 progress.show(self.ledger.window_loss)
@@ -162,17 +156,28 @@ class Training:
         self.network.eval()
         for batch in self.val.batches():
             view = self._view(batch)
-            self.ledger.validated(self.loss(view), counts_of(view, self.encoding), pictures=len(batch.images_BHWC))
+            self.ledger.validated(self.loss(view), self._counts(view), pictures=len(batch.images_BHWC))
         self.selection.see(self.ledger.end_validation(), self.network.state_dict)
         self.snapshots.take(
             self.epoch, lambda images: self.encoding.present(self.setup.logits(images.to(self.device))))
 
     def _view(self, batch: Batch) -> View:
-        return view_of(self.setup.logits(batch.images_BHWC), batch, self.encoding)
+        """What the loss sees of a batch. Everything except the network runs in float32."""
+        planes, valid = self.encoding.planes(batch.masks_BHW, ignores=batch.ignores)
+        logits = self.setup.logits(batch.images_BHWC).float().contiguous()  # in the layout of the planes
+        return View(logits_BKHW=logits, output_BKHW=self.encoding.seen_by_losses(logits),
+                    target_BKHW=self.encoding.targets_of(planes), planes_BKHW=planes, valid_B1HW=valid,
+                    exclusive=self.encoding.exclusive)
+
+    def _counts(self, view: View) -> Tensor:
+        """The batch's `metrics.counts` per class: int64 (K, 4)."""
+        present = self.encoding.present(view.logits_BKHW.detach())
+        return count_BK4(present, view.planes_BKHW, view.valid_B1HW).sum(0)
 
     def _state(self) -> dict[str, Any]:
-        return state_of(self.ledger, self.selection, self.snapshots, self.pace, finished=self.finished,
-                        network=self.network.state_dict(), optimization=self.optimization.state_dict())
+        return {"ledger": self.ledger.state_dict(), "selection": self.selection.state_dict(),
+                "snapshots": self.snapshots.state_dict(), "pace": self.pace.state_dict(), "finished": self.finished,
+                "network": self.network.state_dict(), "optimization": self.optimization.state_dict()}
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.ledger.load_state_dict(state["ledger"])
@@ -214,36 +219,9 @@ class Training:
         return said + ([str(outcome.overfit)] if outcome.overfit else [])
 
 
-def view_of(logits_BKHW: Tensor, batch: Batch, encoding: Encoding) -> View:
-    """What the loss sees of a batch; everything but the network in float32."""
-    planes, valid = encoding.planes(batch.masks_BHW, ignores=batch.ignores)
-    logits = logits_BKHW.float().contiguous()  # in the layout of the planes
-    return View(logits_BKHW=logits, output_BKHW=encoding.seen_by_losses(logits),
-                target_BKHW=encoding.targets_of(planes), planes_BKHW=planes, valid_B1HW=valid,
-                exclusive=encoding.exclusive)
-
-
-def counts_of(view: View, encoding: Encoding) -> Tensor:
-    """The batch's `metrics.counts` by class: int64 (K, 4)."""
-    present = encoding.present(view.logits_BKHW.detach())
-    return count_BK4(present, view.planes_BKHW, view.valid_B1HW).sum(0)
-
-
-def gradient_norms(values: Mapping[str, Tensor], weight: Tensor | None, *, part: Any = ...) -> Tensor | None:
-    """The norm of each unweighted term's gradient in a part of `weight`, the output layer's; None without such a layer.
-
-    Float (terms,).
-    """
-    if weight is None:
-        return None
-    return torch.stack([torch.autograd.grad(value, weight, retain_graph=True)[0][part].norm()
-                        for value in values.values()])
-
-
-def state_of(ledger: Ledger, selection: Selection, snapshots: Snapshots, pace: Pace, **more: Any) -> dict[str, Any]:
-    """What a checkpoint holds of one training; `more`: its network, its optimization, and whether it is finished."""
-    return {"ledger": ledger.state_dict(), "selection": selection.state_dict(), "snapshots": snapshots.state_dict(),
-            "pace": pace.state_dict(), **more}
+def _gradient_norms(values: dict[str, Tensor], weight: Tensor) -> Tensor:
+    """The norm of the gradient of each unweighted term in `weight`, the output layer's. Float (terms,)."""
+    return torch.stack([torch.autograd.grad(value, weight, retain_graph=True)[0].norm() for value in values.values()])
 
 
 def loss_of(config: dict[str, Any], output: str, info: DatasetInfo) -> WeightedLoss:

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from torch import nn
 
 from seglib import models
 from seglib.files import atomic_file
-from seglib.training.checkpoint import State
+from seglib.training import checkpoint
 from seglib.training.header import Header
 from seglib.training.history import Diverged
 
@@ -29,26 +29,23 @@ def save(path: Path, state: dict[str, torch.Tensor], header: Header) -> None:
 
 
 @contextlib.contextmanager
-def last_good_kept(header: Header, last: Callable[[], Mapping[Path, State | None]]) -> Iterator[None]:
-    """Where a training diverges, write the weights of its last checkpoint, and say so in the error.
-
-    last: the states last saved, by the folder their weights are to be written to.
-    """
+def last_good_kept(header: Header, checkpoint_path: Path) -> Iterator[None]:
+    """If a training diverges, write the weights of its last checkpoint beside it, and say so in the error."""
     try:
         yield
     except Diverged as error:
-        said = (_keep(state, header, folder) for folder, state in last().items())
-        raise Diverged("\n".join([str(error), *said])) from None
+        raise Diverged(f"{error}\n{_keep(header, checkpoint_path)}") from None
 
 
-def _keep(state: State | None, header: Header, folder: Path) -> str:
+def _keep(header: Header, checkpoint_path: Path) -> str:
+    state, folder = checkpoint.load(checkpoint_path), checkpoint_path.parent
     if state is None:
-        return "nothing was kept before: it diverged before a first checkpoint"
+        return "no weights were kept: the training diverged before its first checkpoint"
     epoch = state["ledger"]["epoch"]
     try:
         save(folder / "weights.safetensors", state["network"], header)
     except OSError as error:
-        return f"the last good weights, of epoch {epoch}, stand in its checkpoint alone: {error}"
+        return f"the last good weights, of epoch {epoch}, are only in its checkpoint: {error}"
     return f"the last good weights, of epoch {epoch}, are kept: seglib predict {folder} PICTURES"
 
 

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from seglib.files import file_sha256, read_json, write_json
 from seglib.training.device import prepare_process
 from seglib.training.turns import turn
-from seglib.workspace import VariantFiles, live_variants
+from seglib.workspace import VariantFiles
 from stages import evaluate, resolve, train
 from tests.conftest import ROOT
 from tests.stages.conftest import write_params
@@ -92,29 +92,3 @@ def test_trainings_take_turns_on_the_cores(copied: Path):
     waiting.communicate()
     assert waiting.returncode == 0
     assert file_sha256(files.weights) == before
-
-
-def test_the_first_stage_of_a_group_trains_all_and_the_others_find_theirs(
-        copied: Path, small_params: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
-    """On the CPU, where it is not done because it does not pay."""
-    small = small_params | {"train": small_params["train"] | {"together": 4, "device": "auto"}}
-    write_params(small, copied)
-    resolve.main()
-    files = live_variants("shapes")
-    group, = {read_json(one.conf)["train"]["together"] for one in files}
-    alone = {one.name: pd.read_csv(one.history) for one in files}
-    monkeypatch.setattr(train.together, "pays_on", lambda device: True)
-    first, *others = files
-    train.main("shapes", first.name)
-    assert "4 together" in capsys.readouterr().out
-    for one in others:
-        assert (train.checkpoint_of(one, read_json(one.conf), torch.device("cpu"))).exists()
-        train.main("shapes", one.name)
-        said = capsys.readouterr().out
-        assert "is trained already" in said and "together" not in said
-    for one in files:
-        history = pd.read_csv(one.history)
-        columns = ["iteration", "epoch", "split", "span", "lr"]
-        pd.testing.assert_frame_equal(history[columns], alone[one.name][columns])
-        assert history["loss"].to_list() == pytest.approx(alone[one.name]["loss"].to_list(), rel=0.1)
-    assert not [*Path(".work/checkpoints").glob("*/last.pt")]

@@ -23,16 +23,15 @@ def split_of(pictures: int, *, ignored: int = 0) -> Split:
 
 
 @pytest.mark.parametrize("resident", [False, True])
-@pytest.mark.parametrize("order", [[4, 0, 6, 1, 3], [[2, 0, 1], [6, 6, 0]], None])
+@pytest.mark.parametrize("order", [[4, 0, 6, 1, 3], None])
 def test_batches_hold_the_pictures_in_order(resident: bool, order: list | None):
     split = split_of(7)
     feed = Feed(split, 2, CPU, resident=resident)
     batches = list(feed.batches(None if order is None else np.array(order)))
     wanted = np.arange(7) if order is None else np.array(order)
-    axis = wanted.ndim - 1
-    assert [batch.images_BHWC.shape[axis] for batch in batches][:-1] == [2] * (len(batches) - 1)
-    np.testing.assert_array_equal(torch.cat([b.images_BHWC for b in batches], axis), split.images[wanted])
-    np.testing.assert_array_equal(torch.cat([b.masks_BHW for b in batches], axis), split.masks[wanted].view(np.int8))
+    assert [len(batch.images_BHWC) for batch in batches][:-1] == [2] * (len(batches) - 1)
+    np.testing.assert_array_equal(torch.cat([b.images_BHWC for b in batches]), split.images[wanted])
+    np.testing.assert_array_equal(torch.cat([b.masks_BHW for b in batches]), split.masks[wanted].view(np.int8))
     assert (len(feed), feed.steps) == (7, 4)
 
 
