@@ -4,6 +4,13 @@ import dataclasses
 import subprocess
 from pathlib import Path
 
+# What the stages write, relative to the repository's root. DVC removes a stage's part of it before it runs the stage.
+OUTPUTS = ("conf", "data/raw", "data/prepared", "data/previews", "runs", "timings", "results", "comparisons", "reports",
+           "metrics.json")
+
+# What a result is made from.
+SOURCES = ("seglib", "stages", "dvc.yaml", "params.yaml", "claims.yaml")
+
 
 @dataclasses.dataclass(frozen=True, order=True)
 class VariantFiles:
@@ -78,10 +85,18 @@ def evaluate_config(dataset: str) -> Path:
 
 
 def revision() -> str:
-    """Git's name for the commit in the current folder, "-dirty" where files differ; "" outside a repository."""
-    git = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True,
-                         check=False)
-    return git.stdout.strip()
+    """Git's name for the commit in the current folder; "" outside a repository.
+
+    It ends in "-dirty" if code, params.yaml or claims.yaml differ from the commit, or if git does not know some code.
+    What DVC writes, such as dvc.lock, does not count: a result does not depend on it.
+    """
+    commit = _git("describe", "--always", "--abbrev=12")
+    is_dirty = commit and _git("status", "--porcelain", "--", *SOURCES)
+    return f"{commit}-dirty" if is_dirty else commit
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
 
 
 def live_datasets() -> list[str]:
