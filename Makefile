@@ -31,7 +31,7 @@ help:
 	@touch $@
 
 repro: .venv/stamp
-	@seglib mend
+	@seglib repair
 	@dvc repro
 	@seglib mlsync
 	@echo "report:     $(CURDIR)/reports/index.html"

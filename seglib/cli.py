@@ -78,34 +78,44 @@ def study(
     dry: Annotated[bool, typer.Option("--dry", help="print the command and the estimate, no more")] = False,
     changes: Changes = None,
 ) -> None:
-    """Run a named study of params.yaml, as an experiment. First says about how long it will take here.
+    """Run a named study of params.yaml in a temporary copy of the repository. Estimates its time and disk space first.
 
-    params.yaml is left as it was: the next study builds on nothing of this one.
-    """
-    from seglib.tools import estimate, studies
-
-    _enter_repository()
-    command = studies.command(name, sample=sample, changes=changes or [])
-    print(shlex.join(command), flush=True)
-    print(estimate.estimate(studies.settings(command)), file=sys.stderr, flush=True)
-    if not dry:
-        raise typer.Exit(studies.run_one(command))
-
-
-@app.command()
-def everything(sample: Sample = False, changes: Changes = None) -> None:
-    """Run every study of params.yaml in turn, raw data to one page: everything/index.html.
-
-    A study that fails is left out of the page and named at the end; what ran is kept, and runs no second time.
-    params.yaml is left as it was.
+    The workspace stays as it is. At the end, studies/NAME/ holds the study's page (reports/index.html), comparisons,
+    runs and results. An earlier result of the same study is renamed. If the study is stopped, run the same command to
+    resume it.
     """
     from seglib.tools import estimate, studies
 
     root = _enter_repository()
-    for name, command in studies.commands(sample=sample, changes=changes or []).items():
-        print(f"{name}: {estimate.estimate(studies.settings(command))}", file=sys.stderr, flush=True)
-    studies.run_all(sample=sample, changes=changes or [])
-    print(root / studies.EVERYTHING / "index.html")
+    values = studies.changes_of(name, sample=sample, changes=changes or [])
+    print(shlex.join(studies.command_of(values)), flush=True)
+    print(estimate.estimate(studies.settings(values)), file=sys.stderr, flush=True)
+    if dry:
+        return
+    typed = ["seglib", "study", name, *["--sample"] * sample]
+    typed += [part for change in changes or [] for part in ("-S", change)]
+    folder = studies.run(name, values, command=typed)
+    if folder is None:
+        raise ValueError(f"study {name} failed (see above). Finished trainings are kept: the same command runs only "
+                         "what is missing")
+    print(f"report: {root / folder}/reports/index.html")
+
+
+@app.command()
+def everything(sample: Sample = False, changes: Changes = None) -> None:
+    """Run every study of params.yaml in turn, and make one page of them: studies/everything/index.html.
+
+    A study that fails is left out of the page and named at the end. The same command then runs only what is missing.
+    The workspace stays as it is.
+    """
+    from seglib import params
+    from seglib.tools import estimate, studies
+
+    root = _enter_repository()
+    for name in params.load(studies.PARAMS).studies:
+        values = studies.changes_of(name, sample=sample, changes=changes or [])
+        print(f"{name}: {estimate.estimate(studies.settings(values))}", file=sys.stderr, flush=True)
+    print(root / studies.run_all(sample=sample, changes=changes or []) / "index.html")
 
 
 @app.command()
@@ -114,9 +124,11 @@ def check(dataset: Annotated[str, typer.Argument(help="one of `datasets` in para
     from seglib import params, resolve
     from seglib.datasets import check
     from seglib.names import nearest
+    from seglib.user_paths import refuse_overlap
 
-    _enter_repository()
+    root = _enter_repository()
     settings = params.load(Path("params.yaml"))
+    refuse_overlap(settings, root)
     if dataset not in settings.datasets:
         raise ValueError(f"params.yaml has no dataset '{dataset}': {nearest(dataset, list(settings.datasets))}")
     report = check.run(dataset, resolve.prepare_config(settings, dataset))
@@ -127,7 +139,7 @@ def check(dataset: Annotated[str, typer.Argument(help="one of `datasets` in para
 
 @app.command()
 def doctor() -> None:
-    """Look for what seglib needs on this machine, and name the command that mends what is missing."""
+    """Check what seglib needs on this machine, and name the command that installs what is missing."""
     from seglib.tools import doctor
 
     is_well = True
@@ -139,11 +151,11 @@ def doctor() -> None:
 
 
 @app.command()
-def mend() -> None:
-    """Mend what DVC leaves half written where it is ended in the wrong moment: "'dvc.lock' validation failed"."""
-    from seglib.tools import mending
+def repair() -> None:
+    """Repair dvc.lock after an interrupted DVC ("'dvc.lock' validation failed")."""
+    from seglib.tools import repair
 
-    for done in mending.mend(_enter_repository()):
+    for done in repair.repair(_enter_repository()):
         print(done)
 
 
@@ -189,7 +201,7 @@ def mlsync() -> None:
 
 
 def main() -> None:
-    """Run the command; what a user can mend is said in one line."""
+    """Run the command. An error that a user can correct is printed as one line."""
     try:
         app()
     except (ValueError, OSError) as error:

@@ -75,6 +75,12 @@ class VariantFiles:
     def predictions(self) -> Path:
         return Path("results", self.dataset, self.name, "predictions.npy")
 
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """The files in the folders of the training and of its evaluation."""
+        return (self.weights, self.history, self.snapshots,
+                self.counts, self.objects, self.ranking, self.scores, self.predictions)
+
 
 def prepared_folder(dataset: str) -> Path:
     return Path("data/prepared", dataset)

@@ -1,18 +1,21 @@
 """params.yaml -> conf/: one file a variant, four a dataset. `python -m stages.resolve`
 
-First on the road: a mistake in params.yaml is said before anything is fetched or trained.
+It runs every time, before every other stage. A mistake in params.yaml is reported before anything is fetched or
+trained. A user's folder in a place that a stage writes to is refused before DVC removes that stage's outputs.
 """
 
 from pathlib import Path
 
 import stages
 from seglib import params, resolve
-from seglib.files import atomic_folder, write_json
+from seglib.files import atomic_folder, repository_root, write_json
+from seglib.user_paths import refuse_overlap
 
 
 def main() -> None:
     """Validate params.yaml and write the configuration of every dataset and variant that `run` picks."""
     settings = params.load(Path("params.yaml"))
+    refuse_overlap(settings, repository_root())
     variants = resolve.resolve(settings)
     with atomic_folder(Path("conf")) as conf:
         for name in settings.run.datasets:

@@ -18,6 +18,7 @@ from seglib.params.models import Model
 from seglib.params.strict import LONGEST_NAME, Once, ParamsError, Strict, Text, explain
 from seglib.params.train import Train, TrainOverride
 
+EVERYTHING = "everything"  # the folder of the page of all studies: no study may have this name
 NAME_PATTERN = r"[A-Za-z0-9_]+"  # names join with "-" into stage names, and `-S` cannot address a "+"
 MOST_MERGED = 100_000  # entries that merging may make of a file
 Selected = Annotated[list[str], Field(min_length=1), Once]
@@ -91,6 +92,14 @@ class Params(Strict):
                                           {"name": brief(name), "most": LONGEST_NAME})
         return entries
 
+    @field_validator("studies")
+    @classmethod
+    def _name_is_free(cls, studies: dict[str, Study]) -> dict[str, Study]:
+        if EVERYTHING in studies:
+            raise PydanticCustomError("name", "the name {name} is taken by the page of all studies; choose another",
+                                      {"name": EVERYTHING})
+        return studies
+
     @model_validator(mode="after")
     def _run_picks_what_is_defined(self) -> "Params":
         selections = {"run": self.run} | {f"studies.{name}": study for name, study in self.studies.items()}
@@ -146,11 +155,11 @@ def parse(raw: dict[str, Any]) -> Params:
 
 
 def as_overrides(study: Study, *, sample: bool = False) -> list[str]:
-    """A study as the options of `dvc exp run`: `-S key=value` for each thing it changes; `sample`: at sample size."""
+    """What a study changes, as values for `dvc exp run -S`: one KEY=VALUE per key. sample: at sample size."""
     picked = {f"run.{key}": getattr(study, key) for key in Run.model_fields}
     changed = {f"train.{key}": value for key, value in study.train.model_dump(exclude_unset=True).items()}
     values = picked | changed | study.set | (study.sample if sample else {})
-    return [part for key, value in values.items() for part in ("-S", f"{key}={_as_text(value)}")]
+    return [f"{key}={_as_text(value)}" for key, value in values.items()]
 
 
 def _as_text(value: Value | list[Value]) -> str:

@@ -30,6 +30,10 @@ class Dataset(Strict):
     def from_network(self) -> bool:
         raise AssertionError("each dataset knows its own source")
 
+    def user_paths(self) -> tuple[str, ...]:
+        """The keys whose values lead to files that the user owns."""
+        return ()
+
 
 class Resized(Dataset):
     """A dataset whose pictures come in sizes of their own."""
@@ -55,6 +59,9 @@ class Shapes(Dataset):
 
     def from_network(self) -> bool:
         return self.source == "purdue"
+
+    def user_paths(self) -> tuple[str, ...]:
+        return () if self.source in ("generated", "purdue") else ("source",)
 
 
 class Coco(Resized):
@@ -104,6 +111,9 @@ class Stanford(Resized):
     def from_network(self) -> bool:
         return self.source == "original"
 
+    def user_paths(self) -> tuple[str, ...]:
+        return () if self.source == "original" else ("source",)
+
 
 class Folder(Resized):
     kind: Literal["folder"]
@@ -132,6 +142,9 @@ class Folder(Resized):
 
     def from_network(self) -> bool:
         return False
+
+    def user_paths(self) -> tuple[str, ...]:
+        return ("path",)
 
 
 AnyDataset = Annotated[Shapes | Coco | Pets | Stanford | Folder, Field(discriminator="kind"), OfAKind]

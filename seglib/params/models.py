@@ -19,6 +19,10 @@ class Network(Strict):
     def has_encoder(self) -> bool:
         return False
 
+    def user_paths(self) -> tuple[str, ...]:
+        """The keys whose values lead to files that the user owns."""
+        return ()
+
     def resolved(self) -> dict[str, Any]:
         """As a variant's configuration has it."""
         return self.model_dump(exclude={"train"}, exclude_none=True)
@@ -49,6 +53,9 @@ class ResNetUNet(Network):
 
     def has_encoder(self) -> bool:
         return True
+
+    def user_paths(self) -> tuple[str, ...]:
+        return () if self.weights in ("imagenet", "none") else ("weights",)
 
     @model_validator(mode="after")
     def _as_published(self) -> "ResNetUNet":

@@ -1,14 +1,15 @@
-"""What stands about that nothing needs: downloads, states of finished trainings, what removed variants have left.
+"""Remove what nothing needs: downloads, states of finished trainings, files of variants that were removed.
 
 What is live stays: the variants that `conf/` or the `run` of params.yaml name, with their outputs and records, and the
-states of trainings that could go on. What goes can be had again: downloads from their hosts, a removed variant's files
-from DVC's cache, and MLflow holds what its records say before they go. `conf/` is written whole by each resolve, so
-nothing is left behind there.
+states of trainings that can be resumed. A file that seglib did not write stays too, wherever it is. What is removed can
+be had again: downloads from their hosts, the files of a removed variant from DVC's cache. A record is removed only if
+MLflow holds it. `resolve` writes `conf/` as a whole, so that nothing is left behind there.
 """
 
 import dataclasses
 import itertools
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,13 +52,32 @@ def survey(*, unfinished: bool = False) -> list[Item]:
     """What could go, and what looks like it and stays. unfinished: states of trainings that could go on go, too."""
     variants = _live_variants()
     items = [Item(what="downloads", paths=_entries(work_dir() / "downloads")), *_states(unfinished),
+             Item(what="temporary copies of experiments that were killed",
+                  paths=sorted((repository_root() / ".dvc/tmp/exps/standalone").glob("tmp*"))),
              Item(what="records of trainings and comparisons that are not live",
                   paths=_dead_records(variants))]
     live = {(files.dataset, files.name) for files in variants}
     for folder in ("runs", "results", "timings"):
-        left = [path for path in sorted(Path(folder).glob("*/*")) if (path.parent.name, path.stem) not in live]
-        items.append(Item(what=f"{folder} of variants that are not live", paths=left))
+        left = [path for path in sorted(Path(folder).glob("*/*"))
+                if (path.parent.name, path.stem) not in live and path.name != ".gitignore"]
+        own = [path for path in left if _is_all_ours(path)]
+        items.append(Item(what=f"{folder} of variants that are not live", paths=own))
+        items.append(Item(what=f"other files in {folder}", paths=[path for path in left if path not in own],
+                          stays="seglib did not write them"))
     return [item for item in items if item.paths]
+
+
+def _is_all_ours(path: Path) -> bool:
+    """Whether seglib writes all that is there: the named outputs of one training, and nothing else."""
+    if not re.fullmatch(r"\w+-\w+-\d+", path.stem):
+        return False
+    example = VariantFiles("dataset", "model-loss-1")
+    if path.is_dir():
+        names = {one.name for one in example.outputs} | {".gitignore"}
+        return not path.is_symlink() and all(
+            one.is_file() and (one.name in names or any(one.name.startswith(f".{name}.") for name in names))
+            for one in path.iterdir())
+    return path.suffix == example.timing.suffix and path.is_file()
 
 
 def remove(items: list[Item]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What this machine has of what seglib needs, and the command that mends what is missing.
+"""What this machine has of what seglib needs, and the command that installs what is missing.
 
 Nothing of seglib's environment is imported before it has been looked at, so that this runs where little else does.
 """
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from seglib.params import Params
     from seglib.params.datasets import Dataset
 
 PYTHON = (3, 11)
@@ -31,18 +32,18 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing looked at. mend: the command (or what to do) that makes it well; empty where `ok`."""
+    """One thing that was checked. fix: the command, or what to do, if it is not ok."""
 
     name: str
     ok: bool
     text: str
-    mend: str = ""
+    fix: str = ""
     needed: bool = True  # whether `make repro` with params.yaml as it stands fails without it
 
     def __str__(self) -> str:
         state = "ok" if self.ok else "missing" if self.needed else "note"
         line = f"{state:<8} {self.name:<11} {self.text}"
-        return line if self.ok else f"{line}\n{'':<20} -> {self.mend}"
+        return line if self.ok else f"{line}\n{'':<20} -> {self.fix}"
 
 
 def examine(root: Path) -> Iterator[Finding]:
@@ -63,7 +64,7 @@ def examine(root: Path) -> Iterator[Finding]:
 def _python() -> Finding:
     wanted = ".".join(map(str, PYTHON))
     return Finding(name="Python", ok=sys.version_info >= PYTHON, text=f"{platform.python_version()} ({sys.executable})",
-                   mend=f"needs {wanted} or newer: make PYTHON=python{wanted} repro")
+                   fix=f"needs {wanted} or newer: make PYTHON=python{wanted} repro")
 
 
 def _packages(root: Path) -> Iterator[Finding]:
@@ -79,11 +80,11 @@ def _packages(root: Path) -> Iterator[Finding]:
         found = _version(name)
         if found is not None and found.partition("+")[0] != version.strip():  # torch's build is a suffix
             other.append(f"{name} {found} (tested: {version.strip()})")
-    yield Finding(name="packages", ok=not absent, mend=INSTALL,
+    yield Finding(name="packages", ok=not absent, fix=INSTALL,
                   text=f"{', '.join(absent)} not installed" if absent else "all that seglib imports")
-    yield Finding(name="versions", ok=not other, needed=False, mend=INSTALL,
+    yield Finding(name="versions", ok=not other, needed=False, fix=INSTALL,
                   text=", ".join(other) or "all as in constraints.txt")
-    yield Finding(name="test tools", ok=not tools, needed=False, mend=INSTALL,
+    yield Finding(name="test tools", ok=not tools, needed=False, fix=INSTALL,
                   text=f"{', '.join(tools)} not installed" if tools else "all that the tests import")
 
 
@@ -97,30 +98,30 @@ def _version(name: str) -> str | None:
 def _repository(root: Path) -> Iterator[Finding]:
     """git, which DVC needs for experiments, and DVC."""
     git = shutil.which("git")
-    yield Finding(name="git", ok=git is not None, text=git or "not found", mend="sudo apt-get install git")
+    yield Finding(name="git", ok=git is not None, text=git or "not found", fix="sudo apt-get install git")
     if git is not None:
         revision = _output("git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12")
         yield Finding(name="repository", ok=revision != "", text=revision or f"no commit in {root}",
-                      mend="git clone it; or git init && git add --all && git commit -m start")
+                      fix="git clone it; or git init && git add --all && git commit -m start")
         unnamed = [f"user.{what}" for what in ("name", "email")
                    if not _output("git", "-C", str(root), "config", f"user.{what}")
                    and f"GIT_COMMITTER_{what.upper()}" not in os.environ]
         yield Finding(name="git user", ok=not unnamed, needed=False, text="named" if not unnamed else
                       f"{' and '.join(unnamed)} not set, and `dvc exp run` (so `seglib study`) commits in that name",
-                      mend=" && ".join(f"git config {key} YOURS" for key in unnamed))
+                      fix=" && ".join(f"git config {key} YOURS" for key in unnamed))
         changed = _output("git", "-C", str(root), "diff", "HEAD", "--name-only", "--", "params.yaml")
-        yield Finding(name="params", ok=not changed, needed=False, mend="git checkout params.yaml",
+        yield Finding(name="params", ok=not changed, needed=False, fix="git checkout params.yaml",
                       text="params.yaml differs from the last commit, as `dvc exp run` leaves it: the next run builds "
                            "on it" if changed else "params.yaml as committed")
     dvc = shutil.which("dvc", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    yield Finding(name="dvc", ok=dvc is not None, text=dvc or "not found", mend=INSTALL)
+    yield Finding(name="dvc", ok=dvc is not None, text=dvc or "not found", fix=INSTALL)
     yield Finding(name="pipeline", ok=(root / "dvc.yaml").exists() and (root / ".dvc/config").exists(), text=str(root),
-                  mend="run seglib inside its repository, which holds dvc.yaml and .dvc/")
+                  fix="run seglib inside its repository, which holds dvc.yaml and .dvc/")
     if _version("dvc") is not None:
-        from seglib.tools import mending
+        from seglib.tools import repair
 
-        damaged = mending.damaged(root)
-        yield Finding(name="DVC's files", ok=not damaged, mend="seglib mend", text="whole" if not damaged else
+        damaged = repair.damaged(root)
+        yield Finding(name="DVC's files", ok=not damaged, fix="seglib repair", text="whole" if not damaged else
                       f"{' and '.join(damaged)} cannot be read, as where DVC was ended while it wrote")
 
 
@@ -135,13 +136,13 @@ def _memory() -> Finding:
     if limit.exists() and (text := limit.read_text().strip()).isdigit():
         memory = min(memory, int(text))
     return Finding(name="memory", ok=memory >= MEMORY, needed=False, text=f"{memory / 1e9:.1f} GB",
-                   mend=f"less than {MEMORY / 1e9:.0f} GB: lower train.batch_size, and datasets.*.image_size")
+                   fix=f"less than {MEMORY / 1e9:.0f} GB: lower train.batch_size, and datasets.*.image_size")
 
 
 def _disk(root: Path) -> Finding:
     free = shutil.disk_usage(root).free
     return Finding(name="disk", ok=free >= DISK, text=f"{free / 1e9:.1f} GB free",
-                   mend=f"less than {DISK / 1e9:.0f} GB: seglib clean --dry-run")
+                   fix=f"less than {DISK / 1e9:.0f} GB: seglib clean --dry-run")
 
 
 def _chromium() -> Finding:
@@ -149,7 +150,7 @@ def _chromium() -> Finding:
     driver = shutil.which("chromedriver")
     text = f"{found or 'no Chromium: no `make pdf`'}; {driver or 'no chromedriver: tests of the page skip'}"
     return Finding(name="Chromium", ok=bool(found and driver), needed=False, text=text,
-                   mend="sudo apt-get install chromium chromium-driver")
+                   fix="sudo apt-get install chromium chromium-driver")
 
 
 def _torch() -> Iterator[Finding]:
@@ -160,7 +161,7 @@ def _torch() -> Iterator[Finding]:
         from seglib.cores import physical_cores
         from seglib.training.device import choose_device, choose_precision
     except (ImportError, OSError) as error:  # a library that a wheel was not built for
-        yield Finding(name="torch", ok=False, text=str(error).splitlines()[0], mend=INSTALL)
+        yield Finding(name="torch", ok=False, text=str(error).splitlines()[0], fix=INSTALL)
         return
     device = choose_device("auto")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {physical_cores()} cores"
@@ -168,7 +169,7 @@ def _torch() -> Iterator[Finding]:
     idle_gpu = device.type == "cpu" and shutil.which("nvidia-smi") is not None
     yield Finding(name="device", ok=not idle_gpu, needed=False,
                   text=f"{name}{'; nvidia-smi is here, but this PyTorch sees no GPU' * idle_gpu}",
-                  mend="python -m pip install --force-reinstall --constraint constraints.txt torch")
+                  fix="python -m pip install --force-reinstall --constraint constraints.txt torch")
     has_bf16 = choose_precision("auto", device) == "bf16"
     yield Finding(name="bf16", ok=True, text="this device multiplies in it" if has_bf16 else
                   "not on this device: precision: auto is fp32, some 2 times slower")
@@ -181,8 +182,10 @@ def _sources(root: Path) -> Iterator[Finding]:
     try:
         settings = params.load(root / "params.yaml")
     except (ValueError, OSError) as error:
-        yield Finding(name="params", ok=False, text=str(error).splitlines()[0], mend="mend params.yaml as it says")
+        yield Finding(name="params", ok=False, text=str(error).splitlines()[0],
+                      fix="correct params.yaml as the message says")
         return
+    yield _user_paths(settings, root)
     mirror = None if settings.fetch.mirror is None else (root / settings.fetch.mirror).resolve()
     picked = settings.run
     jobs = [functools.partial(_dataset, root, mirror, name, dataset, name in picked.datasets)
@@ -195,6 +198,18 @@ def _sources(root: Path) -> Iterator[Finding]:
              for (encoder, weights), models in pretrained.items()]
     with ThreadPoolExecutor(len(jobs)) as pool:  # a host that does not answer is waited for beside the others
         yield from pool.map(lambda job: job(), jobs)
+
+
+def _user_paths(settings: "Params", root: Path) -> Finding:
+    from seglib.params import ParamsError
+    from seglib.user_paths import refuse_overlap
+
+    try:
+        refuse_overlap(settings, root)
+    except ParamsError as error:
+        return Finding(name="paths", ok=False, text=str(error).splitlines()[0],
+                       fix="move the files, then change the path in params.yaml")
+    return Finding(name="paths", ok=True, text="no path of params.yaml is where the pipeline writes")
 
 
 def _dataset(root: Path, mirror: Path | None, name: str, dataset: "Dataset", needed: bool) -> Finding:
@@ -211,16 +226,16 @@ def _dataset(root: Path, mirror: Path | None, name: str, dataset: "Dataset", nee
             return found(ok=True, text="generated here")
         is_there, key = (root / source).exists(), "path" if dataset.kind == "folder" else "source"
         return found(ok=is_there, text=f"{root / source} {'is' if is_there else 'is not'} there",
-                     mend=f"say where it is: -S datasets.{name}.{key}=PATH")
+                     fix=f"say where it is: -S datasets.{name}.{key}=PATH")
     url = urls[dataset.kind]
     if mirror is not None:
         parts = urlsplit(url)
         path = mirror / f"{parts.netloc}{parts.path}"
         return found(ok=path.is_file() and (mirror / "SHA256SUMS").is_file(), text=f"mirror: {path}",
-                     mend="the mirror lacks it, or its SHA256SUMS; to ask the network: -S fetch.mirror=null")
+                     fix="the mirror lacks it, or its SHA256SUMS; to ask the network: -S fetch.mirror=null")
     answer = _answer(url)
     return found(ok=answer == "", text=f"{urlsplit(url).netloc} {answer or 'answers'}",
-                 mend="a network, or a folder that mirrors it (README, Data): -S fetch.mirror=FOLDER")
+                 fix="a network, or a folder that mirrors it (README, Data): -S fetch.mirror=FOLDER")
 
 
 def _weights(root: Path, encoder: str, weights: str, models: list[str], needed: bool) -> Finding:
@@ -230,7 +245,7 @@ def _weights(root: Path, encoder: str, weights: str, models: list[str], needed: 
     from seglib.models.resnet import ENCODERS, WEIGHTS_FILE
 
     found = functools.partial(Finding, name="weights", needed=needed,
-                              mend=f"a network once, or a local folder or none for -S models.{models[0]}.weights=")
+                              fix=f"a network once, or a local folder or none for -S models.{models[0]}.weights=")
     if weights != "imagenet":
         path = root / weights / WEIGHTS_FILE
         return found(ok=path.is_file(), text=f"{path}, for {', '.join(models)}")

@@ -50,8 +50,6 @@ def workspace(tmp_path: Path, raw_params: dict[str, Any], monkeypatch: pytest.Mo
         folder.mkdir(parents=True)
         checkpoint.save(folder / "last.pt", {"finished": finished, "network": {"weight": torch.zeros(100)}})
     fill(Path(".work/checkpoints/damaged/last.pt"), "no checkpoint")
-    of_one = {"finished": False, "network": {}}
-    checkpoint.save(fill(Path(".work/checkpoints/group/last.pt")), {"finished": False, "members": [of_one] * 2})
     for name, finished in (("last.pt", True), ("last-2.pt", False)):  # a shorter training beside a longer one's state
         checkpoint.save(fill(Path(".work/checkpoints/shorter", name)), {"finished": finished, "network": {}})
     return tmp_path
@@ -65,7 +63,7 @@ def going(items: list[cleaning.Item]) -> set[str]:
 NEEDED_BY_NOTHING = {
     ".work/downloads/ab", ".work/checkpoints/finished", ".work/checkpoints/damaged", f".work/tracking/of-{DEAD}",
     f"runs/shapes/{DEAD}", "runs/pets/unet-bce-1", f"results/shapes/{DEAD}", f"timings/shapes/{DEAD}.json"}
-STOPPED = {".work/checkpoints/stopped", ".work/checkpoints/group", ".work/checkpoints/shorter"}
+STOPPED = {".work/checkpoints/stopped", ".work/checkpoints/shorter"}
 
 
 def test_what_could_go_is_what_nothing_live_needs(workspace: Path):
@@ -140,13 +138,31 @@ def test_nothing_is_removed_while_dvc_runs_a_stage(workspace: Path, place: str):
     note(os.getpid())
     with pytest.raises(ValueError, match=f"process {os.getpid()}"):
         cleaning.remove(cleaning.survey())
-    assert going(cleaning.survey()) == NEEDED_BY_NOTHING
+    copies = {str(path.relative_to(workspace)) for path in (workspace / ".dvc").glob("tmp/exps/standalone/*")}
+    assert going(cleaning.survey()) == NEEDED_BY_NOTHING | copies
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     note(ended.pid)
     assert cleaning._running() is None
     fill(Path(place), json.dumps({"read": {"data": [{"pid": ended.pid, "cmd": ""}, {"pid": os.getpid(), "cmd": ""}]}}))
     assert cleaning._running() == os.getpid()
+
+
+@pytest.mark.parametrize("path", [
+    f"runs/shapes/{DEAD}/notes.txt", f"results/shapes/{DEAD}/mine/scores.json", "runs/shapes/my_pictures/a.png",
+    "runs/mine/photos/a.png", "timings/shapes/notes.json", "results/shapes/table.csv"])
+def test_what_seglib_did_not_write_stays_wherever_it_is(workspace: Path, path: str):
+    fill(Path(path), "mine")
+    stays = "/".join(path.split("/")[:3])
+    assert stays not in going(cleaning.survey())
+    assert next(item.stays for item in cleaning.survey() if Path(stays) in item.paths) == "seglib did not write them"
+    CliRunner().invoke(cli.app, ["clean"])
+    assert Path(path).read_text() == "mine"
+
+
+def test_hidden_leftovers_of_a_killed_run_go_with_it(workspace: Path):
+    fill(Path(f"runs/shapes/{DEAD}/.history.csv.partial.csv"))
+    assert f"runs/shapes/{DEAD}" in going(cleaning.survey())
 
 
 def test_what_a_hard_link_shares_is_not_freed(workspace: Path):

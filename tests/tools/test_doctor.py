@@ -62,7 +62,7 @@ def test_this_machine_is_well_and_the_command_says_so(root: Path, raw_params: di
     assert f"ok       torch       {torch.__version__}" in result.output and "missing" not in result.output
 
 
-def test_what_is_needed_and_missing_fails_with_what_mends_it(root: Path, raw_params: dict[str, Any]):
+def test_what_is_needed_and_missing_fails_with_what_fixes_it(root: Path, raw_params: dict[str, Any]):
     only_local(root, raw_params, source="nowhere/at/all")
     result = CliRunner().invoke(cli.app, ["doctor"])
     assert result.exit_code == 1
@@ -82,15 +82,15 @@ def test_params_that_an_experiment_left_changed(root: Path, raw_params: dict[str
     assert clean["params"].ok
     only_local(root, raw_params)
     changed = {finding.name: finding for finding in doctor._repository(root)}
-    assert not changed["params"].ok and not changed["params"].needed and changed["params"].mend.startswith("git check")
+    assert not changed["params"].ok and not changed["params"].needed and changed["params"].fix.startswith("git check")
 
 
 def test_git_must_know_in_whose_name_experiments_are(root: Path, monkeypatch: pytest.MonkeyPatch):
     def named() -> doctor.Finding:
         return {finding.name: finding for finding in doctor._repository(root)}["git user"]
-    assert named().mend == "git config user.name YOURS && git config user.email YOURS"
+    assert named().fix == "git config user.name YOURS && git config user.email YOURS"
     subprocess.run(["git", "-C", str(root), "config", "user.name", "test"], check=True)
-    assert named().mend == "git config user.email YOURS"
+    assert named().fix == "git config user.email YOURS"
     monkeypatch.setenv("GIT_COMMITTER_EMAIL", "test@example.org")
     assert named().ok
 

@@ -1,4 +1,4 @@
-"""Files of DVC's that were cut short, mended: DVC reads them again, and makes nothing again that it has."""
+"""Files of DVC that were cut short are repaired: DVC reads them again and makes nothing again that it has."""
 
 import functools
 import shutil
@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from seglib import cli
 from seglib.files import write_json
-from seglib.tools import doctor, mending
+from seglib.tools import doctor, repair
 from tests.road.clones import environment
 
 LETTERS = "abc"
@@ -56,8 +56,8 @@ def test_wherever_it_is_cut_dvc_reads_it_again_and_whole_stages_are_kept(root: P
     refused = 0
     for length in range(len(text)):
         lock.write_bytes(text[:length])
-        done = mending.mend(root)
-        assert mending.damaged(root) == []
+        done = repair.repair(root)
+        assert repair.damaged(root) == []
         if not done:
             assert lock.read_bytes() == text[:length]
             continue
@@ -75,10 +75,10 @@ def test_what_was_made_is_not_made_again(root: Path, share: float):
     made = (root / "made").read_text()
     for length in range(int(share * len(text)), len(text)):
         lock.write_bytes(text[:length])
-        if mending.damaged(root):
+        if repair.damaged(root):
             break
     assert is_refused(root, text[:length])
-    assert CliRunner().invoke(cli.app, ["mend"]).stdout.startswith("dvc.lock was cut short")
+    assert CliRunner().invoke(cli.app, ["repair"]).stdout.startswith("dvc.lock was cut short")
     dvc(root, "repro")
     assert (root / "made").read_text() == made == "a\nb\nc\n"
     assert lock.read_bytes() == text
@@ -89,7 +89,7 @@ def test_what_dvc_would_refuse_is_found(root: Path):
     found = []
     for length in range(len(text)):
         (root / "dvc.lock").write_bytes(text[:length])
-        found.append(bool(mending.damaged(root)))
+        found.append(bool(repair.damaged(root)))
     assert found[0] and 0.1 < sum(found) / len(found) < 0.9
     for length in range(0, len(text), len(text) // 6):
         assert is_refused(root, text[:length]) == found[length]
@@ -104,7 +104,7 @@ def is_refused(root: Path, beginning: bytes) -> bool:
 
 def test_what_is_whole_is_left_alone(root: Path):
     before = (root / "dvc.lock").stat()
-    assert mending.mend(root) == []
+    assert repair.repair(root) == []
     after = (root / "dvc.lock").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
@@ -120,12 +120,12 @@ def merged(text: str, letter: str) -> str:
     lambda text: text[:-40] + "\n" + "\0" * 40, lambda text: "\0" * len(text),
     lambda text: text.replace("  ", "    ") + "  x",
     lambda text: text.replace("outs:", "outs: 5\n    x:", 1)], ids=range(8))
-def test_other_damage_is_the_users_to_mend(root: Path, damage: Callable[[str], str]):
+def test_other_damage_is_the_users_to_repair(root: Path, damage: Callable[[str], str]):
     lock = root / "dvc.lock"
     damaged = damage(lock.read_text())
     assert is_refused(root, damaged.encode())
     with pytest.raises(ValueError, match="git checkout dvc.lock"):
-        mending.mend(root)
+        repair.repair(root)
     assert lock.read_text() == damaged
 
 
@@ -134,8 +134,8 @@ def test_a_list_of_readers_and_writers_that_was_cut_short_is_removed(root: Path)
     whole = path.read_bytes()
     path.write_bytes(whole[:1])
     finding = {finding.name: finding for finding in doctor._repository(root)}["DVC's files"]
-    assert not finding.ok and finding.mend == "seglib mend"
-    (done,) = mending.mend(root)
+    assert not finding.ok and finding.fix == "seglib repair"
+    (done,) = repair.repair(root)
     assert "rwlock" in done and not path.exists()
     dvc(root, "repro")
     assert path.read_bytes() == whole
@@ -144,6 +144,6 @@ def test_a_list_of_readers_and_writers_that_was_cut_short_is_removed(root: Path)
 def test_a_dvc_at_work_is_not_disturbed(root: Path):
     lock = root / "dvc.lock"
     lock.write_bytes(b"")
-    with make_lock(str(root / ".dvc/tmp/lock")), pytest.raises(ValueError, match="at work"):
-        mending.mend(root)
+    with make_lock(str(root / ".dvc/tmp/lock")), pytest.raises(ValueError, match="DVC is running"):
+        repair.repair(root)
     assert lock.read_bytes() == b""
