@@ -185,8 +185,8 @@ class Downloader:
                 since, before = time.monotonic(), file.tell()
 
 
-_INSTEAD = ("Without network, name a folder that mirrors the host: `dvc exp run -S fetch.mirror=PATH` (README, section "
-            "Data)")
+_INSTEAD = ("Without network, name a folder that mirrors the host: `dvc exp run -S fetch.mirror=PATH` "
+            "(docs/own-data.md)")
 
 
 def _path_on_host(url: str) -> str:

@@ -235,7 +235,7 @@ def _dataset(root: Path, mirror: Path | None, name: str, dataset: "Dataset", nee
                      fix="the mirror lacks it, or its SHA256SUMS; to ask the network: -S fetch.mirror=null")
     answer = _answer(url)
     return found(ok=answer == "", text=f"{urlsplit(url).netloc} {answer or 'answers'}",
-                 fix="a network, or a folder that mirrors it (README, Data): -S fetch.mirror=FOLDER")
+                 fix="a network, or a folder that mirrors it (docs/own-data.md): -S fetch.mirror=FOLDER")
 
 
 def _weights(root: Path, encoder: str, weights: str, models: list[str], needed: bool) -> Finding:
