@@ -8,7 +8,7 @@ import stages
 from seglib import records, tracking
 from seglib.comparison import claims, curves, drawings, gallery, tables
 from seglib.comparison.evidence import CONFIDENCE, Evidence
-from seglib.comparison.summary import summary
+from seglib.comparison.summary import conclusion, summary
 from seglib.comparison.variants import HEADLINE, load
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.files import atomic_folder, read_json, write_json
@@ -31,6 +31,7 @@ def main(dataset: str) -> None:
                                   curves.training_table(variants))
     written = {
         "scores": scores, "pairs": pairs, "ranking": ranking, "curves": points, "trainings": trainings,
+        "seed_scores": tables.seed_table(variants),
         "classes": tables.class_table(variants, info.classes, evidence.class_intervals(HEADLINE, info.classes)),
         "groups": tables.group_table(evidence, sizes), "gradients": curves.gradient_table(variants),
         "confusion": tables.confusion_table(variants, info.classes, info.task),
@@ -54,9 +55,7 @@ def main(dataset: str) -> None:
             evaluation=read_json(Path(f"conf/{dataset}.evaluate.json")), confidence=CONFIDENCE))
         gallery.write_gallery(variants, info, test, count=config["gallery"], out=out / "gallery")
     tracking.try_sync(records.leave_comparison(dataset))
-    best = ranking.iloc[0]
-    print(f"{dataset}: best on test {best['variant']}, IoU {best['mean']:.3f} "
-          f"({CONFIDENCE:.0%} interval {best['low']:.3f} to {best['high']:.3f})")
+    print(f"{dataset}: {conclusion(ranking, written['seed_scores'], CONFIDENCE)}")
     for verdict in dict.fromkeys(claim["verdict"] for claim in verdicts):
         print(f"{dataset}: claims {verdict}: {', '.join(c['id'] for c in verdicts if c['verdict'] == verdict)}")
 

@@ -1,8 +1,9 @@
 """claims.yaml: what somebody says of losses and networks, as data, and what the runs at hand say to it.
 
-A claim is a list of parts, each a comparison of two variants by one score (or of one with a number). A part is
-supported or contradicted where the 95 % interval leaves no doubt, and undecided otherwise; a claim is supported where
-all its parts are, contradicted where any of them is.
+A claim is a list of parts, each a comparison of two variants by one score (or of one with a number). A part is not run
+if the study lacks what it needs, and has too few seeds if one of its variants has. Otherwise it is supported or
+contradicted if the 95 % interval leaves no doubt, and undecided if not. A claim has the first verdict of "not run",
+"too few seeds", "contradicted" and "undecided" that any of its parts has; it is supported if all its parts are.
 """
 
 import itertools
@@ -19,13 +20,14 @@ from scipy import stats
 from seglib.comparison.evidence import Evidence
 from seglib.comparison.quantities import QUANTITIES, TITLES, of_variant
 from seglib.comparison.variants import Variant
-from seglib.metrics.decisions import welch
+from seglib.metrics.decisions import FEWEST_SEEDS, enough_seeds, welch
 from seglib.metrics.scores import BY_NAME
 from seglib.metrics.statistics import interval
 from seglib.names import nearest
 from seglib.params.strict import explain
 
 Interval = tuple[float, float | None, float | None]  # value, low, high
+TOO_FEW = "too few seeds"
 BALANCE = "class_imbalance"  # of the test truth: pixels of the largest class over those of the smallest
 KNOWN = [*BY_NAME, "pixel_ap", *QUANTITIES, BALANCE]
 
@@ -150,6 +152,9 @@ def _decide(claim: Claim, evidence: Evidence) -> dict[str, Any]:
     if "not run" in verdicts:
         verdict = "not run"
         why = "; ".join(dict.fromkeys(part["text"] for part in parts if part["verdict"] == "not run"))
+    elif TOO_FEW in verdicts:
+        verdict = TOO_FEW
+        why = f"each trained variant needs at least {FEWEST_SEEDS} seeds"
     else:
         verdict = next((v for v in ("contradicted", "undecided") if v in verdicts), "supported")
         counts = {v: verdicts.count(v) for v in ("supported", "contradicted", "undecided") if v in verdicts}
@@ -177,11 +182,27 @@ def _judge(part: Part, names: dict[str, str], claim: Claim, evidence: Evidence) 
                 "verdict": "not run", "value": None, "low": None, "high": None}
     scores = [side.get("score", part.score) for side in wanted]
     if part.verb == "opposite":
-        return _opposite(part, found, evidence)
-    described = " − ".join(f"{variant.label}: {_title(score)}" for variant, score in zip(found, scores, strict=True))
-    if len(set(scores)) == 1 and len(found) == 2:
-        described = f"{_title(scores[0])}: {found[0].label} − {found[1].label}"
-    return _verdict(part, _measure(found, scores, evidence), described)
+        judged = _opposite(part, found, evidence)
+    else:
+        judged = _verdict(part, _measure(found, scores, evidence), _described(found, scores))
+    seeds = [_seeds(variant, score) for variant, score in zip(found, scores, strict=True)]
+    if judged["verdict"] == "not run" or enough_seeds(*seeds):
+        return judged
+    short = [f"{variant.label}: {n}" for variant, n in zip(found, seeds, strict=True) if not enough_seeds(n)]
+    return judged | {"verdict": TOO_FEW, "text": f"{judged['text']}; {TOO_FEW} ({', '.join(short)})"}
+
+
+def _described(variants: Sequence[Variant], scores: Sequence[str]) -> str:
+    if len(variants) == 2 and scores[0] == scores[1]:
+        return f"{_title(scores[0])}: {variants[0].label} − {variants[1].label}"
+    return " − ".join(f"{variant.label}: {_title(score)}" for variant, score in zip(variants, scores, strict=True))
+
+
+def _seeds(variant: Variant, score: str) -> int | None:
+    """The number of seeds that have a value of this score; None if the variant has no seeds."""
+    if variant.seeds is None or score not in QUANTITIES:
+        return variant.seeds
+    return int(np.isfinite(of_variant(variant, score)).sum())
 
 
 def _find(variants: Sequence[Variant], side: dict[str, str], claim: Claim) -> Variant | None:
@@ -264,7 +285,7 @@ def _verdict(part: Part, measured: Interval, described: str) -> dict[str, Any]:
     if np.isnan(value):
         return row | {"text": f"{described}: no such score here", "verdict": "not run"}
     if row["low"] is None:
-        return row | {"verdict": "undecided", "text": row["text"] + " (no interval: too few seeds)"}
+        return row | {"verdict": "undecided", "text": row["text"] + " (no interval)"}
     match part.verb:
         case "higher" | "above":
             verdict = _one_sided(low - (part.than or 0), high - (part.than or 0))

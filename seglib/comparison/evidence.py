@@ -64,16 +64,17 @@ class Evidence:
         return pd.DataFrame(rows)
 
     def pair_table(self) -> pd.DataFrame:
-        """A row a pair and score of `PAIRED`, the better of the two as `a`.
+        """One row per pair and score of `PAIRED`; `a` is the variant with the better mean.
 
         difference, low, high: a's mean less b's, with its interval. p, p_holm: the permutation test, Holm's over all
         pairs of the score. effect: Cohen's d of the pictures' differences. won: the share of pictures in which a is
-        better. images_needed, seeds_needed: to settle it; empty where settled or not known, -1 where that alone never
-        will.
+        better. enough_seeds: whether both variants have enough seeds for a decision (see `decisions.enough_seeds`); if
+        not, the pair is not settled, whatever its figures are. images_needed, seeds_needed: how many would settle the
+        pair; -1 if that alone never will, empty if the pair is settled, has too few seeds, or the number is not known.
         """
         return pd.DataFrame([row for score in PAIRED for row in self._pairs(BY_NAME[score])], columns=[
-            "a", "b", "score", "difference", "low", "high", "p", "p_holm", "effect", "won", "settled", "images_needed",
-            "seeds_needed"])
+            "a", "b", "score", "difference", "low", "high", "p", "p_holm", "effect", "won", "enough_seeds", "settled",
+            "images_needed", "seeds_needed"])
 
     def _pairs(self, score: Score) -> Iterator[dict]:
         """Of the variants that have the score: a class's frequencies alone, say, have no holes."""
@@ -95,23 +96,32 @@ class Evidence:
             sign = 1 if score.better == "higher" else -1
             needed = decisions.Spread.of(a.scores_S("test", score.name), replicates[0],
                                          b.scores_S("test", score.name), replicates[1], pictures)
-            settled = decisions.settled(low, high, p_holm)
+            enough_seeds = decisions.enough_seeds(a.seeds, b.seeds)
+            settled = enough_seeds and decisions.settled(low, high, p_holm)
+            is_open = enough_seeds and not settled
             yield {"a": a.label, "b": b.label, "score": score.name, "difference": needed.difference, "low": low,
                    "high": high, "p": p, "p_holm": p_holm, "effect": decisions.cohens_d(by_picture),
-                   "won": decisions.share_won(sign * by_picture), "settled": settled,
-                   "images_needed": None if settled else decisions.pictures_needed(needed),
-                   "seeds_needed": None if settled else decisions.seeds_needed(needed)}
+                   "won": decisions.share_won(sign * by_picture), "enough_seeds": enough_seeds, "settled": settled,
+                   "images_needed": decisions.pictures_needed(needed) if is_open else None,
+                   "seeds_needed": decisions.seeds_needed(needed) if is_open else None}
 
     def ranking(self, scores: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-        """The variants by their headline score on test, best first, each with its rank (see `decisions.ranks`)."""
+        """The variants by their headline score on test, the highest mean first, with ranks (see `decisions.ranks`).
+
+        A variant with too few seeds has no rank. Nor has any other if at most one of several has enough seeds: then
+        there is nothing to rank it against.
+        """
         rows = scores[(scores["split"] == "test") & (scores["score"] == HEADLINE)].copy()
         labels = list(rows["variant"])
         settled_VV = np.zeros((len(labels), len(labels)), bool)
         for pair in pairs[(pairs["score"] == HEADLINE) & (pairs["settled"] == True)].itertuples():  # noqa: E712
             i, j = labels.index(pair.a), labels.index(pair.b)
             settled_VV[i, j] = settled_VV[j, i] = True
-        rows["rank"] = decisions.ranks(rows["mean"].to_numpy(), settled_VV)
-        return rows[["variant", "rank", "mean", "low", "high", "min", "max", "sd", "seeds"]]
+        rows["enough_seeds"] = [decisions.enough_seeds(variant.seeds) for variant in self.variants]
+        is_ranked = rows["enough_seeds"] & (rows["enough_seeds"].sum() >= min(2, len(labels)))
+        ranks = pd.Series(decisions.ranks(rows["mean"].to_numpy(), settled_VV), rows.index, dtype="Int64")
+        rows["rank"] = ranks.where(is_ranked)
+        return rows[["variant", "rank", "enough_seeds", "mean", "low", "high", "min", "max", "sd", "seeds"]]
 
     def class_intervals(self, score: str, classes: Sequence[str]) -> dict[tuple[str, str], tuple[float, float]]:
         """The test interval of each (variant, class) under one score; a class that no test picture holds has none."""

@@ -1,4 +1,4 @@
-"""summary.json: what a comparison is of, and what its words mean."""
+"""What a comparison is of and what its words mean (summary.json), and its result in one line."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from seglib.comparison.tables import json_rows
 from seglib.comparison.variants import HEADLINE, Variant
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.files import file_sha256
+from seglib.metrics.decisions import FEWEST_SEEDS
 from seglib.metrics.scores import AGGREGATIONS, SCORES
 
 PIXEL_AP = {"title": "pixel AP", "unit": "", "better": "higher",
@@ -34,7 +35,8 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, siz
         "cases": {v.label: {"best": v.best_case().seed, "worst": v.worst_case().seed} for v in variants},
         "configs": {variant.label: variant.config for variant in variants},
         "seeds": sorted({run.seed for variant in variants for run in variant.runs} - {None}),
-        "seedless": [variant.label for variant in variants if variant.runs[0].seed is None],
+        "seedless": [variant.label for variant in variants if variant.seeds is None],
+        "fewest_seeds": FEWEST_SEEDS,
         "snapshots": snapshots,
         "headline": HEADLINE,
         "scores": {score.name: {"title": score.title, "formula": score.formula, "unit": score.unit,
@@ -46,3 +48,16 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, siz
         "confidence": confidence,
         "data_sha256": info.files | {"dataset.json": file_sha256(prepared / "dataset.json")},
     }
+
+
+def conclusion(ranking: pd.DataFrame, seed_scores: pd.DataFrame, confidence: float) -> str:
+    """The variant with the highest mean test score; it is called best only if all variants have enough seeds."""
+    first = ranking.iloc[0]
+    if ranking["enough_seeds"].all():
+        return (f"best on test {first['variant']}, IoU {first['mean']:.3f} "
+                f"({confidence:.0%} interval {first['low']:.3f} to {first['high']:.3f})")
+    too_few = sorted(set(ranking.loc[~ranking["enough_seeds"], "seeds"]))
+    of_first = seed_scores[(seed_scores["variant"] == first["variant"]) & (seed_scores["split"] == "test")]
+    scores = ", ".join(f"{score:.3f}" for score in of_first.loc[of_first["seed"].notna(), HEADLINE])
+    return (f"too few seeds ({', '.join(map(str, too_few))}) to call a variant best; highest mean test IoU: "
+            f"{first['variant']}, {first['mean']:.3f}" + (f" (seeds {scores})" if scores else ""))

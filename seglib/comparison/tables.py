@@ -1,4 +1,6 @@
-"""Tables that need no resampling: by class, by group of objects, confusions, the names of Dice. Which pictures to show.
+"""Tables that need no resampling: by seed, by class, by group of objects, confusions, the names of Dice.
+
+It also chooses which pictures to show.
 
 Shapes: N pictures, K classes, H, W.
 """
@@ -16,6 +18,14 @@ from seglib.datasets.store import Split, ignored
 from seglib.metrics.scores import CROWDS, SCORES, image_scores, mean_score
 
 NOTHING = "nothing"
+
+
+def seed_table(variants: Sequence[Variant]) -> pd.DataFrame:
+    """One row per (variant, split, seed) with the headline score. A variant without seeds has one row per split."""
+    rows = [{"variant": variant.label, "split": split, "seed": run.seed, HEADLINE: score}
+            for variant in variants for split in ("test", "val")
+            for run, score in zip(variant.runs, variant.scores_S(split, HEADLINE), strict=True)]
+    return pd.DataFrame(rows).astype({"seed": "Int64"})
 
 
 def class_table(variants: Sequence[Variant], classes: Sequence[str],

@@ -72,6 +72,11 @@ class Variant:
     config: dict[str, Any]  # without the seed
     runs: list[Run]
 
+    @property
+    def seeds(self) -> int | None:
+        """The number of seeds; None if the model is deterministic and has no seed."""
+        return None if self.runs[0].seed is None else len(self.runs)
+
     def scores_S(self, split: str, name: str) -> np.ndarray:
         """The mean over classes of score `name`, a value a seed; NaN where no class has it."""
         return np.array([mean_score(run.class_scores[split][name]) for run in self.runs])
@@ -96,7 +101,7 @@ def mean_of_known(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray
 
 
 def load(dataset: str, info: DatasetInfo) -> list[Variant]:
-    """The dataset's variants, best first by the mean test score; those of one configuration are one."""
+    """The dataset's variants by their mean test score, the highest first; those of one configuration are one."""
     configs: dict[str, dict[str, Any]] = {}
     names: dict[str, list[tuple[str, str]]] = {}
     files_of: dict[str, dict[int | None, VariantFiles]] = {}

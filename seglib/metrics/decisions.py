@@ -12,6 +12,9 @@ from scipy.special import stdtrit
 
 from seglib.metrics.statistics import Replicates
 
+# A comparison is decided only if each variant in it that is trained from a seed has at least this many seeds.
+# With fewer, intervals and tests are too sure: they know too little of how much a score varies between seeds.
+FEWEST_SEEDS = 3
 # Two-sided 5 % and a power of 80 %: standard normal quantiles at 0.975 and 0.8.
 DETECTABLE = (1.959963984540054 + 0.8416212335729143) ** 2
 
@@ -51,6 +54,11 @@ def share_won(differences_N: np.ndarray) -> float:
 def settled(low: float, high: float, holm_p: float) -> bool:
     """Both ways of asking agree: the interval of the difference excludes 0, and Holm's p is below 0.05."""
     return (low > 0 or high < 0) and holm_p < 0.05
+
+
+def enough_seeds(*seeds: int | None) -> bool:
+    """Whether a comparison of variants with these numbers of seeds may be decided. None: a variant without seeds."""
+    return all(count is None or count >= FEWEST_SEEDS for count in seeds)
 
 
 def ranks(means_V: np.ndarray, settled_VV: np.ndarray) -> np.ndarray:

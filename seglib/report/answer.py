@@ -1,4 +1,4 @@
-"""The answer at the top of the page: who is best, by how much, and how sure that is. From ranking.csv and pairs.csv."""
+"""The answer at the top of the page: which variant is best, by how much, and how sure that is."""
 
 from typing import Any
 
@@ -7,30 +7,81 @@ from markupsafe import Markup
 from seglib.report.tables import Comparison, records
 from seglib.report.words import count, listed, name, number, probability, say, signed
 
-NAMED = 4  # tied variants named one by one; beyond that they are counted
+NAMED = 4  # this many variants are named one by one; more are counted
 
 
 def answer(comparison: Comparison) -> list[Markup]:
-    """One to four sentences; the first names the best, the second says whether that is settled."""
+    """One to five sentences: which variant has the highest mean, and whether its lead is settled.
+
+    A variant is called best only if its lead over every other is settled. With too few seeds none is called so.
+    """
     ranked = records(comparison.ranking.dropna(subset="mean"))
     if not ranked:
         return [say("No class of this dataset stands in a test picture, so nothing can be ranked.")]
-    best = ranked[0]
-    level = round(100 * comparison.summary["confidence"])
-    score = say("{} ({} % interval {} to {})", number(best["mean"]), level, number(best["low"]), number(best["high"]))
+    first = ranked[0]
     if len(ranked) == 1:
-        return [say("{} reaches test IoU {}.", name(best["variant"]), score),
+        return [say("{} reaches test IoU {}.", name(first["variant"]), _score(comparison, first)),
                 say("It is the only variant, so there is nothing to compare it with."), *_seeds(comparison)]
-    rivals = {row["variant"]: comparison.pair(best["variant"], row["variant"]) for row in ranked[1:]}
-    open_ = [rival for rival, pair in rivals.items() if pair is None or not pair["settled"]]
-    text = "{} has the highest mean test IoU, {}." if open_ else "{} segments best: test IoU {}."
-    return [say(text, name(best["variant"]), score), *_certainty(comparison, rivals, open_), *_seeds(comparison)]
+    if not all(row["enough_seeds"] for row in ranked):
+        return _too_few_seeds(comparison, ranked)
+    rivals = _rivals(comparison, ranked)
+    text = "{} has the highest mean test IoU, {}." if _open(rivals) else "{} segments best: test IoU {}."
+    return [say(text, name(first["variant"]), _score(comparison, first)), *_certainty(comparison, rivals),
+            *_seeds(comparison)]
 
 
-def _certainty(comparison: Comparison, rivals: dict[str, dict[str, Any] | None], open_: list[str]) -> list[Markup]:
+def _score(comparison: Comparison, row: dict[str, Any]) -> Markup:
+    level = round(100 * comparison.summary["confidence"])
+    return say("{} ({} % interval {} to {})", number(row["mean"]), level, number(row["low"]), number(row["high"]))
+
+
+def _too_few_seeds(comparison: Comparison, ranked: list[dict[str, Any]]) -> list[Markup]:
+    """Why no variant is called best, the highest mean with its seeds, and what is known of those with enough seeds."""
+    first = ranked[0]
+    compared = [row for row in ranked if row["enough_seeds"]]
+    sentences = [_lack(comparison, ranked)]
+    if not first["enough_seeds"]:
+        seeds = comparison.by_seed(first["variant"])
+        shown = say("; its seeds: {}", listed(map(number, seeds), ",")) if len(seeds) > 1 else say(" with one seed")
+        sentences.append(say("{} has the highest mean test IoU, {}{}.", name(first["variant"]), number(first["mean"]),
+                             shown))
+    elif len(compared) == 1:
+        sentences.append(say("{} has the highest mean test IoU, {}.", name(first["variant"]),
+                             _score(comparison, first)))
+    if len(compared) > 1:
+        sentences.append(say("Of the {} variants with enough seeds, {} has the highest mean test IoU, {}.",
+                             len(compared), name(compared[0]["variant"]), _score(comparison, compared[0])))
+        sentences += _certainty(comparison, _rivals(comparison, compared))
+    return sentences
+
+
+def _lack(comparison: Comparison, ranked: list[dict[str, Any]]) -> Markup:
+    """How many seeds there are, or which variants have too few if others have enough."""
+    fewest = comparison.summary["fewest_seeds"]
+    few = [row["variant"] for row in ranked if not row["enough_seeds"]]
+    trained = [row["variant"] for row in ranked if row["variant"] not in comparison.summary["seedless"]]
+    text = "Too few seeds to name a best variant: "
+    if few == trained:
+        seeds = comparison.seeds_of(few)
+        return say(text + "{} {} trained, at least {} are needed.", seeds, "was" if seeds == "1" else "were", fewest)
+    variants = listed(map(name, few)) if len(few) <= NAMED else f"{len(few)} of {len(ranked)} variants"
+    return say(text + "{} {} fewer than {}.", variants, "has" if len(few) == 1 else "have", fewest)
+
+
+def _rivals(comparison: Comparison, ranked: list[dict[str, Any]]) -> dict[str, dict[str, Any] | None]:
+    """The differences between the first variant and each other."""
+    return {row["variant"]: comparison.pair(ranked[0]["variant"], row["variant"]) for row in ranked[1:]}
+
+
+def _open(rivals: dict[str, dict[str, Any] | None]) -> list[str]:
+    """The variants over which the lead is not settled."""
+    return [rival for rival, pair in rivals.items() if pair is None or not pair["settled"]]
+
+
+def _certainty(comparison: Comparison, rivals: dict[str, dict[str, Any] | None]) -> list[Markup]:
     """Whether the lead over the next is settled, and over whom else it is not."""
     runner_up, pair = next(iter(rivals.items()))
-    others = _grouped([rival for rival in open_ if rival != runner_up], len(rivals) - 1)
+    others = _grouped([rival for rival in _open(rivals) if rival != runner_up], len(rivals) - 1)
     if pair is None:
         return [say("It was not compared with {}.", name(runner_up))]
     ahead = say("{} ({} to {}; Holm p {})", signed(pair["difference"]), signed(pair["low"]), signed(pair["high"]),
@@ -59,7 +110,9 @@ def _p(value: float | None) -> str:
 
 
 def to_settle(pair: dict[str, Any], comparison: Comparison) -> str:
-    """How many pictures or seeds would settle an open pair; "" where it is settled or nothing is known."""
+    """How many pictures or seeds would settle a pair; "" if it is settled or nothing is known."""
+    if not pair["enough_seeds"]:
+        return f"At least {comparison.summary['fewest_seeds']} seeds are needed."
     needed = {"test picture": pair["images_needed"], "seed": pair["seeds_needed"]}
     there = {"test picture": comparison.summary["counts"]["test"], "seed": len(comparison.summary["seeds"])}
     if pair["settled"] or all(n is None for n in needed.values()):

@@ -24,7 +24,7 @@ from seglib.workspace import revision
 
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "gallery.js", "masks.js")
-VERDICTS = ("supported", "contradicted", "undecided", "not run")  # as claims are listed
+VERDICTS = ("supported", "contradicted", "undecided", "too few seeds", "not run")  # as claims are listed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,14 @@ VALUES = (("loss", "the raw loss"), ("normalised", "the min-max normalised loss"
 def falling_loss(comparison: Comparison) -> list[Markup]:
     return [say("Losses of different kinds have different scales and zero points, so a lower curve is not a better "
                 "picture."),
-            *(_disagreement(comparison, value, text) for value, text in VALUES), *_steps(comparison)]
+            *_between_variants(comparison), *_steps(comparison)]
+
+
+def _between_variants(comparison: Comparison) -> list[Markup]:
+    pairs = comparison.headline_pairs()
+    if pairs and not any(pair["enough_seeds"] for pair in pairs):
+        return [say("There are too few seeds to decide whether a variant with a lower final loss has a lower score.")]
+    return [_disagreement(comparison, value, text) for value, text in VALUES]
 
 
 def _final(curves: pd.DataFrame, value: str) -> dict[str, float]:

@@ -159,18 +159,25 @@ def _sweep_sentence(comparison: Comparison, sweep: dict[str, Any], targets: str)
     text = say("{}{}, test IoU: {}.", name(sweep["model"]), targets,
                listed(f"{_k(point)}: {with_interval(point['score'])}" for point in points))
     mixed = [point for point in points if point["k"]]
-    best = max(mixed, key=lambda point: point["score"]["mean"])
-    settled, open_ = [], []
+    highest = max(mixed, key=lambda point: point["score"]["mean"])
+    settled, open_, too_few = [], [], []
     for point in points:
-        pair = comparison.pair(best["variant"], point["variant"]) if point is not best else None
-        if pair is not None:
-            (settled if pair["settled"] else open_).append((point, pair))
-    text += say(" Of the mixtures, {} has the highest mean.", _k(best))
+        pair = comparison.pair(highest["variant"], point["variant"]) if point is not highest else None
+        if pair is None:
+            continue
+        if not pair["enough_seeds"]:
+            too_few.append(_k(point))
+        elif pair["settled"]:
+            settled.append(f"{'better' if pair['a'] == highest['variant'] else 'worse'} than {_k(point)}")
+        else:
+            open_.append(_k(point))
+    text += say(" Of the mixtures, {} has the highest mean.", _k(highest))
     if settled:
-        words = [f"{'better' if pair['a'] == best['variant'] else 'worse'} than {_k(point)}" for point, pair in settled]
-        text += say(" Settled: it is {}.", listed(words))
+        text += say(" Settled: it is {}.", listed(settled))
     if open_:
-        text += say(" Not settled: its difference to {}.", listed((_k(point) for point, _ in open_), "or"))
+        text += say(" Not settled: its difference to {}.", listed(open_, "or"))
+    if too_few:
+        text += say(" Too few seeds to compare it with {}.", listed(too_few, "or"))
     return text
 
 
@@ -212,10 +219,10 @@ def _spread(ranked: dict[str, dict[str, Any]], groups: list[list[str]]) -> float
     return statistics.fmean(variances) ** 0.5 if variances else None
 
 
-def _group_sentences(comparison: Comparison, best: str) -> list[Markup]:
-    """How the best variant's completeness changes with the objects: only where the extremes' intervals are apart."""
+def _group_sentences(comparison: Comparison, variant: str) -> list[Markup]:
+    """How the variant's completeness changes with the objects, if the extremes' intervals are apart."""
     table = comparison.groups
-    table = table[(table["variant"] == best) & (table["split"] == "test") & (table["score"] == "completeness")]
+    table = table[(table["variant"] == variant) & (table["split"] == "test") & (table["score"] == "completeness")]
     words = {"size": "{} objects", "overlap": "{} objects", "objects": "pictures with {} object(s)"}
     found = []
     for by, rows in table.groupby("by", sort=False):
@@ -227,7 +234,7 @@ def _group_sentences(comparison: Comparison, best: str) -> list[Markup]:
                              number(low["mean"]), say(what, low["group"])))
     if not found:
         return []
-    return [say("Pictures differ too. Completeness of {}: {}.", name(best), listed(found, "and"))]
+    return [say("Pictures differ too. Completeness of {}: {}.", name(variant), listed(found, "and"))]
 
 
 def apart(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -242,17 +249,17 @@ def apart(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]] |
 # How far do scores called Dice lie from each other?
 
 def dice_names(comparison: Comparison) -> list[Markup]:
-    """Of the best variant, for which the table has all variants."""
+    """Of the variant with the highest mean; the table has all variants."""
     if comparison.dice_names.empty:
         return []
-    best = comparison.variants[0]
+    variant = comparison.variants[0]
     values = {row["definition"]: row["value"] for row in records(comparison.dice_names)
-              if row["variant"] == best and row["value"] is not None}
+              if row["variant"] == variant and row["value"] is not None}
     accuracy = values.pop("pixel_accuracy", None)
     sentences = []
     if len(values) > 1:
-        sentences.append(say("The same predictions of {} score {} to {}, depending on what is called Dice.", name(best),
-                             number(min(values.values())), number(max(values.values()))))
+        sentences.append(say("The same predictions of {} score {} to {}, depending on what is called Dice.",
+                             name(variant), number(min(values.values())), number(max(values.values()))))
     if accuracy is not None:
         sentences.append(say("Pixel accuracy, {} here, is not Dice: it counts every background pixel as a success.",
                              number(accuracy)))

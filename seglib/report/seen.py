@@ -21,25 +21,34 @@ SEEN = (
 
 
 def seen(comparison: Comparison) -> list[dict[str, Any]]:
-    """For each model with several losses, then each loss with several models: for each thing people see, the highest
-    and the lowest, or neither."""
+    """One table per model with several losses, then per loss with several models.
+
+    It has one row per thing that people see, with the variants of the highest and the lowest score, or neither. It has
+    no rows if one of its variants has too few seeds.
+    """
     tables = []
     for groups, name_of, others in ((losses_on_one_model(comparison), model_of, "losses"),
                                     (models_with_one_loss(comparison), loss_of, "models")):
         for group in groups:
-            rows = []
-            for score, about, most, least in SEEN:
-                cells = [comparison.score(variant, score) for variant in group]
-                cells = [cell for cell in cells if cell is not None and cell["mean"] is not None]
-                if cells:
-                    rows.append({"score": score, "about": about, "most": most, "least": least,
-                                 "extremes": apart(cells)})
-            tables.append({"fixed": name_of(group[0]), "others": others, "variants": group, "rows": rows})
+            too_few = [variant for variant in group if variant in comparison.too_few_seeds]
+            rows = [] if too_few else _rows(comparison, group)
+            tables.append({"fixed": name_of(group[0]), "others": others, "variants": group, "rows": rows,
+                           "too_few_seeds": too_few})
     return tables
 
 
+def _rows(comparison: Comparison, group: list[str]) -> list[dict[str, Any]]:
+    rows = []
+    for score, about, most, least in SEEN:
+        cells = [comparison.score(variant, score) for variant in group]
+        cells = [cell for cell in cells if cell is not None and cell["mean"] is not None]
+        if cells:
+            rows.append({"score": score, "about": about, "most": most, "least": least, "extremes": apart(cells)})
+    return rows
+
+
 def seen_sentences(comparison: Comparison) -> list[Markup]:
-    """One sentence a variant that stands out, one for what is not told apart."""
+    """One sentence per variant that stands out, and one for what is not told apart."""
     tables = seen(comparison)
     if not tables:
         return [say("This study did not run two losses on one model, nor two models with one loss, so there is nothing "
@@ -48,6 +57,10 @@ def seen_sentences(comparison: Comparison) -> list[Markup]:
 
 
 def _sentences(table: dict[str, Any]) -> list[Markup]:
+    place = say("On {} the losses" if table["others"] == "losses" else "With {} the models", name(table["fixed"]))
+    if too_few := table["too_few_seeds"]:
+        whose = say(" of {}", listed(map(name, too_few))) if len(too_few) < len(table["variants"]) else ""
+        return [say("{} are not compared: too few seeds{}.", place, whose)]
     sentences = []
     for variant in table["variants"]:
         marks = [f"{row[word]} ({number(row['extremes'][i]['mean'])})" for i, word in enumerate(("most", "least"))
@@ -56,7 +69,5 @@ def _sentences(table: dict[str, Any]) -> list[Markup]:
             sentences.append(say("{}: {}.", name(variant), listed(marks)))
     unclear = [row["about"] for row in table["rows"] if not row["extremes"]]
     if unclear:
-        text = "On {} the losses are not told apart by {}." if table["others"] == "losses" else (
-            "With {} the models are not told apart by {}.")
-        sentences.append(say(text, name(table["fixed"]), listed(unclear, "or")))
+        sentences.append(say("{} are not told apart by {}.", place, listed(unclear, "or")))
     return sentences

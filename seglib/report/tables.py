@@ -1,6 +1,7 @@
 """One dataset's comparison as read from `comparisons/<dataset>/`: tables, summary, claims, gallery."""
 
 import dataclasses
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class Comparison:
     trainings: pd.DataFrame
     dice_names: pd.DataFrame
     gradients: pd.DataFrame
+    seed_scores: pd.DataFrame
 
     @property
     def dataset(self) -> str:
@@ -46,13 +48,29 @@ class Comparison:
 
     @property
     def variants(self) -> list[str]:
-        """Best first; those that could not be ranked last."""
+        """By the mean of the headline score, the highest first; variants without a score come last."""
         return list(dict.fromkeys([*self.ranking["variant"], *self.scores["variant"]]))
 
     @property
     def many_seeds(self) -> bool:
         """Whether any variant was trained more than once."""
         return bool((self.scores["seeds"] > 1).any())
+
+    @property
+    def too_few_seeds(self) -> list[str]:
+        """The variants with fewer seeds than a decided comparison needs."""
+        return [row["variant"] for row in records(self.ranking) if not row["enough_seeds"]]
+
+    def seeds_of(self, variants: Container[str]) -> str:
+        """How many seeds these variants have: "2", or "1 to 2" if they differ."""
+        counts = {int(row["seeds"]) for row in records(self.ranking) if row["variant"] in variants}
+        return " to ".join(map(str, sorted({min(counts), max(counts)})))
+
+    def by_seed(self, variant: str, split: str = "test") -> list[float | None]:
+        """The headline score of each seed; nothing of a variant that has no seeds."""
+        table = self.seed_scores
+        rows = table[(table["variant"] == variant) & (table["split"] == split) & table["seed"].notna()]
+        return [row[self.headline] for row in records(rows)]
 
     def score(self, variant: str, name: str, split: str = "test") -> dict[str, Any] | None:
         """mean, sd, low, high, seeds, images of one score, None where empty; None for a score that is not there."""

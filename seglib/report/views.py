@@ -16,7 +16,7 @@ SIZES = ("iou", "iou_own", "dice", "dice_own")  # at the network's size and at t
 REST = ("precision", "recall", "specificity", "pixel_accuracy", "overall_accuracy", "nsd", "hd95", "pixel_ap")
 SEEN = ("hole_share", "specks", "completeness", "displayed", "wrong_class", "missed", "missed_small", "missed_medium",
         "missed_large", "missed_covered", "missed_free")
-FIRST_PAIRS = 10  # with no more pairs than this all are shown; else those of the best variant, the rest folded away
+FIRST_PAIRS = 10  # with no more pairs than this all are shown; else those of the first variant, the rest folded away
 PARTS = ("model", "loss", "train")  # of a configuration
 CLASS_SCORES = ("iou", "dice", "precision", "recall", "boundary_iou")
 DICE_TITLES = {
@@ -64,34 +64,43 @@ def _says_something(comparison: Comparison, score: str) -> bool:
 def ranking(comparison: Comparison) -> dict[str, Any]:
     """The main table: rank with ties, the headline's interval on a common axis, then the scores most asked for."""
     table = score_table(comparison, MAIN)
-    ranks = {row["variant"]: int(row["rank"]) for row in records(comparison.ranking) if row["mean"] is not None}
+    ranked = comparison.ranking.dropna(subset=["mean", "rank"])
+    ranks = {row["variant"]: int(row["rank"]) for row in records(ranked)}
     shared = list(ranks.values())
     for row in table["rows"]:
         rank = ranks.get(row["variant"]) if row["split"] == "test" else None
         row |= {"rank": rank, "tied": shared.count(rank) > 1,
+                "by_seed": comparison.by_seed(row["variant"], row["split"]),
                 "headline": comparison.score(row["variant"], comparison.headline, row["split"])}
     cells = [row["headline"] for row in table["rows"] if row["headline"]]
-    return table | {"axis": axis(cell[key] for cell in cells for key in ("mean", "low", "high"))}
+    too_few = comparison.too_few_seeds
+    return table | {"axis": axis(cell[key] for cell in cells for key in ("mean", "low", "high")), "too_few": too_few,
+                    "seeds_of_too_few": comparison.seeds_of(too_few) if too_few else "", "any_rank": bool(ranks)}
 
 
 def forest(comparison: Comparison) -> dict[str, Any]:
-    """Differences on the headline: first those that are shown at once, then the rest; then, of each other score, those
-    of the best variant."""
-    best = comparison.variants[0]
+    """Differences on the headline: first those that are shown at once, then the rest.
+
+    Then, of each other score, those of the variant with the highest mean headline.
+    """
+    highest = comparison.variants[0]
     pairs = [_pair(comparison, pair) for pair in comparison.headline_pairs()]
-    first = pairs if len(pairs) <= FIRST_PAIRS else [pair for pair in pairs if best in (pair["a"], pair["b"])]
+    first = pairs if len(pairs) <= FIRST_PAIRS else [pair for pair in pairs if highest in (pair["a"], pair["b"])]
     others = []
     for score in dict.fromkeys(comparison.pairs["score"]):
         if score != comparison.headline:
             chosen = [_pair(comparison, pair) for pair in comparison.headline_pairs(score)
-                      if best in (pair["a"], pair["b"])]
+                      if highest in (pair["a"], pair["b"])]
             others.append({"title": title(comparison.summary, score), "pairs": chosen, "axis": _pair_axis(chosen)})
     return {"first": first, "rest": [pair for pair in pairs if pair not in first], "axis": _pair_axis(pairs),
-            "best": best, "others": others, "settled": sum(pair["settled"] for pair in pairs), "all": len(pairs)}
+            "highest": highest, "others": others, "all": len(pairs),
+            "settled": sum(pair["verdict"] == "settled" for pair in pairs),
+            "too_few": sum(pair["verdict"] == "too few seeds" for pair in pairs)}
 
 
 def _pair(comparison: Comparison, pair: dict[str, Any]) -> dict[str, Any]:
-    return pair | {"settled": bool(pair["settled"]), "to_settle": to_settle(pair, comparison)}
+    verdict = "settled" if pair["settled"] else "open" if pair["enough_seeds"] else "too few seeds"
+    return pair | {"verdict": verdict, "to_settle": to_settle(pair, comparison)}
 
 
 def _pair_axis(pairs: list[dict[str, Any]]) -> Axis:
@@ -187,7 +196,7 @@ def definitions(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
 
 
 def trainings(comparison: Comparison) -> list[dict[str, Any]]:
-    """A row a trained variant, best first: of each column its values, one a seed."""
+    """One row per trained variant, the highest mean first. Each column holds one value per seed."""
     rows = []
     for variant in comparison.variants:
         of = records(comparison.trainings[comparison.trainings["variant"] == variant])
@@ -202,7 +211,7 @@ def trainings(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def snapshots(comparison: Comparison, figures: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    """(variant, figure) of those that kept masks while they trained, best first."""
+    """(variant, figure) of those that kept masks while they trained, the highest mean first."""
     drawn = comparison.summary["snapshots"]
     return [(variant, figures[drawn[variant]]) for variant in comparison.variants if variant in drawn]
 

@@ -1,7 +1,7 @@
 """Two made-up studies for all tests of this room.
 
-`made_up`: a good network, its twins, and a bad one; two seeds each; classes may overlap. `mixed`: classes exclude each
-other, and variants have three seeds, two, and none.
+`made_up`: a good network, its twins, and a bad one; three seeds each; classes may overlap. `mixed`: classes exclude
+each other, and variants have four seeds, three, and none. `with_seeds` takes seeds away.
 """
 
 import contextlib
@@ -55,7 +55,7 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Compared:
         taken = {split: planes.copy() for split, planes in truth.items()}
         for planes in taken.values():
             planes[::4] = planes[::4, [1, 2, 0, 3]]  # in every fourth picture each object gets another class
-        for seed in (1, 2):
+        for seed in (1, 2, 3):
             good, bad = ({split: logits_of(random, spoiled(random, planes, share)) for split, planes in said.items()}
                          for said, share in ((truth, 0.03 + 0.005 * seed), (taken, 0.2)))
             for loss, logits, curve, terms in (
@@ -68,12 +68,22 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Compared:
         return Compared(folder, info, variants, Evidence(variants, RESAMPLES))
 
 
+def with_seeds(study: Compared, count: int, *labels: str) -> Compared:
+    """The study with only the first `count` seeds of the variants of these labels, or of all variants."""
+    variants = [dataclasses.replace(variant, runs=variant.runs[:count]) if variant.label in labels or not labels
+                else variant for variant in study.variants]
+    with contextlib.chdir(study.folder):
+        return dataclasses.replace(study, variants=variants, evidence=Evidence(variants, RESAMPLES))
+
+
 @pytest.fixture(scope="session")
 def one_seed(made_up: Compared) -> Compared:
-    """Its first seeds alone."""
-    variants = [dataclasses.replace(variant, runs=variant.runs[:1]) for variant in made_up.variants]
-    with contextlib.chdir(made_up.folder):
-        return dataclasses.replace(made_up, variants=variants, evidence=Evidence(variants, RESAMPLES))
+    return with_seeds(made_up, 1)
+
+
+@pytest.fixture(scope="session")
+def two_seeds(made_up: Compared) -> Compared:
+    return with_seeds(made_up, 2)
 
 
 @pytest.fixture
@@ -93,7 +103,7 @@ def masks_of(planes_NKHW: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def mixed_study(tmp_path_factory: pytest.TempPathFactory) -> Compared:
-    """unet with seeds 1 to 3, convnet with 1 and 2, and frequency, whose two folders hold one and the same result.
+    """unet with seeds 1 to 4, convnet with 1 to 3, and frequency, whose two folders hold one and the same result.
 
     Pictures are resized, in all of them the left column is ignored, and unet's first seed has snapshots.
     """
@@ -106,7 +116,7 @@ def mixed_study(tmp_path_factory: pytest.TempPathFactory) -> Compared:
              for split, planes in truth.items()}
     with contextlib.chdir(folder):
         info = write_dataset(truth, ignore, task=MULTICLASS, own=own)
-        for name, share, seeds in (("unet", 0.02, (1, 2, 3)), ("convnet", 0.2, (1, 2))):
+        for name, share, seeds in (("unet", 0.02, (1, 2, 3, 4)), ("convnet", 0.2, (1, 2, 3))):
             for seed in seeds:
                 logits = {split: logits_of(random, spoiled(random, planes, share)) for split, planes in truth.items()}
                 falling = np.linspace(3, 1, EPOCHS)

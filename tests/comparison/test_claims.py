@@ -1,5 +1,6 @@
 """claims.yaml and the verdicts on it: every verb on evidence whose answer is known."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ import pytest
 from seglib import params
 from seglib.comparison import claims
 from seglib.comparison.claims import Claim, decide, load
+from seglib.comparison.evidence import Evidence
 from seglib.files import canonical_json
-from tests.comparison.conftest import Compared
+from tests.comparison.conftest import RESAMPLES, Compared, with_seeds
 from tests.conftest import ROOT
 
 GOOD, SAME, BAD, ALIAS, NEVER = ({"model": "munet", "loss": loss} for loss in ("good", "same", "bad", "alias", "never"))
@@ -76,7 +78,7 @@ def epochs_of(settings: params.Params, study: Any, model: str) -> int:
     return own.epochs if "epochs" in own.model_fields_set else of_study
 
 
-S, C, U, N = "supported", "contradicted", "undecided", "not run"
+S, C, U, N, FEW = "supported", "contradicted", "undecided", "not run", "too few seeds"
 MATRIX = [
     ({"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}, S),
     ({"score": "iou_dataset", "is": "higher", "a": BAD, "b": GOOD}, C),
@@ -214,21 +216,57 @@ def test_quantities_of_epochs_are_decided_over_seeds(mixed: Compared):
     assert verdict(mixed, {"score": "score_gap", "is": "lower", "a": UNET, "b": CONVNET}) == U  # the same curves
 
 
+def test_a_quantity_of_a_model_without_seeds_has_no_interval(mixed: Compared):
+    found, = decide([claim({"score": "poor_mask_accuracy", "is": "above", "than": 0.1, "a": FREQUENCY})], "shapes",
+                    mixed.evidence)
+    assert found["verdict"] == U and found["parts"][0]["text"].endswith("expected above 0.1 (no interval)")
+
+
 def test_a_claim_on_another_dataset_is_not_told(compared: Compared):
     part = {"score": "class_imbalance", "is": "below", "than": 100}
     assert decide([claim(part, datasets=["coco"])], "shapes", compared.evidence) == []
 
 
-def test_one_seed_leaves_what_varies_over_runs_undecided(one_seed: Compared, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(one_seed.folder)
-    for part in ({"score": "curve_roughness", "is": "lower", "a": GOOD, "b": BAD},
-                 {"score": "balancing_scale", "is": "above", "than": 1, "a": GOOD},
-                 {"score": "curve_normalised", "is": "opposite", "against": "iou_dataset", "a": GOOD, "b": BAD}):
-        assert verdict(one_seed, part) == U, part
-    found, = decide([claim({"score": "curve_roughness", "is": "lower", "a": GOOD, "b": BAD})], "shapes",
-                    one_seed.evidence)
-    assert "too few seeds" in found["parts"][0]["text"]
-    assert verdict(one_seed, {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}) == S
+@pytest.mark.parametrize("seeds", ["one_seed", "two_seeds"])
+@pytest.mark.parametrize(("part", "with_enough"), MATRIX,
+                         ids=[f"{part['score']}-{part['is']}-{expected}" for part, expected in MATRIX])
+def test_too_few_seeds_decide_nothing_but_what_is_of_data_alone(request: pytest.FixtureRequest, seeds: str,
+                                                               part: dict[str, Any], with_enough: str):
+    study = request.getfixturevalue(seeds)
+    is_decided = with_enough == N or part["score"] == claims.BALANCE
+    assert verdict(study, part) == (with_enough if is_decided else FEW)
+
+
+def test_too_few_seeds_are_counted_beside_the_figures(two_seeds: Compared, compared: Compared):
+    part = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
+    found, = decide([claim(part)], "shapes", two_seeds.evidence)
+    assert found["why"] == "each trained variant needs at least 3 seeds"
+    shown, = found["parts"]
+    assert shown["verdict"] == FEW and shown["low"] > 0
+    assert shown["text"].endswith("expected above 0; too few seeds (munet alias = munet good: 2, munet bad: 2)")
+    opposite = {"score": "curve_normalised", "is": "opposite", "against": "iou_dataset", "a": GOOD, "b": BAD}
+    found, = decide([claim(opposite)], "shapes", with_seeds(compared, 2, "munet bad").evidence)
+    assert found["parts"][0]["text"].endswith("; too few seeds (munet bad: 2)")
+
+
+def test_not_run_goes_before_too_few_seeds_and_these_before_the_rest(mixed: Compared):
+    study = with_seeds(mixed, 2, "convnet ce")
+    few = {"score": "iou_dataset", "is": "higher", "a": UNET, "b": CONVNET}
+    supported, contradicted = few | {"b": FREQUENCY}, few | {"a": FREQUENCY, "b": UNET}
+    assert verdict(study, supported) == S and verdict(study, contradicted) == C
+    assert verdict(study, few, supported) == verdict(study, few, contradicted) == FEW
+    assert verdict(study, few, contradicted, few | {"b": {"model": "unet", "loss": "never"}}) == N
+
+
+def test_a_quantity_that_too_few_seeds_have_decides_nothing(compared: Compared):
+    part = {"score": "balancing_scale", "is": "above", "than": -500, "a": GOOD}
+    variant = compared.variants[0]
+    without = dataclasses.replace(variant.runs[0], history=variant.runs[0].history.drop(columns="dice_grad_norm"))
+    variant = dataclasses.replace(variant, runs=[without, *variant.runs[1:]])
+    variants = [variant, *compared.variants[1:]]
+    found, = decide([claim(part)], "shapes", Evidence(variants, RESAMPLES))
+    assert verdict(compared, part) == S and found["verdict"] == FEW
+    assert found["parts"][0]["text"].endswith("; too few seeds (munet alias = munet good: 2)")
 
 
 def test_a_users_own_claim_is_read_and_decided(compared: Compared, tmp_path: Path):

@@ -14,7 +14,7 @@ def test_curves_keep_every_point_and_span_0_to_1(compared: Compared):
     found = curves.curve_table(compared.variants)
     assert len(found) == sum(len(run.history) for variant in compared.variants for run in variant.runs)
     windows = found[found["curve"] == "train window"]
-    assert windows.groupby(["variant", "seed"])["normalised"].agg(["min", "max"]).to_numpy().tolist() == [[0, 1]] * 6
+    assert windows.groupby(["variant", "seed"])["normalised"].agg(["min", "max"]).to_numpy().tolist() == [[0, 1]] * 9
     zigzag = windows[(windows["variant"] == BAD) & (windows["seed"] == 1)]
     assert zigzag["normalised"].tolist() == pytest.approx([1, 0, 1, 0, 1])
     assert zigzag["dice"].tolist() == zigzag["loss"].tolist() and zigzag["mse"].isna().all()
@@ -23,7 +23,7 @@ def test_curves_keep_every_point_and_span_0_to_1(compared: Compared):
 def test_gradients_are_first_median_and_last(compared: Compared):
     found = curves.gradient_table(compared.variants).set_index(["variant", "term"])
     assert found.loc[(GOOD, "mse")].tolist() == pytest.approx([1, 6, 6, 6])
-    assert found.loc[(GOOD, "dice")].tolist() == pytest.approx([20, 0.15, 0.15, 0.15])  # 0.1 and 0.2
+    assert found.loc[(GOOD, "dice")].tolist() == pytest.approx([20, 0.2, 0.2, 0.2])  # 0.1, 0.2 and 0.3
     assert (SAME, "dice") not in found.index
 
 
@@ -34,7 +34,7 @@ def test_a_model_without_a_loss_has_points_without_one(mixed: Compared):
     assert counted[["loss", "normalised", "seed", "ce"]].isna().all(axis=None)
     assert counted["dice_score"].tolist() == [0.6, 0.6]
     assert "frequency" not in set(curves.gradient_table(mixed.variants)["variant"])
-    assert set(found[found["variant"] == "unet ce"]["seed"]) == {1, 2, 3}
+    assert set(found[found["variant"] == "unet ce"]["seed"]) == {1, 2, 3, 4}
 
 
 def test_a_constant_loss_is_no_division_by_nothing():
@@ -43,7 +43,8 @@ def test_a_constant_loss_is_no_division_by_nothing():
 
 def test_trainings_say_where_they_ended(mixed: Compared):
     found = curves.training_table(mixed.variants).set_index(["variant", "seed"])
-    assert sorted(found.index) == [("convnet ce", 1), ("convnet ce", 2), *(("unet ce", seed) for seed in (1, 2, 3))]
+    assert sorted(found.index) == [*(("convnet ce", seed) for seed in (1, 2, 3)),
+                                   *(("unet ce", seed) for seed in (1, 2, 3, 4))]
     row = found.loc["unet ce", 2]
     assert (row["epochs"], row["trained"], row["kept"], row["kept_by"]) == (9, EPOCHS, 4, "iou")
     assert (row["val_iou"], row["val_dice"], row["lowest_val_loss_epoch"]) == (0.6, 0.6, 3)

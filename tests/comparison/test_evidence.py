@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import pandas as pd
 import pytest
 
 from seglib.comparison.evidence import PAIRED, Evidence
+from seglib.comparison.summary import conclusion
+from seglib.comparison.tables import seed_table
 from seglib.comparison.variants import load
 from seglib.files import read_json
 from seglib.metrics.scores import BY_NAME
-from tests.comparison.conftest import BAD, GOOD, RESAMPLES, SAME, Compared
+from tests.comparison.conftest import BAD, GOOD, RESAMPLES, SAME, Compared, with_seeds
 from tests.comparison.synthetic import history_of, logits_of, objects, spoiled, write_dataset, write_variant
 
 ROUNDING = 1e-9
@@ -37,7 +40,8 @@ def row(table: pd.DataFrame, **where: str) -> pd.Series:
 
 def test_scores_are_means_over_the_runs_own(compared: Compared, scores: pd.DataFrame):
     for split in ("test", "val"):
-        by_seed = [read_json(Path(f"results/shapes/munet-good-{seed}/scores.json"))[split]["mean"] for seed in (1, 2)]
+        by_seed = [read_json(Path(f"results/shapes/munet-good-{seed}/scores.json"))[split]["mean"]
+                   for seed in (1, 2, 3)]
         for name in by_seed[0]:
             found, values = row(scores, variant=GOOD, split=split, score=name), [of[name] for of in by_seed]
             if None in values:
@@ -45,7 +49,7 @@ def test_scores_are_means_over_the_runs_own(compared: Compared, scores: pd.DataF
             else:
                 expected = [np.mean(values), np.std(values, ddof=1), min(values), max(values)]
                 assert found[["mean", "sd", "min", "max"]].tolist() == pytest.approx(expected)
-        assert found["seeds"] == 2 and found["images"] == {"test": 26, "val": 6}[split]
+        assert found["seeds"] == 3 and found["images"] == {"test": 26, "val": 6}[split]
 
 
 def test_every_score_has_an_interval_that_holds_it(scores: pd.DataFrame):
@@ -106,8 +110,9 @@ def test_one_seed_gives_intervals_over_pictures_alone(one_seed: Compared, scores
     pairs = one_seed.evidence.pair_table()
     same = row(pairs, a=GOOD, b=SAME, score="iou_dataset")
     assert (same["low"], same["high"], same["p"], bool(same["settled"])) == (0, 0, 1, False)
-    assert row(pairs, a=GOOD, b=BAD, score="iou_dataset")["settled"]
-    assert pairs["seeds_needed"].isna().all()  # nobody knows what seeds vary by
+    apart = row(pairs, a=GOOD, b=BAD, score="iou_dataset")
+    assert apart["low"] > 0 and apart["p_holm"] < 0.05  # the figures are given, but decide nothing
+    assert not pairs["settled"].any()
 
 
 def test_one_variant_alone_has_a_rank_and_no_pair(compared: Compared):
@@ -168,7 +173,7 @@ def test_variants_of_different_numbers_of_seeds_are_compared(mixed: Compared):
     scores, pairs = evidence.score_table(), evidence.pair_table()
     seeds = {label: row(scores, variant=label, split="test", score="iou_dataset")["seeds"] for label in
              ("unet ce", "convnet ce", "frequency")}
-    assert seeds == {"unet ce": 3, "convnet ce": 2, "frequency": 1}
+    assert seeds == {"unet ce": 4, "convnet ce": 3, "frequency": 1}
     there = scores.dropna(subset="mean")
     assert (there["low"] <= there["mean"] + ROUNDING).all() and (there["mean"] <= there["high"] + ROUNDING).all()
     assert math.isnan(row(scores, variant="frequency", split="test", score="iou_dataset")["sd"])
@@ -176,6 +181,69 @@ def test_variants_of_different_numbers_of_seeds_are_compared(mixed: Compared):
     assert sorted(zip(headline["a"], headline["b"], strict=True)) == [
         ("convnet ce", "frequency"), ("unet ce", "convnet ce"), ("unet ce", "frequency")]
     assert headline["settled"].all() and evidence.ranking(scores, pairs)["rank"].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_too_few_seeds_settle_and_rank_nothing(request: pytest.FixtureRequest, count: int):
+    evidence = request.getfixturevalue({1: "one_seed", 2: "two_seeds"}[count]).evidence
+    scores, pairs = evidence.score_table(), evidence.pair_table()
+    assert not pairs["enough_seeds"].any() and not pairs["settled"].any()
+    assert pairs[["images_needed", "seeds_needed"]].isna().all(axis=None)
+    assert pairs[["difference", "low", "high", "p", "p_holm"]].notna().all(axis=None)
+    ranking = evidence.ranking(scores, pairs)
+    assert ranking["rank"].isna().all() and not ranking["enough_seeds"].any()
+    assert ranking["mean"].is_monotonic_decreasing and set(ranking["seeds"]) == {count}
+
+
+def test_three_seeds_are_enough(compared: Compared, scores: pd.DataFrame, pairs: pd.DataFrame):
+    assert pairs["enough_seeds"].all() and compared.evidence.ranking(scores, pairs)["enough_seeds"].all()
+    same = row(pairs, a=GOOD, b=SAME, score="iou_dataset")
+    assert not same["settled"] and same["images_needed"] == -1 and same["seeds_needed"] == -1
+
+
+def test_a_variant_with_too_few_seeds_is_compared_with_none(mixed: Compared):
+    """The others are settled and ranked among themselves; the one without seeds needs none."""
+    evidence = with_seeds(mixed, 2, "convnet ce").evidence
+    pairs = evidence.pair_table()
+    headline = pairs[pairs["score"] == "iou_dataset"]
+    decided = {(pair.a, pair.b): (pair.enough_seeds, pair.settled) for pair in headline.itertuples()}
+    assert decided == {("unet ce", "frequency"): (True, True), ("unet ce", "convnet ce"): (False, False),
+                       ("convnet ce", "frequency"): (False, False)}
+    ranking = evidence.ranking(evidence.score_table(), pairs).set_index("variant")["rank"]
+    assert ranking.loc[["unet ce", "frequency"]].tolist() == [1, 2] and pd.isna(ranking["convnet ce"])
+
+
+def test_one_of_several_with_enough_seeds_has_no_rank(mixed: Compared):
+    evidence = with_seeds(mixed, 1, "convnet ce", "unet ce").evidence
+    ranking = evidence.ranking(evidence.score_table(), evidence.pair_table()).set_index("variant")
+    assert ranking["enough_seeds"].to_dict() == {"unet ce": False, "convnet ce": False, "frequency": True}
+    assert ranking["rank"].isna().all()
+
+
+def result_of(study: Compared) -> str:
+    scores, pairs = study.evidence.score_table(), study.evidence.pair_table()
+    return conclusion(study.evidence.ranking(scores, pairs), seed_table(study.variants), 0.95)
+
+
+def test_the_conclusion_calls_a_variant_best_only_with_enough_seeds(made_up: Compared, one_seed: Compared,
+                                                                    two_seeds: Compared, mixed: Compared):
+    assert re.fullmatch(rf"best on test {GOOD}, IoU 0\.\d+ \(95% interval 0\.\d+ to 0\.\d+\)", result_of(made_up))
+    for study, few in ((one_seed, 1), (two_seeds, 2)):
+        seeds = study.variant(GOOD).scores_S("test", "iou_dataset")
+        listed = ", ".join(f"{score:.3f}" for score in seeds)
+        assert result_of(study) == (f"too few seeds ({few}) to call a variant best; highest mean test IoU: {GOOD}, "
+                                    f"{seeds.mean():.3f} (seeds {listed})")
+    assert result_of(mixed).startswith("best on test unet ce, IoU ")
+    said = result_of(with_seeds(mixed, 1, "convnet ce"))
+    assert said.startswith("too few seeds (1) to call a variant best; highest mean test IoU: unet ce, 0.")
+    assert len(said.partition("(seeds ")[2].split(", ")) == 4
+
+
+def test_the_conclusion_of_a_model_without_seeds_lists_none(mixed: Compared):
+    variants = [mixed.variant("frequency"), *with_seeds(mixed, 1, "convnet ce").variants[1:2]]
+    study = dataclasses.replace(mixed, variants=variants, evidence=Evidence(variants, RESAMPLES))
+    assert re.fullmatch(r"too few seeds \(1\) to call a variant best; highest mean test IoU: frequency, 0\.\d{3}",
+                        result_of(study))
 
 
 def test_a_score_that_one_variant_lacks_is_compared_among_the_others(compared: Compared):

@@ -11,8 +11,9 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from sklearn.metrics import jaccard_score
 
-from seglib.comparison.gallery import PLACES, _thirds, run_lengths, write_gallery
+from seglib.comparison.gallery import PLACES, _middle_seed, _thirds, run_lengths, write_gallery
 from seglib.comparison.tables import pick_pictures, rank_pictures
+from seglib.comparison.variants import Run, Variant
 from seglib.datasets.store import Split, unpack
 from seglib.files import read_json
 from tests.comparison.conftest import BAD, GOOD, Compared
@@ -97,11 +98,13 @@ def test_pictures_come_from_best_to_worst(compared: Compared, written: Path):
     assert pick_pictures(compared.variants, 3) == [ranked[0], ranked[round((len(ranked) - 1) / 2)], ranked[-1]]
 
 
-def test_the_seed_shown_is_the_middle_one_of_two_the_lower(compared: Compared, written: Path):
+def test_the_seed_shown_is_the_middle_one_of_two_the_lower(compared: Compared, two_seeds: Compared, written: Path):
+    def by_score(variant: Variant) -> list[Run]:
+        return sorted(variant.runs, key=lambda run: run.summary["test"]["mean"]["iou_dataset"])
     seeds = read_json(written / "gallery.json")["seed_shown"]
     for label in (GOOD, BAD):
-        variant = compared.variant(label)
-        assert seeds[label] == min(variant.runs, key=lambda run: run.summary["test"]["mean"]["iou_dataset"]).files.seed
+        assert seeds[label] == by_score(compared.variant(label))[1].seed
+        assert _middle_seed(two_seeds.variant(label)) is by_score(two_seeds.variant(label))[0]
 
 
 def test_a_picture_with_nothing_to_score_is_not_ranked(compared: Compared):

@@ -13,6 +13,7 @@ from torchmetrics.classification import MultilabelF1Score
 
 from seglib.comparison import tables
 from seglib.datasets.store import Split, unpack
+from seglib.files import read_json
 from seglib.metrics.ranking import average_precision
 from seglib.workspace import VariantFiles
 from tests.comparison.conftest import BAD, GOOD, Compared
@@ -26,7 +27,7 @@ def split(compared: Compared) -> Split:
 
 
 def pairs_of(loss: str, split: Split) -> Pairs:
-    predictions = [np.load(VariantFiles("shapes", f"munet-{loss}-{seed}").predictions) for seed in (1, 2)]
+    predictions = [np.load(VariantFiles("shapes", f"munet-{loss}-{seed}").predictions) for seed in (1, 2, 3)]
     truth = unpack(np.asarray(split.masks), 4, task="multilabel")
     return [(truth, unpack(predicted, 4, task="multilabel")) for predicted in predictions]
 
@@ -177,6 +178,17 @@ def test_classes_are_means_over_seeds_and_empty_where_absent(compared: Compared)
     ghost = found.loc[(GOOD, "test", "ghost")]
     assert ghost.dropna().to_dict() == {"images_with_class": 0}
     assert found.loc[(GOOD, "val"), "iou_dataset_low"].isna().all()  # intervals are of test
+
+
+def test_each_seed_has_its_headline_score(mixed: Compared):
+    found = tables.seed_table(mixed.variants).groupby(["variant", "split"])
+    assert found.size().groupby("variant").sum().to_dict() == {"unet ce": 8, "convnet ce": 6, "frequency": 2}
+    test = found.get_group(("unet ce", "test"))
+    assert test["seed"].tolist() == [1, 2, 3, 4]
+    for seed, score in zip(test["seed"], test["iou_dataset"], strict=True):
+        summary = read_json(VariantFiles("shapes", f"unet-ce-{seed}").scores)
+        assert score == pytest.approx(summary["test"]["mean"]["iou_dataset"])
+    assert found.get_group(("frequency", "val"))["seed"].isna().tolist() == [True]
 
 
 def test_a_class_has_its_own_average_precision(compared: Compared, split: Split):

@@ -75,6 +75,13 @@ def test_settled_asks_both(low: float, high: float, p: float, expected: bool):
     assert decisions.settled(low, high, p) is expected
 
 
+@pytest.mark.parametrize(("seeds", "expected"), [
+    ((3, 3), True), ((5, 3), True), ((2, 3), False), ((3, 1), False), ((1,), False), ((3,), True),
+    ((None, 3), True), ((None, 2), False), ((None, None), True)])
+def test_each_variant_with_seeds_needs_three(seeds: tuple[int | None, ...], expected: bool):
+    assert decisions.enough_seeds(*seeds) is expected
+
+
 def test_ranks_count_who_is_settled_better():
     means = np.array([0.7, 0.9, 0.8, 0.2])
     apart = np.zeros((4, 4), bool)

@@ -14,6 +14,7 @@ from tests.report.synthetic_gallery import write_gallery
 
 LOSSES = {"mse": {"mse": 1.0}, "mse_dice": {"mse": 1.0, "dice": 1.0}, "mse_dice20": {"mse": 1.0, "dice": 20.0},
           "mse_dice400": {"mse": 1.0, "dice": 400.0}, "dice": {"dice": 1.0}}
+FEWEST_SEEDS = 3
 TERMS = LOSSES | {"ce_weighted": {"ce": 1.0}}
 SHARES = ("iou", "dice", "precision", "recall", "specificity", "pixel_accuracy", "boundary_iou", "nsd", "iou_own",
           "dice_own")
@@ -49,6 +50,7 @@ class Study:
     settled: bool = True  # whether differences of more than a gap are
     task: str = "multilabel"  # "multiclass": masks hold the class's number plus 1, and a column is ignored
     frequency: bool = False  # whether the last variant is a model without loss and seed
+    one_seed: tuple[str, ...] = ()  # the variants that were trained with the first seed alone
     snapshots: bool = False  # whether variants kept masks while they trained
     seed: int = 0
 
@@ -62,7 +64,12 @@ class Study:
         return [variant for variant in self.variants if variant != "frequency"]
 
     def seeds_of(self, variant: str) -> tuple[int, ...]:
-        return (0,) if variant == "frequency" else self.seeds
+        if variant == "frequency":
+            return (0,)
+        return self.seeds[:1] if variant in self.one_seed else self.seeds
+
+    def has_enough_seeds(self, variant: str) -> bool:
+        return variant == "frequency" or len(self.seeds_of(variant)) >= FEWEST_SEEDS
 
 
 def write(study: Study, comparisons: Path) -> Path:
@@ -75,7 +82,7 @@ def write(study: Study, comparisons: Path) -> Path:
     tables = {"scores": scores, "ranking": _ranking(study, scores), "classes": _classes(study, rng),
               "pairs": _pairs(study, scores), "groups": _groups(study), "confusion": _confusion(study),
               "curves": _curves(study, rng), "trainings": _trainings(study), "dice_names": _dice_names(study),
-              "gradients": _gradients(study)}
+              "gradients": _gradients(study), "seed_scores": _seed_scores(study, scores)}
     for name, table in tables.items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False, float_format="%.9g", lineterminator="\n")
     write_json(folder / "tables" / "claims.json", claims(study))
@@ -126,9 +133,24 @@ def _scores(study: Study) -> pd.DataFrame:
 
 def _ranking(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     chosen = scores[(scores["split"] == "test") & (scores["score"] == "iou_dataset")].reset_index(drop=True)
-    ranks = [1 if not study.settled else max(1, i) for i in range(len(chosen))]  # the best two are tied
-    chosen.insert(1, "rank", ranks)
-    return chosen[["variant", "rank", "mean", "low", "high", "min", "max", "sd", "seeds"]].dropna(subset="mean")
+    enough = chosen["variant"].map(study.has_enough_seeds).astype(bool)
+    order = enough.cumsum() - 1  # among the variants with enough seeds, of which the first two are tied
+    ranks = order.clip(lower=1) if study.settled else order.clip(1, 1)
+    chosen.insert(1, "rank", ranks.astype("Int64").where(enough & (enough.sum() >= min(2, len(chosen)))))
+    chosen.insert(2, "enough_seeds", enough)
+    columns = ["variant", "rank", "enough_seeds", "mean", "low", "high", "min", "max", "sd", "seeds"]
+    return chosen[columns].dropna(subset="mean")
+
+
+def _seed_scores(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+    """The seeds' scores lie evenly between the lowest and the highest."""
+    rows = []
+    for row in scores[scores["score"] == "iou_dataset"].itertuples():
+        seeds = study.seeds_of(row.variant)
+        values = np.linspace(row.min, row.max, len(seeds)) if len(seeds) > 1 else [row.mean]
+        rows += [{"variant": row.variant, "split": row.split, "seed": None if row.variant == "frequency" else seed,
+                  "iou_dataset": value} for seed, value in zip(seeds, values, strict=True)]
+    return pd.DataFrame(rows).astype({"seed": "Int64"})
 
 
 def _classes(study: Study, rng: np.random.Generator) -> pd.DataFrame:
@@ -150,15 +172,19 @@ def _pairs(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
         order = list(of.index)
         for a, b in itertools.combinations(order, 2):
             difference, steps = of[a] - of[b], order.index(b) - order.index(a)
-            settled = study.settled and not (order.index(a) == 0 and steps == 1)
-            width = abs(difference) * (0.6 if settled else 1.4)
+            looks_settled = study.settled and not (order.index(a) == 0 and steps == 1)
+            enough = study.has_enough_seeds(a) and study.has_enough_seeds(b)
+            settled = looks_settled and enough
+            is_open = enough and not settled
+            width = abs(difference) * (0.6 if looks_settled else 1.4)
             rows.append({"a": a, "b": b, "score": score, "difference": difference, "low": difference - width,
-                         "high": difference + width, "p": 0.0002 if settled else 0.08,
-                         "p_holm": 0.0012 if settled else 0.24, "effect": 0.4 * steps, "won": min(0.5 + 0.1 * steps, 1),
-                         "settled": settled, "images_needed": None if settled else 1900,
-                         "seeds_needed": None if settled else 7})
-    columns = ["a", "b", "score", "difference", "low", "high", "p", "p_holm", "effect", "won", "settled",
-               "images_needed", "seeds_needed"]
+                         "high": difference + width, "p": 0.0002 if looks_settled else 0.08,
+                         "p_holm": 0.0012 if looks_settled else 0.24, "effect": 0.4 * steps,
+                         "won": min(0.5 + 0.1 * steps, 1),
+                         "enough_seeds": enough, "settled": settled, "images_needed": 1900 if is_open else None,
+                         "seeds_needed": 7 if is_open else None})
+    columns = ["a", "b", "score", "difference", "low", "high", "p", "p_holm", "effect", "won", "enough_seeds",
+               "settled", "images_needed", "seeds_needed"]
     return pd.DataFrame(rows, columns=columns).astype({"images_needed": "Int64", "seeds_needed": "Int64"})
 
 
@@ -190,7 +216,7 @@ def _curves(study: Study, rng: np.random.Generator) -> pd.DataFrame:
     parts = []
     for i, variant in enumerate(study.trained):
         terms = TERMS[variant.split()[1]]
-        for seed, curve in itertools.product(study.seeds, ("train window", "train epoch", "val epoch")):
+        for seed, curve in itertools.product(study.seeds_of(variant), ("train window", "train epoch", "val epoch")):
             n = 24 if curve == "train window" else 6
             fall = np.exp(-np.arange(n) * 3 / n) + rng.random(n) * 0.02
             values = {"mse": 0.1 * fall, "dice": 0.2 + 0.7 * fall, "ce": 2 * fall}
@@ -214,7 +240,7 @@ def _trainings(study: Study) -> pd.DataFrame:
          "overfit": 8 if i == 1 else None, "learnt": False if i == 1 else None, "kept": 21 + n, "kept_by": "iou",
          "val_iou": 0.8 - 0.01 * i - 0.001 * n,
          "val_dice": 0.85 - 0.01 * i, "score_gap": 0.05 + 0.01 * i, "lowest_val_loss_epoch": 17, "val_loss_rise": 0.125}
-        for i, variant in enumerate(study.trained) for n, seed in enumerate(study.seeds)], columns=[
+        for i, variant in enumerate(study.trained) for n, seed in enumerate(study.seeds_of(variant))], columns=[
             "variant", "seed", "epochs", "trained", "overfit", "learnt", "kept", "kept_by", "val_iou", "val_dice",
             "score_gap", "lowest_val_loss_epoch", "val_loss_rise"])
 
@@ -235,9 +261,11 @@ def _gradients(study: Study) -> pd.DataFrame:
 
 
 def claims(study: Study) -> list[dict[str, Any]]:
-    """A claim with each verdict."""
+    """A claim with each verdict that the study's seeds allow."""
     said = [("supported", "Dice brings specks", "source"), ("contradicted", "Dice alone runs smoothest", "source"),
             ("undecided", "ASPP helps", "ours"), ("not run", "MSE + 400·Dice gains most at first", "yours")]
+    if not all(map(study.has_enough_seeds, study.variants)):
+        said = [("too few seeds", "Dice brings specks", "source"), said[-1]]
     return [{"id": f"claim-{i}", "claim": claim, "whose": whose, "source": "DLStudio's own notes", "verdict": verdict,
              "why": f"The figures make it {verdict}.",
              "parts": [
@@ -255,13 +283,15 @@ def _summary(study: Study) -> dict[str, Any]:
         configs["frequency"] = {"model": {"kind": "frequency"}, "loss": {"terms": {}}, "train": {"batch_size": 64}}
     return {
         "dataset": study.dataset, "task": study.task, "resize": "stretch", "resized": study.task == "multiclass",
+        "fewest_seeds": FEWEST_SEEDS,
         "seedless": ["frequency"] if study.frequency else [],
         "snapshots": {variant: f"snapshots_{i}" for i, variant in enumerate(study.trained, 1) if study.snapshots},
         "classes": list(study.classes),
         "counts": {"train": 9 * study.images // 2, "val": study.images // 2, "test": study.images},
         "image_size": [study.side, study.side], "selection": {"train2017": {"pictures": 74, "selected": 23}},
         "rejected": [{"split": "train", "what": "picture", "reason": "does not decode", "n": 3}],
-        "cases": {variant: {"best": study.seeds[0], "worst": study.seeds[-1]} for variant in study.variants},
+        "cases": {variant: {"best": study.seeds_of(variant)[0], "worst": study.seeds_of(variant)[-1]}
+                  for variant in study.variants},
         "configs": configs,
         "seeds": list(study.seeds) if study.trained else [], "headline": "iou_dataset", "scores": _names(),
         "aggregations": {"image_mean": "the score of each image, then their mean", "dataset": "all pixels added up"},

@@ -83,8 +83,9 @@ def test_nothing_to_rank(compared: Any):
     (1900, None, "About 1,900 test pictures would settle it."), (None, None, "")])
 def test_what_would_settle_it(compared: Any, images: int | None, seeds: int | None, said: str):
     comparison = compared()
-    assert to_settle({"settled": False, "images_needed": images, "seeds_needed": seeds}, comparison) == said
-    assert to_settle({"settled": True, "images_needed": images, "seeds_needed": seeds}, comparison) == ""
+    pair = {"enough_seeds": True, "images_needed": images, "seeds_needed": seeds}
+    assert to_settle(pair | {"settled": False}, comparison) == said
+    assert to_settle(pair | {"settled": True}, comparison) == ""
 
 
 def test_the_scale_follows_gradients_and_the_sweep(compared: Any):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def test_a_comparison_holds_all_that_the_page_shows(repository: Path):
     folder = Path("comparisons/shapes")
     assert {path.stem for path in (folder / "tables").glob("*.csv")} == {
         "scores", "pairs", "ranking", "classes", "curves", "groups", "confusion", "gradients", "dice_names",
-        "trainings"}
+        "trainings", "seed_scores"}
     ranking = pd.read_csv(folder / "tables/ranking.csv")
     assert set(ranking["variant"]) == {"munet mse", "munet mse_dice"}
     assert (ranking["low"] <= ranking["mean"]).all() and (ranking["mean"] <= ranking["high"]).all()
@@ -114,6 +115,7 @@ def test_a_comparison_holds_all_that_the_page_shows(repository: Path):
     verdicts = {claim["id"]: claim["verdict"] for claim in read_json(folder / "tables/claims.json")}
     assert verdicts["shapes-is-balanced"] != "not run"
     assert verdicts["aspp-helps@mse"] == "not run"
+    assert set(verdicts.values()) <= {"not run", "too few seeds", verdicts["shapes-is-balanced"]}  # of two seeds
     assert read_json(folder / "tables/summary.json")["resamples"] == 1000
 
 
@@ -124,6 +126,23 @@ def test_the_page_and_the_headline_are_of_every_variant(repository: Path):
     for label, numbers in headline.items():
         assert label.replace("-", " ") in page
         assert numbers["iou_low"] <= numbers["iou"] <= numbers["iou_high"]
+
+
+def test_two_seeds_are_too_few_in_tables_terminal_and_page(copied: Path, capsys: pytest.CaptureFixture):
+    Path("claims.yaml").write_text("""
+- {id: mine, claim: Dice helps., whose: yours, source: a test, datasets: [shapes], parts: [
+   {score: iou_dataset, is: above, than: 0, a: {model: munet, loss: mse}}]}
+""")
+    compare.main("shapes")
+    report.main()
+    said = capsys.readouterr().out
+    assert re.search(r"^shapes: too few seeds \(2\) to call a variant best; highest mean test IoU: munet \w+, 0\.\d{3} "
+                     r"\(seeds 0\.\d{3}, 0\.\d{3}\)$", said, re.MULTILINE)
+    assert "shapes: claims too few seeds: mine\n" in said and "best on test" not in said
+    assert pd.read_csv("comparisons/shapes/ranking.csv")["rank"].isna().all()
+    assert not pd.read_csv("comparisons/shapes/tables/pairs.csv")["settled"].any()
+    page = Path("reports/index.html").read_text()
+    assert "Too few seeds to name a best variant: 2 were trained, at least 3 are needed." in page
 
 
 def absent(name: str) -> None:

@@ -1,0 +1,166 @@
+"""With fewer than three seeds the page shows figures and seeds, but calls nothing best, settled or supported."""
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seglib.report import falling_loss, prose, seen, tables, views
+from seglib.report.answer import answer, to_settle
+from seglib.report.builder import build
+from tests.report.synthetic import Study, write
+
+TWO = (1234, 1235)
+# The title's question, and what is said of epochs, of pictures and of too few seeds.
+OF_OTHER_THINGS = ("Which loss, on which architecture, segments best", "name a best variant", "best val IoU",
+                   "the best, the middle and the worst", "all best median worst")
+FIRST, LAST = "munet mse_dice20", "munet dice"  # by their means
+
+
+@pytest.fixture
+def compared(tmp_path: Path) -> Any:
+    return lambda **study: tables.read(write(Study(pictures=3, **study), tmp_path))
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Any:
+    """The page of one study, without its style and its last two sections, which define words and name the origin."""
+    def make(**study: Any) -> str:
+        write(Study(**study), tmp_path / "comparisons")
+        (tmp_path / "reports").mkdir()
+        build(["shapes"], tmp_path / "comparisons", tmp_path / "reports")
+        page = (tmp_path / "reports/index.html").read_text()
+        return re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL).partition('<section id="definitions">')[0]
+    return make
+
+
+def text(sentences: list[Any]) -> str:
+    return " ".join(sentence.striptags() for sentence in sentences)
+
+
+def plain(markup: str) -> str:
+    return html.unescape(" ".join(re.sub(r"<[^>]*>", " ", markup).split()))
+
+
+def parts(page: str, pattern: str) -> list[str]:
+    """The text of each element that the pattern's group matches."""
+    return [plain(found) for found in re.findall(pattern, page, re.DOTALL)]
+
+
+def ranks(page: str) -> list[str]:
+    return parts(page, r'<tr data-split="test"><td class="rank">(.*?)</td>')
+
+
+def verdicts(page: str) -> list[str]:
+    """Of pairs, then of claims."""
+    return parts(page, r'<span class="verdict">(.*?)</span>') + parts(page, r'<p class="badge [^"]*">(.*?)</p>')
+
+
+@pytest.mark.parametrize(("seeds", "lack", "shown"), [
+    ((1234,), "1 was trained", "0.850 with one seed."), (TWO, "2 were trained", "0.850; its seeds: 0.845, 0.855.")])
+def test_a_page_of_too_few_seeds_decides_nothing(built: Any, seeds: tuple[int, ...], lack: str, shown: str):
+    page = built(seeds=seeds)
+    answered, = parts(page, r'<div class="answer">(.*?)</div>')
+    assert f"Too few seeds to name a best variant: {lack}, at least 3 are needed." in answered
+    assert f"{FIRST} has the highest mean test IoU, {shown}" in answered
+    assert answered.count("best") == 1 and "settled" not in answered
+    assert ranks(page) == ["–"] * 4
+    assert set(verdicts(page)) == {"◇ too few seeds At least 3 seeds are needed.", "… too few seeds", "○ not run"}
+    captions = parts(page, r"<caption>(.*?)</caption>")
+    assert f"Too few seeds to rank ({len(seeds)}; 3 are needed)" in captions[0] and "A rank is" not in captions[0]
+
+    said = plain(re.sub(r"<figcaption>.*?</figcaption>", "", page, flags=re.DOTALL))  # these explain the marks
+    assert not re.findall(r"settled|supported|contradicted|would settle|significant", said, re.IGNORECASE)
+    for phrase in OF_OTHER_THINGS:
+        assert phrase in said
+        said = said.replace(phrase, "")
+    assert not re.findall(r".*\bbest\b.*", said, re.IGNORECASE)
+
+
+def test_the_same_page_of_three_seeds_decides(built: Any):
+    page = built()
+    assert ranks(page) == ["1=", "1=", "2", "3"]
+    assert {"● settled", "✔ supported", "✘ contradicted"} < set(verdicts(page))
+    assert not [verdict for verdict in verdicts(page) if "few" in verdict]
+    assert "A rank is" in page and "oo few seeds" not in plain(page)
+    assert "sd over seeds" in page and "by seed" not in page
+
+
+def test_the_ranking_shows_each_seed_if_there_are_too_few(built: Any):
+    page = built(seeds=TWO)
+    assert "sd over seeds" not in page
+    assert '<td class="n">0.845<br>0.855</td><td class="n">2</td>' in page
+    assert '<td class="n">0.855<br>0.865</td>' in page  # on val
+
+
+def test_a_few_variants_with_too_few_seeds_leave_the_others_decided(built: Any):
+    page = built(one_seed=(FIRST,), frequency=True)
+    assert ranks(page) == ["–", "1=", "1=", "2", "3"]
+    assert "– marks too few seeds to rank (1; 3 are needed)" in plain(page)
+    pairs = parts(page, r'<span class="verdict">(.*?)</span>')[:10]
+    assert sum(verdict.startswith("◇ too few seeds") for verdict in pairs) == 4 and pairs.count("● settled") == 6
+    assert "6 of 10 pairs are settled on test IoU. 4 of 10 pairs have too few seeds" in plain(page)
+
+
+def test_of_several_with_too_few_seeds_the_answer_names_them(compared: Any):
+    said = text(answer(compared(one_seed=(FIRST,))))
+    assert said.startswith(f"Too few seeds to name a best variant: {FIRST} has fewer than 3. {FIRST} has the highest "
+                           "mean test IoU, 0.850 with one seed. Of the 3 variants with enough seeds, munet mse_dice "
+                           "has the highest mean test IoU, 0.820 (95 % interval 0.808 to 0.832). Its lead over the "
+                           "next, munet mse, is settled")
+    assert "segments best" not in said
+
+
+def test_many_with_too_few_seeds_are_counted(compared: Any):
+    losses = Study.losses
+    few = tuple(f"{model} {loss}" for model in ("a", "b") for loss in losses[:3])
+    said = text(answer(compared(models=("a", "b"), one_seed=few)))
+    assert "a best variant: 6 of 8 variants have fewer than 3." in said
+    assert "Of the 2 variants with enough seeds, a dice has the highest mean" in said
+
+
+def test_a_baseline_without_seeds_beside_too_few_is_not_ranked(built: Any):
+    page = built(seeds=TWO, frequency=True)
+    assert ranks(page) == ["–"] * 5
+    answered, = parts(page, r'<div class="answer">(.*?)</div>')
+    assert "2 were trained" in answered and "enough seeds" not in answered
+
+
+def test_the_first_with_enough_seeds_is_not_called_best_over_one_with_too_few(compared: Any):
+    said = text(answer(compared(one_seed=(LAST,), settled=True)))
+    assert "segments best" not in said and f"{LAST} has fewer than 3" in said
+    said = text(answer(compared(losses=("mse_dice20", "dice"), dataset="pair", one_seed=(LAST,))))
+    assert said == (f"Too few seeds to name a best variant: {LAST} has fewer than 3. {FIRST} has the highest mean test "
+                    "IoU, 0.850 (95 % interval 0.840 to 0.860).")
+
+
+def test_no_number_of_pictures_would_settle_too_few_seeds(compared: Any):
+    comparison = compared(seeds=TWO)
+    pair = {"enough_seeds": False, "settled": False, "images_needed": 1900, "seeds_needed": 7}
+    assert to_settle(pair, comparison) == "At least 3 seeds are needed."
+    assert {pair["to_settle"] for pair in views.forest(comparison)["first"]} == {"At least 3 seeds are needed."}
+
+
+def test_a_sweep_of_too_few_seeds_settles_nothing(compared: Any):
+    said = text(prose.dice_scaling(compared(seeds=TWO)))
+    assert "Of the mixtures, k = 20 has the highest mean. Too few seeds to compare it with MSE alone, k = 1 or Dice " \
+           "alone." in said
+    assert "ettled" not in said
+    said = text(prose.dice_scaling(compared(dataset="mixed", one_seed=(LAST,))))
+    assert "Settled: it is better than MSE alone. Not settled: its difference to k = 1. Too few seeds to compare it " \
+           "with Dice alone." in said
+
+
+def test_pictures_of_too_few_seeds_tell_nothing_apart(compared: Any):
+    said = text(seen.seen_sentences(compared(seeds=TWO)))
+    assert said == "On munet the losses are not compared: too few seeds."
+    said = text(seen.seen_sentences(compared(dataset="mixed", one_seed=(LAST,))))
+    assert said == f"On munet the losses are not compared: too few seeds of {LAST}."
+
+
+def test_too_few_seeds_do_not_set_loss_against_score(compared: Any):
+    said = text(falling_loss.falling_loss(compared(seeds=TWO)))
+    assert "There are too few seeds to decide whether a variant with a lower final loss has a lower score." in said
+    assert "settled" not in said and "did not occur" not in said
