@@ -61,6 +61,16 @@ def test_one_cycle_is_torchs():
     assert optimization.lr == pytest.approx(LR / 25 / 1e4)
 
 
+@pytest.mark.parametrize(("optimizer", "key", "constant"), [
+    ("sgd", "momentum", 0.8), ("adamw", "betas", (0.9, 0.999)), ("adam", "betas", (0.9, 0.999)),
+    ("radam", "betas", (0.9, 0.999))])
+def test_one_cycle_leaves_the_momentum_constant(optimizer: str, key: str, constant: Any):
+    optimization = make(schedule="one_cycle", optimizer=optimizer, momentum=0.8)
+    for _ in range(10):
+        assert optimization.optimizer.param_groups[0][key] == constant
+        optimization.step(optimization.parameters[0].sum())
+
+
 @pytest.mark.parametrize("schedule", ["constant", "plateau", "cosine"])
 def test_a_warm_up_is_torchs_and_leads_to_the_schedules_beginning(schedule: str):
     """A warm-up of half an epoch, then a schedule over the steps that are left."""
