@@ -30,8 +30,8 @@ PART_PIXELS = 1 << 19  # times classes: what is counted at once
 class SplitResult:
     """What evaluation found on one split."""
 
-    counts: pd.DataFrame  # a row a picture and class: see metrics.scores.COLUMNS
-    objects: pd.DataFrame  # a row a true object: split, image, and the other columns of metrics.objects.OBJECT
+    counts: pd.DataFrame  # one row per picture and class: see metrics.scores.COLUMNS
+    objects: pd.DataFrame  # one row per true object: split, image, and the other columns of metrics.objects.OBJECT
     confusion: np.ndarray  # pixels by true and predicted class: int64 (K + 1, K + 2)
     ranking: ScoreHistogram
     ranking_NKB2: np.ndarray  # the same in coarse bins, a picture each, for resampling: uint32

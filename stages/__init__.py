@@ -32,7 +32,7 @@ def run(stage: Callable[..., None]) -> None:
 
 
 def _terminated(number: int, frame: Any) -> None:
-    print("ended from outside (SIGTERM): the same command goes on from what is kept", file=sys.stderr)
+    print("stopped by SIGTERM; run the same command to resume", file=sys.stderr)
     sys.exit(128 + number)
 
 

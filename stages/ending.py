@@ -9,7 +9,7 @@ import signal
 import threading
 from pathlib import Path
 
-NAME = "DVC_STAGE"  # what DVC sets for the commands it runs: so what has it not, is DVC
+NAME = "DVC_STAGE"  # what DVC sets for the commands it runs: DVC itself does not have it
 
 
 def end_with_dvc() -> None:

@@ -13,7 +13,7 @@ EPOCH_SCORES = ("iou_score", "dice_score", "pixel_accuracy_score")
 
 
 def curve_table(variants: Sequence[Variant]) -> pd.DataFrame:
-    """Loss and scores against iterations, a row a point: windows of the running mean and epochs of train and val.
+    """Loss and scores against iterations, one row per point: windows of the running mean and epochs of train and val.
 
     `normalised` is (loss - min) / (max - min) of its own curve, as the sources drew it; it hides the scale, so two
     normalised curves say nothing about which loss is lower. The scores are those of epochs. Then every term unweighted,
@@ -54,7 +54,7 @@ def gradient_table(variants: Sequence[Variant]) -> pd.DataFrame:
 
 
 def training_table(variants: Sequence[Variant]) -> pd.DataFrame:
-    """A row a training: how long it was, which epoch's weights were kept and why, and what they scored on val.
+    """One row per training: how long it was, which epoch's weights were kept and why, and what they scored on val.
 
     epochs, trained: how many were asked for and how many there were; fewer mean that it was stopped early.
     overfit: how many training pictures it was trained and validated on, where it was asked to learn them by heart.

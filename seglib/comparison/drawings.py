@@ -43,7 +43,9 @@ def draw_pictures(variants: Sequence[Variant], chosen: Sequence[int], info: Data
 
 
 def draw_snapshots(variants: Sequence[Variant], info: DatasetInfo, val: Split, folder: Path) -> dict[str, str]:
-    """For each variant that kept masks of val while it trained, by its first seed: a row a picture, a column an epoch.
+    """Draw the masks of val that each variant kept while it trained: one row per picture, one column per epoch.
+
+    Its first seed is drawn.
 
     Writes snapshots_N.png for the N-th variant; gives the file's stem by the variant's label.
     """

@@ -54,7 +54,7 @@ class Evidence:
         return _possible(interval(self.replicates(variant, score, split).both_R, CONFIDENCE), score)
 
     def score_table(self) -> pd.DataFrame:
-        """A row a (variant, split, score): mean, sd, interval, lowest and highest seed, how many seeds and pictures."""
+        """One row per (variant, split, score): mean, sd, interval, range over seeds, numbers of seeds and pictures."""
         rows = []
         for variant, split, score in itertools.product(self.variants, SPLITS, [*BY_NAME, "pixel_ap"]):
             values = variant.scores_S(split, score)

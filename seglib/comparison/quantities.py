@@ -1,4 +1,4 @@
-"""What varies over runs alone, a number a run: how its curves run, how large its terms' gradients are, what it learned.
+"""What varies over runs alone, one number per run: the course of its curves, its terms' gradients, what it learned.
 
 A quantity is NaN for a run that has none: one that was too short for it, or was not trained on a loss.
 """

@@ -30,7 +30,7 @@ def seed_table(variants: Sequence[Variant]) -> pd.DataFrame:
 
 def class_table(variants: Sequence[Variant], classes: Sequence[str],
                 intervals: Mapping[tuple[str, str], tuple[float, float]]) -> pd.DataFrame:
-    """A row a (variant, split, class): the mean over seeds of its scores; empty where the class is absent.
+    """One row per (variant, split, class): the mean over seeds of its scores; empty where the class is absent.
 
     `intervals`: those of the headline score on test, by variant and class.
     """

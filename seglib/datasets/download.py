@@ -96,7 +96,8 @@ class Downloader:
             lines = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
             return {name.strip().lstrip("*"): digest for digest, name in lines}
         except ValueError as error:  # not text, or a line of one word
-            raise DownloadError(f"{path} is not as sha256sum writes it, a digest and a name a line: {error}") from None
+            raise DownloadError(f"{path} is not in the format of sha256sum, one digest and one name per line: "
+                                f"{error}") from None
 
     def fetch(self, url: str, *, published: Checksum | None = None,
               check: Callable[[Path], None] = lambda path: None) -> Path:

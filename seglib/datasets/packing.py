@@ -44,7 +44,8 @@ class Record:
 class Packer:
     """Packs what a reader gives, job or entry, see `prepare`.
 
-    A file a process: what crosses from one to the other is small, and the one that reads them all has the least to do.
+    Each process writes a file of its own. So little is sent between processes, and the one that reads all files has
+    the least to do.
     """
 
     task: str

@@ -2,9 +2,9 @@
 
 images.tar.gz holds images/NAME.jpg, some of which are GIF or PNG whatever they are called; annotations.tar.gz holds
 annotations/trimaps/NAME.png (1 pet, 2 background, 3 the border between them, "not classified") and the official lists
-annotations/trainval.txt and test.txt, a line a picture: "NAME CLASS SPECIES BREED". Both stay packed in the raw folder:
-two large files are quicker to cache than 15,000 small ones. A few pictures stand in no list, and some files (.mat, and
-what macOS added) are neither pictures nor trimaps.
+annotations/trainval.txt and test.txt, one line per picture: "NAME CLASS SPECIES BREED". Both stay packed in the raw
+folder: two large files are quicker to cache than 15,000 small ones. A few pictures stand in no list, and some files
+(.mat, and what macOS added) are neither pictures nor trimaps.
 
 O. M. Parkhi, A. Vedaldi, A. Zisserman, C. V. Jawahar: Cats and Dogs, CVPR 2012,
 https://www.robots.ox.ac.uk/~vgg/data/pets/

@@ -3,7 +3,7 @@
     dataset.json             what the dataset is: task, classes, sizes, counts, hashes
     <split>/images.npy       uint8 (N, H, W, 3)
     <split>/masks.npy        (N, H, W), see below
-    <split>/index.parquet    a row an image: where it came from and what it holds
+    <split>/index.parquet    one row per image: where it came from and what it holds
     <split>/own.parquet      val and test, where pictures have sizes of their own: the masks at those sizes
     rejected.csv             what was left out, and why
 

@@ -33,7 +33,7 @@ def _table(rows: list[dict[str, Any]]) -> pyarrow.Table:
 
 
 class OwnMaskWriter:
-    """Writes own.parquet, a row a picture: id, height, width and its packed mask's bytes in C order.
+    """Writes own.parquet, one row per picture: id, height, width and its packed mask's bytes in C order.
 
     Memory holds one row group: 64 masks, or fewer where they are large.
     """

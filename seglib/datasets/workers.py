@@ -60,8 +60,7 @@ class Workers:
             while line:
                 yield from line.popleft().result()
         except BrokenProcessPool as error:
-            raise ChildProcessError("a process that did a part of the work ended before its time: from outside, as "
-                                    "when memory runs out, or by what could not be sent to it or back") from error
+            raise ChildProcessError("worker process died (out of memory, or data that cannot be pickled)") from error
 
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:

@@ -61,8 +61,8 @@ def _sides(curves: pd.DataFrame) -> tuple[str, list[str], str, dict[str, tuple[s
 def loss_curves(curves: pd.DataFrame, path: Path, *, value: str, label: str) -> None:
     """`value` ("loss" or "normalised") against iterations: running means of train above, epochs of val below.
 
-    A column a model and a colour a loss, or the other way where there are fewer losses: the mean over seeds, in a band
-    from the lowest seed to the highest.
+    One column per model and one colour per loss, or the reverse if there are fewer losses. A line is the mean over
+    seeds, and its band goes from the lowest seed to the highest.
     """
     panel, names, hue, colors = _sides(curves)
     with mpl.rc_context(STYLE):
@@ -82,7 +82,7 @@ def loss_curves(curves: pd.DataFrame, path: Path, *, value: str, label: str) -> 
 
 
 def term_curves(curves: pd.DataFrame, path: Path) -> None:
-    """Every term of the losses, unweighted, against iterations: a row a term, columns and colours as `loss_curves`."""
+    """Every term of the losses, unweighted, against iterations: one row per term; otherwise as `loss_curves`."""
     windows = curves[curves["curve"] == "train window"]
     panel, names, hue, colors = _sides(curves)
     terms = [name.removesuffix("_grad_norm") for name in curves.columns if name.endswith("_grad_norm")]
@@ -119,7 +119,7 @@ def score_curves(curves: pd.DataFrame, path: Path) -> None:
 
 
 def learning_curves(curves: pd.DataFrame, kept: Mapping[str, Sequence[int]], path: Path) -> None:
-    """Train and val by epoch: a row a variant; its loss, IoU, Dice and pixel accuracy; bands over seeds.
+    """Train and val by epoch: one row per variant: its loss, IoU, Dice and pixel accuracy; bands over seeds.
 
     kept: of each variant the epochs, one a seed, whose weights were kept: upright lines.
     """

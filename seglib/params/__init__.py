@@ -88,8 +88,8 @@ class Params(Strict):
                 raise PydanticCustomError("name", "the name {name} may hold letters, digits and underscores only",
                                           {"name": brief(name)})
             if len(name) > LONGEST_NAME:
-                raise PydanticCustomError("name", "the name {name} may have {most} characters, for files are called so",
-                                          {"name": brief(name), "most": LONGEST_NAME})
+                raise PydanticCustomError("name", "the name {name} exceeds {most} characters (the name becomes a file "
+                                          "name)", {"name": brief(name), "most": LONGEST_NAME})
         return entries
 
     @field_validator("studies")

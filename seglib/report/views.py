@@ -30,7 +30,7 @@ GROUPS = {"size": "object size, area in pixels", "objects": "objects in the pict
 
 
 def score_table(comparison: Comparison, scores: Iterable[str]) -> dict[str, Any]:
-    """Columns in groups (a score, its aggregations) and, for each split and variant, a cell a column.
+    """Columns in groups (a score, its aggregations) and, for each split and variant, one cell per column.
 
     A score that no variant has gets no column, nor does one that says nothing here (see `_says_something`).
     """
@@ -108,7 +108,7 @@ def _pair_axis(pairs: list[dict[str, Any]]) -> Axis:
 
 
 def classes(comparison: Comparison) -> dict[str, Any]:
-    """A row a variant and split, a cell a class: IoU with its interval, and the other scores for the page's choice."""
+    """One row per variant and split, one cell per class: IoU with its interval, and the scores that the page offers."""
     table, names = comparison.classes, comparison.summary["classes"]
     scores = [score for score in CLASS_SCORES if f"{score}_dataset" in table]
     at = {(row["variant"], row["split"], row["class"]): row for row in records(table)}
@@ -124,7 +124,7 @@ def classes(comparison: Comparison) -> dict[str, Any]:
 
 
 def groups(comparison: Comparison) -> list[dict[str, Any]]:
-    """By object size, number of objects and overlap, on test: a table a score, a row a variant, a cell a group."""
+    """On test, by object size, number of objects and overlap: one table per score, one row per variant."""
     table = comparison.groups
     if comparison.exclusive:
         table = table[table["by"] != "overlap"]
@@ -177,7 +177,7 @@ def _matrix(table: pd.DataFrame, truths: list[str], predicted: list[str]) -> lis
 
 
 def dice_names(comparison: Comparison) -> dict[str, Any]:
-    """A row a variant, a column a definition; pixel accuracy, which is none, stands last."""
+    """One row per variant, one column per definition. Pixel accuracy, which is no Dice score, comes last."""
     table = comparison.dice_names
     names = sorted(dict.fromkeys(table["definition"]), key=lambda name: name == "pixel_accuracy")
     at = {(row["variant"], row["definition"]): row["value"] for row in records(table)}

@@ -68,7 +68,7 @@ class Ledger:
         return [row for row in self.rows if row["epoch"] == self.epoch]
 
     def learnt(self, values: Mapping[str, Tensor], counts_K4: Tensor, *, lr: float, grad_norms: Tensor | None) -> None:
-        """One more step of the epoch. `grad_norms`, a number a term, of a step that ends a window.
+        """One more step of the epoch. grad_norms: one number per term, for a step that ends a window.
 
         Raises Diverged when the loss is not a number any more.
         """

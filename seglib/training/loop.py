@@ -198,7 +198,7 @@ class Training:
 
     def _how_it_goes_on(self) -> str:
         if self.finished:
-            return f"is trained already: nothing follows its epoch {self.epoch}"
+            return f"already trained for {self.epoch} epochs"
         if self._was_finished:
             return f"extends a training that was finished with epoch {self.epoch}"
         return self.ledger.how_it_goes_on()

@@ -37,7 +37,7 @@ class Optimization:
 
     @property
     def is_finite(self) -> bool:
-        """Whether all weights are numbers. A step whose loss was one may leave some that are none."""
+        """Whether all weights are finite. A finite loss does not guarantee finite weights."""
         return bool(torch.stack([parameter.isfinite().all() for parameter in self.parameters]).all())
 
     def step(self, loss: Tensor) -> None:

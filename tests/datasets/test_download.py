@@ -253,8 +253,8 @@ def test_a_relative_mirror_starts_at_the_repositorys_root(mirror: Path, tmp_path
     (lambda folder: (folder / "host.org/a/file").write_bytes(b"other"), "has sha256 .*, expected"),
     (lambda folder: (folder / "host.org/a/file").unlink(), "it lacks the file"),
     (lambda folder: (folder / "SHA256SUMS").write_text(""), "it lacks a line for it in SHA256SUMS"),
-    (lambda folder: (folder / "SHA256SUMS").write_text("one-word\n"), "is not as sha256sum writes it"),
-    (lambda folder: (folder / "SHA256SUMS").write_bytes(b"\xff\xfe"), "is not as sha256sum writes it"),
+    (lambda folder: (folder / "SHA256SUMS").write_text("one-word\n"), "is not in the format of sha256sum"),
+    (lambda folder: (folder / "SHA256SUMS").write_bytes(b"\xff\xfe"), "is not in the format of sha256sum"),
 ])
 def test_a_mirror_that_cannot_be_trusted_says_why(mirror: Path, spoil, said: str):
     spoil(mirror)

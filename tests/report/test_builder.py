@@ -77,7 +77,7 @@ def test_the_headline_has_scores_and_interval(built: Any):
 
 def test_an_absent_class_is_said_to_be(built: Any):
     text, _ = built(Study(absent=("star",)))
-    assert text.count("class absent</span>") == 2 * 4  # a cell a variant and split
+    assert text.count("class absent</span>") == 2 * 4  # one cell per variant and split
 
 
 def test_nothing_that_can_be_ranked(built: Any):

@@ -66,7 +66,7 @@ def test_a_stage_ends_with_the_dvc_that_runs_it(start, shell: str, how: signal.S
     os.kill(dvc.pid, how)
     dvc.wait()
     said = dvc.communicate(timeout=60)[1]  # ends when the last process that could write there has ended
-    assert "ended from outside (SIGTERM)" in said
+    assert "stopped by SIGTERM; run the same command to resume" in said
     assert not [path for path in work_dir().rglob(".*") if path.is_file()]  # nothing half written is left
 
 

@@ -221,7 +221,7 @@ def test_an_extended_training_ends_in_the_bytes_of_a_longer_one(
     assert train(short, prepared_shapes, tmp_path / "again", checkpoint_path=tmp_path / "last.pt") == brief
     assert "epoch 1/2" in capsys.readouterr().out
     assert train(long, prepared_shapes, tmp_path / "still", checkpoint_path=tmp_path / "last.pt") == extended
-    assert "is trained already" in capsys.readouterr().out
+    assert "already trained for" in capsys.readouterr().out
 
 
 def test_a_finished_training_is_not_trained_again(variant_config: Make, prepared_shapes: Path, tmp_path: Path,
@@ -230,4 +230,4 @@ def test_a_finished_training_is_not_trained_again(variant_config: Make, prepared
     first = train(config, prepared_shapes, tmp_path / "first", checkpoint_path=tmp_path / "last.pt")
     assert train(config, prepared_shapes, tmp_path / "second", told.append,
                  checkpoint_path=tmp_path / "last.pt") == first
-    assert not told and "is trained already: nothing follows its epoch 2" in capsys.readouterr().out
+    assert not told and "already trained for 2 epochs" in capsys.readouterr().out
