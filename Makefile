@@ -6,14 +6,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
-.PHONY: help repro everything test fuzz road bench bench-long pdf lint ui results clean
+.PHONY: help repro everything test road test-all bench bench-long pdf lint ui results clean
 
 help:
 	@echo "make repro       raw data to the report: reports/index.html (8 to 20 minutes on 2 cores)"
 	@echo "make everything  all studies of params.yaml, one after another, to one page (wants a GPU; see README)"
-	@echo "make test        the tests (about 12 minutes)"
-	@echo "make fuzz        damaged and made-up input, 10,000 a reader (about 4 minutes)"
-	@echo "make road        the whole pipeline on real pictures, in fresh clones (needs ../shared/mirror)"
+	@echo "make test        the fast tests (about 5 minutes on 2 cores)"
+	@echo "make road        the pipeline by DVC, killed and on real pictures (about 8 minutes; needs ../shared/mirror)"
+	@echo "make test-all    every test, at full size (about an hour; needs Chromium and ../shared/mirror)"
 	@echo "make bench       what it costs, beside what it is compared with, as tables (under 15 minutes on 2 cores)"
 	@echo "make bench-long  the benchmarks that take longer: what speed is worth, how things scale (an hour)"
 	@echo "make lint        the linter"
@@ -41,14 +41,22 @@ everything: .venv/stamp
 	@seglib everything
 	@seglib mlsync
 
-test: .venv/stamp
-	@python -m pytest -m "not road"
+# One worker per physical core. A worker that has nothing left takes half of what another one still has to run.
+FAST = python -m pytest -n auto --dist worksteal
+# The tests of a file share a clone of the repository, so one worker runs them all.
+ROAD = python -m pytest -n auto --dist loadfile
 
-fuzz: .venv/stamp
-	@python -m pytest -m fuzz --hypothesis-profile=fuzz
+test: .venv/stamp
+	@$(FAST) -m "not slow and not road"
 
 road: .venv/stamp
-	@python -m pytest -m road -s
+	@$(ROAD) -m "road and not slow"
+
+test-all: export SEGLIB_REQUIRE_ALL := 1
+test-all: .venv/stamp lint
+	@$(FAST) -m "not road and not fuzz"
+	@$(FAST) -m fuzz --hypothesis-profile=fuzz
+	@$(ROAD) -m road
 
 bench: .venv/stamp
 	@python -m benchmarks

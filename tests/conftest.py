@@ -1,20 +1,33 @@
 """Shared fixtures. Real pictures come from a mirror folder beside the checkout; without it those tests skip."""
 
+import os
+
+# One PyTorch thread per test process, and per process that a test starts: two processes with two threads each, on two
+# cores, run at a tenth of their speed. PyTorch reads the variable once, when it is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import json
+import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import hypothesis
 import pytest
 
 from seglib import params, resolve
+from seglib.cores import physical_cores
 from seglib.datasets import prepare, shapes
 from seglib.files import write_json
 
+if TYPE_CHECKING:
+    from tests.report.browser import Browser
+
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+
+LONGEST_ID = 60
 
 # What a shell starts in the background ignores Ctrl-C, and hands that down; some tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -25,21 +38,60 @@ hypothesis.settings.register_profile("fuzz", hypothesis.settings.get_profile("pa
 hypothesis.settings.load_profile("patient")
 
 
-def _shared(name: str) -> Path:
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """`-n auto` starts one worker per physical core that this process may use."""
+    return physical_cores()
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A case's id, if pytest's own would be long or unreadable. It is the same in each worker, as xdist needs it."""
+    if isinstance(val, bytes):
+        return f"{len(val)} bytes"
+    if isinstance(val, str) and (len(val) > LONGEST_ID or not val.isprintable()):
+        return ascii(val[:LONGEST_ID])
+    return None
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip the test, because this machine lacks what it needs. If SEGLIB_REQUIRE_ALL is 1, fail instead."""
+    if os.environ.get("SEGLIB_REQUIRE_ALL") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def shared(name: str) -> Path:
+    """A file or folder beside the checkout."""
     path = SHARED / name
     if not path.exists():
-        pytest.skip(f"no real pictures: {path} is not there")
+        missing(f"no real pictures: {path} does not exist")
     return path
 
 
 @pytest.fixture(scope="session")
 def mirror() -> Path:
-    return _shared("mirror")
+    return shared("mirror")
 
 
 @pytest.fixture(scope="session")
 def hostile_images() -> Path:
-    return _shared("hostile_images")
+    return shared("hostile_images")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> tuple[str, str]:
+    """Paths of Chromium and its driver. Tests install nothing."""
+    found = shutil.which("chromium"), shutil.which("chromedriver")
+    if None in found:
+        missing("chromium or chromedriver does not exist (Debian: apt-get install chromium chromium-driver)")
+    return found
+
+
+@pytest.fixture(scope="session")
+def session(chromium: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator["Browser"]:
+    """One headless browser for all tests of a process; a test opens its own page in it."""
+    from tests.report.browser import Browser
+    with Browser(*chromium, profile=tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -13,16 +13,13 @@ from PIL import Image
 from seglib.datasets import folder, prepare, store, workers
 from seglib.datasets.samples import Rejection, Sample
 from seglib.files import write_json
-from tests.conftest import SHARED
+from tests.conftest import shared
 from tests.datasets.folders import NAMES, SIZE, config_of, entries, fetch_config, ids_of, make, rejection, save
 
 
 @pytest.fixture
 def pennfudan() -> Path:
-    path = SHARED / "pennfudan"
-    if not path.exists():
-        pytest.skip(f"no real pictures: {path} is not there")
-    return path
+    return shared("pennfudan")
 
 
 @pytest.mark.parametrize("masks", ["ids", "folders", "coco"])

@@ -117,11 +117,15 @@ def test_a_damaged_entry_is_left_out_and_counted(raw: Path, damage: Any):
     assert found[2].reason.startswith("not in the format")
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"no pickle"), gzip.compress(pickle.dumps(1)),
-                                     gzip.compress(pickle.dumps(([], {"disk": 1}))),
-                                     gzip.compress(pickle.dumps(([], {"disk": np.zeros(9)}))),
-                                     gzip.compress(pickle.dumps(([], np.zeros(9)))),
-                                     gzip.compress(pickle.dumps(([], {"disk": "x" * 10**6})))])
+OTHER_FORMATS = {"empty": b"", "no gzip": b"no gzip", "no pickle": gzip.compress(b"no pickle"),
+                 "a number": gzip.compress(pickle.dumps(1)),
+                 "no entries": gzip.compress(pickle.dumps(([], {"disk": 1}))),
+                 "an array for a label": gzip.compress(pickle.dumps(([], {"disk": np.zeros(9)}))),
+                 "an array for the labels": gzip.compress(pickle.dumps(([], np.zeros(9)))),
+                 "a megabyte for a label": gzip.compress(pickle.dumps(([], {"disk": "x" * 10**6})))}
+
+
+@pytest.mark.parametrize("content", OTHER_FORMATS.values(), ids=OTHER_FORMATS)
 def test_a_file_in_another_format_is_a_clear_error(raw: Path, content: bytes):
     (raw / TRAIN).write_bytes(content)
     with pytest.raises(ValueError, match=TRAIN + "|plain numbers") as error:

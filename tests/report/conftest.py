@@ -1,7 +1,5 @@
-"""A page built from a made-up comparison, and a headless Chromium to open it in."""
+"""Pages built from made-up comparisons, and one opened in the headless Chromium of tests/conftest.py."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,24 +53,6 @@ def built(tmp_path: Path) -> Any:
         headline = build([study.dataset], tmp_path / "comparisons", tmp_path / "reports")
         return (tmp_path / "reports/index.html").read_text(), headline
     return make
-
-
-@pytest.fixture(scope="session")
-def chromium() -> tuple[str, str]:
-    """Paths of Chromium and its driver. Tests install nothing: without them they skip, unless they are required."""
-    found = shutil.which("chromium"), shutil.which("chromedriver")
-    if None in found:
-        message = "chromium or chromedriver is not there (Debian: apt-get install chromium chromium-driver)"
-        if os.environ.get("SEGLIB_REQUIRE_BROWSER") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    return found
-
-
-@pytest.fixture(scope="session")
-def session(chromium: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with Browser(*chromium, profile=tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
 
 
 @pytest.fixture

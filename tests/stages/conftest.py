@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from seglib.workspace import live_variants
 from stages import compare, evaluate, fetch, prepare, report, resolve, train
-from tests.conftest import ROOT
+from tests.conftest import ROOT, missing
 
 
 def write_params(raw: dict[str, Any], folder: Path) -> None:
@@ -44,11 +44,11 @@ def enter(repository: Path, patch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of that size ("300k", "16m") at a new folder; skips where mounting one is not allowed."""
+    """A file system of that size ("300k", "16m") at a new folder; skips if mounting one is not allowed."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small file system is not allowed here")
+        missing("mounting a small file system is not allowed here")
     try:
         yield folder
     finally:
