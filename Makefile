@@ -16,7 +16,7 @@ help:
 	@echo "make test-all    every test, at full size (about an hour; needs Chromium and ../shared/mirror)"
 	@echo "make bench       what it costs, beside what it is compared with, as tables (under 15 minutes on 2 cores)"
 	@echo "make bench-long  the benchmarks that take longer: what speed is worth, how things scale (an hour)"
-	@echo "make lint        the linter"
+	@echo "make lint        the linter, and who may import whom (seconds)"
 	@echo "make pdf         the report as report.pdf (needs Chromium)"
 	@echo "make ui          MLflow's page of all runs, on http://127.0.0.1:5000"
 	@echo "make results     experiments and their scores, as a table"
@@ -66,6 +66,7 @@ bench-long: .venv/stamp
 
 lint: .venv/stamp
 	@ruff check .
+	@lint-imports --no-cache --no-logo
 
 # Chromium under any of its names; another: make pdf CHROMIUM=...
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
