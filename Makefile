@@ -76,7 +76,7 @@ pdf:
 	@profile=$$(mktemp -d) && trap 'rm -rf "$$profile"' EXIT && \
 	"$(CHROMIUM)" --headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking \
 		--disable-component-update --disable-sync --user-data-dir="$$profile" --no-pdf-header-footer \
-		--print-to-pdf=report.pdf "file://$(CURDIR)/reports/index.html" 2> /dev/null
+		--generate-pdf-document-outline --print-to-pdf=report.pdf "file://$(CURDIR)/reports/index.html" 2> /dev/null
 	@echo report.pdf
 
 ui: .venv/stamp

@@ -9,6 +9,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import json
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -65,6 +66,14 @@ def shared(name: str) -> Path:
     if not path.exists():
         missing(f"no real pictures: {path} does not exist")
     return path
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """A training that a test ran in this process may have set another number of threads."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

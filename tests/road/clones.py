@@ -39,6 +39,11 @@ def run(repository: Path, *command: str) -> str:
     return done.stdout
 
 
+def make(repository: Path, target: str) -> str:
+    """The output of `make`, by this Python's environment in place of a new .venv."""
+    return run(repository, "make", "--no-print-directory", "--old-file=.venv/stamp", target)
+
+
 def run_queue(repository: Path, jobs: int) -> str:
     """Let so many workers run what is queued, to its end; what `dvc queue status` then says."""
     run(repository, "dvc", "queue", "start", "--jobs", str(jobs))

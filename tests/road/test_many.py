@@ -13,7 +13,7 @@ from tests.road.clones import environment, run, run_queue
 from tests.road.kills import prepared_clone
 from tests.road.test_road import lock, mlflow_runs
 
-pytestmark = [pytest.mark.road, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.road, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 SCALES = (3, 4, 5, 6)
 """Of dice, one an experiment."""

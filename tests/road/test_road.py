@@ -1,8 +1,9 @@
-"""The whole road by DVC's own commands, on generated Shapes and real COCO pictures, in fresh clones. `make road`
+"""The README's commands on generated Shapes and real COCO pictures, in one fresh clone that all tests here share.
 
-Small networks and few epochs: what is tested is the road, not the scores.
+The networks are small and the epochs are few, because the road is tested and not the scores.
 """
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from ruamel.yaml import YAML
 
 from seglib import tracking
 from seglib.files import file_sha256, read_json
-from tests.conftest import SHARED
-from tests.road.clones import clone, executed, run, run_queue
+from tests.conftest import shared
+from tests.report.browser import Browser
+from tests.road.clones import clone, executed, make, run, run_queue
 
 pytestmark = [pytest.mark.road, pytest.mark.timeout(3000)]
 
-SMALL = ["-S", "run.losses=[mse,mse_dice]", "-S", "run.seeds=[1234]", "-S", "train.epochs=2",
+SMALL = ["-S", "run.losses=[mse,mse_dice]", "-S", "run.seeds=[1234]", "-S", "train.epochs=2", "-S", "train.threads=1",
          "-S", "datasets.coco.train.epochs=2", "-S", "datasets.shapes.train_images=200",
          "-S", "datasets.shapes.test_images=40", "-S", "models.munet.width=16"]
 COCO = ["-S", "run.datasets=[shapes,coco]", "-S", "fetch.mirror=../shared/mirror", "-S", "datasets.coco.instances=any"]
@@ -38,8 +40,7 @@ def lock(text: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A clone in which Shapes and COCO went to the report, and what that printed."""
-    if not (SHARED / "mirror").exists():
-        pytest.skip(f"no real pictures: {SHARED / 'mirror'} is not there")
+    shared("mirror")
     repository = clone(tmp_path_factory.mktemp("road") / "workshop")
     return repository, run(repository, "dvc", "exp", "run", *SMALL, *COCO)
 
@@ -56,8 +57,37 @@ def test_both_datasets_reach_the_report(workshop: tuple[Path, str]):
 
 
 def test_a_second_repro_runs_nothing(workshop: tuple[Path, str]):
-    output = run(workshop[0], "dvc", "repro")
+    repository = workshop[0]
+    output = make(repository, "repro")
     assert "Running stage" not in output
+    assert f"report:     {repository}/reports/index.html" in output
+
+
+def test_the_page_opens_in_a_browser(workshop: tuple[Path, str], session: Browser):
+    session.screen(1280, 900)
+    session.open(workshop[0] / "reports/index.html")
+    assert session.run("return [...document.querySelectorAll('section.dataset')].map(part => part.dataset.dataset)") \
+        == ["shapes", "coco"]
+    assert session.run("return performance.getEntriesByType('resource').every(entry => entry.name.startsWith('file:'))")
+    session.run("document.querySelectorAll('img').forEach(image => { image.loading = 'eager'; })")
+    assert session.wait_for("return [...document.images].every(image => image.complete)")
+    assert session.run("return document.images.length > 0 && [...document.images].every(image => image.naturalWidth)")
+    session.run("document.querySelector('.tile canvas').scrollIntoView()")
+    assert session.wait_for("""const canvas = document.querySelector(".tile canvas");
+        const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");
+        copy.drawImage(canvas, 0, 0);
+        return copy.getImageData(0, 0, canvas.width, canvas.height).data.some(value => value)""")
+    assert session.console() == []
+
+
+@pytest.mark.usefixtures("chromium")
+def test_the_page_is_printed_with_a_bookmark_for_each_heading(workshop: tuple[Path, str]):
+    repository = workshop[0]
+    assert make(repository, "pdf").endswith("report.pdf\n")
+    titles = re.findall(rb"/Title \((.*?)\)", (repository / "report.pdf").read_bytes())
+    page = (repository / "reports/index.html").read_text()
+    for heading in ("shapes", "coco"):
+        assert f"<h2>{heading}</h2>" in page and titles.count(heading.encode()) == 1
 
 
 def test_git_sees_no_result_but_the_lock_and_the_metrics(workshop: tuple[Path, str]):
@@ -115,6 +145,7 @@ def test_a_scaled_dice_trains_only_what_uses_it(workshop: tuple[Path, str]):
     assert len(mlflow_runs(workshop[0])) == 6
 
 
+@pytest.mark.slow
 def test_queued_experiments_leave_everything_in_mlflow(workshop: tuple[Path, str]):
     repository = workshop[0]
     before = {run.info.run_id for run in mlflow_runs(repository)}
@@ -134,6 +165,7 @@ def test_queued_experiments_leave_everything_in_mlflow(workshop: tuple[Path, str
     assert len(mlflow_runs(repository)) == len(before) + 4
 
 
+@pytest.mark.slow
 def test_two_clones_train_to_the_same_bytes(workshop: tuple[Path, str], tmp_path: Path):
     """And `instances: single` leaves no cake to test on, which the page says."""
     second = clone(tmp_path / "second")

@@ -1,4 +1,4 @@
-"""Every study of params.yaml, by its README command at sample size, to a report; in one fresh clone. `make road`"""
+"""Every study of params.yaml, by its README command at sample size, to a report; in one fresh clone."""
 
 import hashlib
 import io
@@ -12,10 +12,10 @@ from PIL import Image
 
 from seglib import params
 from seglib.files import read_json
-from tests.conftest import ROOT, SHARED
+from tests.conftest import ROOT, shared
 from tests.road.clones import clone, run
 
-pytestmark = [pytest.mark.road, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.road, pytest.mark.slow, pytest.mark.timeout(3000)]
 
 STUDIES = params.load(ROOT / "params.yaml").studies
 
@@ -47,17 +47,16 @@ def background_tarball(pictures: int) -> bytes:
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A clone, and a mirror: the real samples of Pets and COCO, and a made one of Stanford Background."""
-    if not (SHARED / "mirror").exists():
-        pytest.skip(f"no real pictures: {SHARED / 'mirror'} is not there")
+    real = shared("mirror")
     folder = tmp_path_factory.mktemp("studies")
     mirror = folder / "mirror"
     mirror.mkdir()
-    for host in (path for path in (SHARED / "mirror").iterdir() if path.is_dir()):
+    for host in (path for path in real.iterdir() if path.is_dir()):
         (mirror / host.name).symlink_to(host)
     tarball, name = background_tarball(24), "dags.stanford.edu/data/iccv09Data.tar.gz"
     (mirror / name).parent.mkdir(parents=True)
     (mirror / name).write_bytes(tarball)
-    sums = (SHARED / "mirror/SHA256SUMS").read_text()
+    sums = (real / "SHA256SUMS").read_text()
     (mirror / "SHA256SUMS").write_text(f"{sums}{hashlib.sha256(tarball).hexdigest()}  {name}\n")
     return clone(folder / "workshop"), mirror
 
