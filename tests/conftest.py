@@ -10,6 +10,7 @@ import json
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,6 +24,8 @@ from seglib.datasets import prepare, shapes
 from seglib.files import write_json
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from tests.report.browser import Browser
 
 ROOT = Path(__file__).parent.parent
@@ -68,6 +71,15 @@ def shared(name: str) -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_temporary_folder() -> Iterator[None]:
+    """This process and those that it starts share no lock on the cores with other trainings of this machine."""
+    with tempfile.TemporaryDirectory(prefix="seglib-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """A training that a test ran in this process may have set another number of threads."""
@@ -101,6 +113,15 @@ def session(chromium: tuple[str, str], tmp_path_factory: pytest.TempPathFactory)
     from tests.report.browser import Browser
     with Browser(*chromium, profile=tmp_path_factory.mktemp("profile")) as browser:
         yield browser
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> "list[Figure]":
+    """The figures that `plots` has saved, in the order in which it saved them."""
+    from seglib.figures import plots
+    saved, save = [], plots._save
+    monkeypatch.setattr(plots, "_save", lambda figure, path: saved.append(figure) or save(figure, path))
+    return saved
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ def test_trainings_whose_threads_fit_run_at_once(tmp_path: Path, monkeypatch: py
         assert len(list(tmp_path.rglob("core-*.lock"))) == 4
 
 
-def test_a_gpu_is_nobodys_turn():
+def test_a_gpu_takes_no_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with turn(torch.device("cuda")), turn(torch.device("cuda")):
-        pass
+        assert not list(tmp_path.rglob("core-*.lock"))
