@@ -83,6 +83,7 @@ def test_configurations_are_those_of_params(raw_params: dict[str, Any]):
         assert resolve.resolve(params.parse(raw_params))[0].config == config
 
 
+@pytest.mark.slow
 def test_both_loops_compute_the_same_losses(drawn: Path):
     """50 steps of a small network. In one of depth 16, training at this rate multiplies roundings until they show."""
     config = inputs.course(depth=4, width=16, device="cpu", threads=1, epochs=1, log_every=1)
@@ -113,6 +114,7 @@ def test_the_peers_score_is_iou():
         assert quality.course_iou(Answers(), test, CPU) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_scores_are_taken_after_each_epoch(drawn: Path):
     config = inputs.default(width=8, device="cpu", threads=1, epochs=2, keep="last", precision="fp32")
     points = quality.seglib_points(dataset=str(drawn), config=config, since=0.0)
@@ -127,6 +129,7 @@ def test_scores_are_taken_after_each_epoch(drawn: Path):
     assert points[-1][1] == pytest.approx((both / either).mean())
 
 
+@pytest.mark.slow
 def test_training_needs_only_pytorch_and_numpy():
     """All of it but the evaluation, which is left out where what scores need is missing."""
     project = (ROOT / "pyproject.toml").read_text()
@@ -141,6 +144,7 @@ def test_training_needs_only_pytorch_and_numpy():
     assert "Not measured: import of" in run.output
 
 
+@pytest.mark.slow
 def test_evaluation_runs_at_a_tiny_size():
     run = harness.python(f"{ON_ONE_CORE}\nimport tempfile\nfrom pathlib import Path\n"
                          "import torch\nfrom benchmarks import evaluation, training\n"
@@ -150,6 +154,7 @@ def test_evaluation_runs_at_a_tiny_size():
     assert "seglib, with all scores" in run.output and "Scores take" in run.output
 
 
+@pytest.mark.slow
 def test_quality_runs_at_a_tiny_size():
     run = harness.python(f"{ON_ONE_CORE}\nfrom benchmarks import quality\n"
                          "quality.main(['--size', 'tiny', '--patience', '1'])")

@@ -1,5 +1,6 @@
 """The pages docs/adding-a-*.md, proven: what they say is written into a copy of the project, tested and run.
 
+A fast test writes each page into a copy and runs the linter; the slow ones run the tests and stages of the page too.
 The words above a block say what becomes of it: "`FILE`:" makes a file; "`FILE`, after the line `LINE`:" and "`FILE`, in
 place of the line `LINE`:" change one. The page's `dvc exp run -S …` says what is run; the stages are run one by one, at
 a tiny size.
@@ -106,6 +107,12 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path / "project")
 
 
+@pytest.mark.parametrize("page", ["loss", "model", "dataset"])
+def test_what_a_page_adds_passes_the_linter(project: Project, page: str):
+    project.apply((ROOT / f"docs/adding-a-{page}.md").read_text())
+
+
+@pytest.mark.slow
 def test_adding_a_loss(project: Project):
     page = (ROOT / "docs/adding-a-loss.md").read_text()
     project.apply(page)
@@ -118,6 +125,7 @@ def test_adding_a_loss(project: Project):
     assert read_json(project.folder / "results/shapes/munet-huber-1/scores.json")["test"]["images"] == 6
 
 
+@pytest.mark.slow
 def test_adding_a_model(project: Project):
     page = (ROOT / "docs/adding-a-model.md").read_text()
     project.apply(page)
@@ -131,6 +139,7 @@ def test_adding_a_model(project: Project):
     assert read_json(project.folder / "results/shapes/dilated-mse-1/scores.json")["test"]["images"] == 6
 
 
+@pytest.mark.slow
 def test_adding_a_dataset(project: Project):
     """Bright round cells and long ones, of which nobody labelled the right edge."""
     random = np.random.default_rng(0)

@@ -81,7 +81,8 @@ def test_the_real_rgba_picture_is_laid_over_white(fetched: Path, unpacked: Path)
     np.testing.assert_allclose(sample.image_HWC, pixels[..., :3] * alpha + 255 * (1 - alpha), atol=1)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [pytest.param(mode, marks=() if mode == "pad" else pytest.mark.slow)
+                                  for mode in MODES])
 def test_prepared_masks_brought_back_are_nearly_the_trimaps(fetched: Path, unpacked: Path, tmp_path: Path, mode: str,
                                                               monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(workers, "FEW", 10)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from seglib.datasets.samples import Entry, Rejection, Sample
 
-FEW = 300  # inputs a reader, where the profile of `make fuzz` does not say 10,000
+FEW = 300  # inputs a reader, if the profile of `make test-all` does not say 10,000
 
 
 def fuzzed(share: float) -> hypothesis.settings:

@@ -27,7 +27,9 @@ TRAINABLE = {
     "convnet": {"kind": "convnet", "width": 8, "layers": 3, "norm": "batch"},
 }
 CONFIGS = TRAINABLE | {"frequency": {"kind": "frequency"}}
-EXPORTED = sorted(CONFIGS.keys() - {"munet_deep", "unet_no_norm", "resnet_unet_full"})  # these hold no other operations
+# Those left out hold no other operations. Exporting one takes seconds, so two stand for all in the fast tests.
+EXPORTED = [pytest.param(name, marks=() if name in ("munet", "unet") else pytest.mark.slow)
+            for name in sorted(CONFIGS.keys() - {"munet_deep", "unet_no_norm", "resnet_unet_full"})]
 
 
 def build(name: str, *, seed: int = 0) -> Padded:

@@ -39,7 +39,8 @@ def test_without_batch_norm_weights_are_drawn_as_the_paper_says():
     assert network.up[0].upsample.weight.std().item() == pytest.approx((2 / 1024) ** 0.5, rel=0.02)
 
 
-@pytest.mark.parametrize("norm", ["batch", "after_relu", "none"])
+@pytest.mark.parametrize("norm", [pytest.param(norm, marks=() if norm == "batch" else pytest.mark.slow)
+                                  for norm in ("batch", "after_relu", "none")])
 def test_it_learns_where_a_square_is(norm: str):
     torch.manual_seed(0)
     network = UNet(classes=1, width=8, upsampling="transposed", norm=norm)

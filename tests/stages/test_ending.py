@@ -57,8 +57,10 @@ def start(copied: Path) -> Iterator:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who has lost its parent")
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+@pytest.mark.parametrize(("shell", "how"), [
+    ("/bin/sh", signal.SIGKILL), ("/bin/bash", signal.SIGTERM),
+    pytest.param("/bin/sh", signal.SIGTERM, marks=pytest.mark.slow),
+    pytest.param("/bin/bash", signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_stage_ends_with_the_dvc_that_runs_it(start, shell: str, how: signal.Signals):
     train_longer(10_000)
     dvc = start(shell, "train@shapes-munet-mse-1")

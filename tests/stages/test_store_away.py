@@ -33,7 +33,9 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tracking, "_lost", set())
 
 
-@pytest.fixture(params=["refuses", *BAD])
+# One that answers too late is, for the same time-out, one that is silent.
+@pytest.fixture(params=["refuses", *(pytest.param(kind, marks=pytest.mark.slow if kind == "answers after 10 s" else ())
+                                     for kind in BAD)])
 def bad_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a server that takes nothing, which stands in the environment."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # a user's own: ours is longer
@@ -106,6 +108,7 @@ def test_seconds_are_given_to_a_server_but_what_a_user_set_holds(own: dict[str, 
     assert printed.split() == [own.get(name, seconds) for name, seconds in ours]
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_midway_is_made_whole_by_mlsync(copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture,
                                                            monkeypatch: pytest.MonkeyPatch):
     port, identity = free_port(), read_json(FILES.timing)["identity"]
@@ -242,19 +245,20 @@ tracking.try_sync(record)
 
 
 @pytest.mark.timeout(300)
-def test_six_processes_begin_at_once_on_a_store_that_is_not_there(copied: Path):
-    """Four variants, two of them by two processes."""
-    variants = live_variants("shapes")
+@pytest.mark.parametrize(("count", "twice"), [(1, 1), pytest.param(4, 2, marks=pytest.mark.slow)])
+def test_processes_begin_at_once_on_a_store_that_is_not_there(copied: Path, count: int, twice: int):
+    """So many variants, and so many of them by two processes."""
+    variants = live_variants("shapes")[:count]
     processes = [subprocess.Popen([sys.executable, "-c", TELL, files.name], stdin=subprocess.PIPE, text=True,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-                 for files in (*variants, *variants[:2])]
+                 for files in (*variants, *variants[:twice])]
     for process in processes:
         while (line := process.stdout.readline()) != "ready\n":
             assert line, process.wait()
     for process in processes:
         process.stdin.write("\n")
         process.stdin.flush()
-    assert [process.communicate()[0] for process in processes] == [""] * 6
+    assert [process.communicate()[0] for process in processes] == [""] * (count + twice)
     runs = mlflow_runs()
     assert sorted(run.info.run_name for run in runs) == [files.name for files in variants]
     from mlflow import MlflowClient

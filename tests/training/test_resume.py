@@ -56,7 +56,8 @@ def written(outcome: Outcome, out: Path) -> tuple[str, str, str]:
     return tuple(file_sha256(out / name) for name in OUTPUTS)
 
 
-@pytest.fixture(params=[*KINDS, "frozen"])
+@pytest.fixture(params=[pytest.param(kind, marks=() if kind in ("one_cycle", "plateau") else pytest.mark.slow)
+                        for kind in (*KINDS, "frozen")])
 def config(request: pytest.FixtureRequest, variant_config: Make) -> dict[str, Any]:
     if request.param == "frozen":
         config = variant_config(epochs=3, **{key: value for key, value in FROZEN.items() if "freeze" not in key})
@@ -149,27 +150,28 @@ def saved_at(path: Path) -> int:
         return 0
 
 
+@pytest.mark.parametrize(("most", "epochs"), [(3, 12), pytest.param(20, 60, marks=pytest.mark.slow)])
 def test_a_process_killed_again_and_again_ends_in_the_same_bytes(variant_config: Make, prepared_shapes: Path,
-                                                                 tmp_path: Path):
-    """20 kills at random moments, by three signals. It saves after each step, so many of them hit a file half written.
-    """
-    config, draw = variant_config(epochs=60, **KINDS["plateau"]), random.Random(7)
+                                                                 tmp_path: Path, most: int, epochs: int):
+    """Kills at random moments, by three signals. It saves after each step, so many of them hit a file half written."""
+    config, draw = variant_config(epochs=epochs, **KINDS["plateau"]), random.Random(7)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.training.test_resume"])
+    signals = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
     kills, out = 0, tmp_path / "killed"
     while not (out / "done").exists():
         process = context.Process(target=train_in_process, args=(config, prepared_shapes, out))
         before = saved_at(out / "last.pt")
         process.start()
-        if kills < 20:
+        if kills < most:
             while process.is_alive() and saved_at(out / "last.pt") == before:
                 time.sleep(0.005)
             process.join(draw.uniform(0, 0.03))
             if process.is_alive():
-                os.kill(process.pid, draw.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
+                os.kill(process.pid, signals[kills % 3])
                 kills += 1
         process.join()
-    assert kills == 20
+    assert kills == most
     assert not list(out.glob(".*"))
     assert tuple(file_sha256(out / name) for name in OUTPUTS) == train(config, prepared_shapes, tmp_path / "whole")
 
@@ -208,7 +210,8 @@ def test_a_checkpoint_that_cannot_be_read_now_is_not_taken_for_damaged(variant_c
         Training(variant_config(), prepared_shapes, checkpoint_path=path)
 
 
-@pytest.mark.parametrize("kind", ["constant", "plateau", "early", "overfit"])
+@pytest.mark.parametrize("kind", ["constant", *(pytest.param(kind, marks=pytest.mark.slow)
+                                                for kind in ("plateau", "early", "overfit"))])
 def test_an_extended_training_ends_in_the_bytes_of_a_longer_one(
         variant_config: Make, prepared_shapes: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture):
     short, long = (variant_config(epochs=epochs, **KINDS[kind]) for epochs in (2, 5))
