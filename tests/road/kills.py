@@ -80,7 +80,7 @@ class Killed:
     after: float
     gone: float  # seconds until nothing was alive
     alive: list[str]
-    mended: str  # what `seglib mend` then said
+    mended: str  # what `seglib repair` then said
 
 
 def prepared_clone(folder: Path, epochs: int) -> Path:
@@ -170,7 +170,7 @@ class Road:
             after = time.monotonic() - began
             alive = self.left_alive(dvc, kill.kind, grace=GRACE * (1 + timeline[0][1]))
             gone = time.monotonic() - began - after
-            return Killed(self.name, kill.kind, stage, after, gone, alive, self._run(("seglib", "mend")).strip())
+            return Killed(self.name, kill.kind, stage, after, gone, alive, self._run(("seglib", "repair")).strip())
         return None
 
     def left_alive(self, dvc: subprocess.Popen, kind: str, grace: float) -> list[str]:

@@ -1,0 +1,88 @@
+"""A user's pictures in data/raw/mine, which is an output of a stage, survive every way to run the pipeline.
+
+DVC removes the outputs of a stage before it runs the stage. So the refusal must come before that stage is reached.
+"""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.conftest import shared
+from tests.road.clones import clone, environment
+
+pytestmark = [pytest.mark.road, pytest.mark.timeout(900)]
+
+REFUSAL = "datasets.mine.path is data/raw/mine, which lies inside data/raw"
+ASKED = ("-S", "train.epochs=2")
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone whose committed study trains on the pictures in data/raw/mine."""
+    found = clone(tmp_path_factory.mktemp("user") / "clone")
+    shutil.copytree(shared("own_data") / "data_in_raw", found / "data/raw/mine")
+    yaml, path = YAML(), found / "params.yaml"
+    content = yaml.load(path)
+    content["datasets"]["mine"]["path"] = "data/raw/mine"
+    content["run"].update({"datasets": ["mine"], "losses": ["ce"], "seeds": [1]})
+    content["train"]["epochs"] = 1
+    yaml.dump(content, path)
+    subprocess.run(["git", "commit", "--quiet", "--all", "--message", "my pictures"], cwd=found, env=environment(),
+                   check=True)
+    return found
+
+
+def said(repository: Path, *command: str) -> tuple[int, str]:
+    done = subprocess.run(command, cwd=repository, env=environment(), text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
+    return done.returncode, done.stdout
+
+
+def files(repository: Path) -> dict[str, bytes]:
+    folder = repository / "data/raw/mine"
+    return {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("command", [
+    ("dvc", "repro"), ("dvc", "repro", "fetch@mine"), ("dvc", "repro", "--force", "fetch@mine"),
+    ("dvc", "exp", "run", *ASKED), ("dvc", "exp", "run", "--temp", *ASKED), ("make", "repro"),
+    ("seglib", "check", "mine"), ("seglib", "doctor")], ids=" ".join)
+def test_the_pictures_survive(repository: Path, command: tuple[str, ...]):
+    if command[0] == "make":  # without the environment, which is there
+        (repository / ".venv").mkdir(exist_ok=True)
+        (repository / ".venv/stamp").touch()
+    before = files(repository)
+    assert before
+    status, output = said(repository, *command)
+    assert files(repository) == before
+    assert status != 0 and REFUSAL in output, output
+
+
+def test_the_pictures_survive_a_queued_experiment(repository: Path):
+    before = files(repository)
+    for command in (("dvc", "exp", "run", "--queue", "--name", "queued", *ASKED), ("dvc", "queue", "start")):
+        assert said(repository, *command)[0] == 0
+    _, output = said(repository, "dvc", "queue", "logs", "queued", "--follow")
+    while "Running" in (status := said(repository, "dvc", "queue", "status")[1]):
+        pass
+    assert "Failed" in status
+    output += said(repository, "dvc", "queue", "logs", "queued")[1]
+    assert files(repository) == before
+    assert REFUSAL in output, output
+
+
+def test_a_link_that_was_made_after_the_configuration_was_written_is_refused_too(repository: Path):
+    """params.yaml is as before, so that only a `resolve` that always runs can notice."""
+    yaml, path = YAML(), repository / "params.yaml"
+    content = yaml.load(path)
+    content["datasets"]["mine"]["path"] = "../pictures"
+    yaml.dump(content, path)
+    assert said(repository, "dvc", "repro", "resolve")[0] == 0
+    (repository.parent / "pictures").symlink_to(repository / "data/raw/mine")
+    before = files(repository)
+    status, output = said(repository, "dvc", "repro", "fetch@mine")
+    assert files(repository) == before
+    assert status != 0 and "datasets.mine.path is ../pictures, which lies inside data/raw" in output, output
