@@ -81,7 +81,7 @@ def _refuse_what_does_not_fit(dataset: Dataset, model: Network, loss: Loss, cons
 
 
 def fetch_config(params: Params, name: str) -> dict[str, Any]:
-    """What decides the bytes of `data/raw/<name>/`; the `fetch` section joins only where the network is asked."""
+    """What decides the bytes of the raw data; with the `fetch` section if they come from the network."""
     dataset = params.datasets[name]
     config = dataset.model_dump(include=set(dataset.fetch_keys()))
     return config | ({"fetch": params.fetch.model_dump()} if dataset.from_network() else {})

@@ -1,7 +1,11 @@
 """The files that params.yaml names and a user owns must not be where the pipeline writes.
 
-DVC removes the outputs of a stage before it runs the stage. If a user keeps pictures in `data/raw/mine` and names that
-folder in params.yaml, the first run deletes them. `resolve` runs before every other stage and refuses such a path.
+DVC removes the outputs of a stage before it runs the stage. `resolve` runs before every other stage and refuses a path
+that is, contains or lies inside a place that a stage writes to.
+
+`dvc exp run` in the workspace is worse: it makes all outputs what dvc.lock says before it runs any stage, so that
+nothing can refuse in time. For this reason outputs have names of their own inside their folders: `data/raw/mine` is no
+output, but `data/raw/mine/fetched` is. Pictures of a user's in data/raw/mine/images survive.
 """
 
 import os

@@ -82,6 +82,11 @@ class VariantFiles:
                 self.counts, self.objects, self.ranking, self.scores, self.predictions)
 
 
+def raw_folder(dataset: str) -> Path:
+    """What `fetch` writes. It has a name of its own below data/raw/<dataset>: see seglib/user_paths.py."""
+    return Path("data/raw", dataset, "fetched")
+
+
 def prepared_folder(dataset: str) -> Path:
     return Path("data/prepared", dataset)
 

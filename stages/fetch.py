@@ -5,18 +5,20 @@ from pathlib import Path
 import stages
 from seglib.datasets.prepare import KINDS, SELECTION
 from seglib.files import atomic_folder, read_json, write_json
+from seglib.workspace import raw_folder
 
 
 def main(dataset: str) -> None:
-    """Fill data/raw/DATASET as conf/DATASET.fetch.json says."""
+    """Fill data/raw/DATASET/fetched as conf/DATASET.fetch.json says."""
     config = read_json(Path(f"conf/{dataset}.fetch.json"))
-    with atomic_folder(Path("data/raw") / dataset) as out:
+    folder = raw_folder(dataset)
+    with atomic_folder(folder) as out:
         selection = KINDS[config["kind"]].fetch(config, out)
         write_json(out / SELECTION, selection)
         size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     for name, numbers in selection.items():
         print(f"{dataset}: {numbers['selected']} of {numbers['pictures']} pictures of {name} pass")
-    print(f"{dataset}: {size / 1e6:.1f} MB in data/raw/{dataset}")
+    print(f"{dataset}: {size / 1e6:.1f} MB in {folder}")
 
 
 if __name__ == "__main__":

@@ -13,16 +13,17 @@ def main(dataset: str) -> None:
     from seglib.datasets.store import Split
     from seglib.figures import pictures
     from seglib.files import atomic_folder, read_json
+    from seglib.workspace import prepared_folder, raw_folder
 
     config = read_json(Path(f"conf/{dataset}.prepare.json"))
-    folder = Path("data/prepared") / dataset
+    folder = prepared_folder(dataset)
     with atomic_folder(folder) as out:
-        info = prepare(Path("data/raw") / dataset, config, out)
+        info = prepare(raw_folder(dataset), config, out)
     pictures.contact_sheet(Split.open(folder, "train"), info, Path("data/previews") / f"{dataset}.png")
     with (folder / "rejected.csv").open(encoding="utf-8", newline="") as file:
         rejected = sum(1 for _ in csv.DictReader(file))
     counts = ", ".join(f"{count} {split}" for split, count in info.counts.items())
-    print(f"{dataset}: {counts}; {rejected} left out (data/prepared/{dataset}/rejected.csv says why)")
+    print(f"{dataset}: {counts}; {rejected} left out ({folder}/rejected.csv says why)")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from seglib.datasets.prepare import KINDS, SELECTION
 from seglib.datasets.samples import done
 from seglib.datasets.survey import EXAMPLES, LEVELS, Finding, Survey, counted
 from seglib.files import repository_root
+from seglib.workspace import raw_folder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ def run(dataset: str, config: dict[str, Any]) -> Report:
     not an exception.
     """
     reader = KINDS[config["kind"]]
-    raw = repository_root() / "data/raw" / dataset
+    raw = repository_root() / raw_folder(dataset)
     place = folder.source_folder(config) if reader is folder else raw
     survey = Survey(reader.describe(config), config)
     findings = []

@@ -214,12 +214,13 @@ def _user_paths(settings: "Params", root: Path) -> Finding:
 
 def _dataset(root: Path, mirror: Path | None, name: str, dataset: "Dataset", needed: bool) -> Finding:
     from seglib.datasets import coco, pets, shapes, stanford
+    from seglib.workspace import raw_folder
 
     urls = {"coco": coco.ANNOTATIONS, "pets": f"{pets.HOST}/{pets.ANNOTATIONS}", "stanford": stanford.TARBALL,
             "shapes": shapes.TARBALL}
     found = functools.partial(Finding, name=name, needed=needed)
-    if (root / "data/raw" / name).is_dir():
-        return found(ok=True, text=f"fetched: data/raw/{name}")
+    if (root / raw_folder(name)).is_dir():
+        return found(ok=True, text=f"fetched: {raw_folder(name)}")
     if not dataset.from_network():
         source = dataset.path if dataset.kind == "folder" else dataset.source
         if source == "generated":

@@ -190,7 +190,7 @@ def test_what_crop_cuts_and_pad_leaves_empty(mine: Path, resize: str, said: list
 
 
 def test_a_folder_that_changed_since_its_fetch_is_told(mine: Path, tmp_path: Path):
-    raw = tmp_path / "data/raw/mine"
+    raw = tmp_path / "data/raw/mine/fetched"
     raw.mkdir(parents=True)
     write_json(raw / prepare.SELECTION, folder.fetch(config_of(), raw))
     assert noticed() == []
@@ -207,7 +207,7 @@ def test_what_is_not_there_is_said(mine: Path, tmp_path: Path):
     report = check.run("coco", {"kind": "coco", "classes": ["cake"], "image_size": 64, "resize": "stretch",
                                 "min_box": 0.0, "instances": "any", "val_fraction": 0.1, "max_rejected": 0.05})
     assert report.failed
-    place = tmp_path / "data/raw/coco"
+    place = tmp_path / "data/raw/coco/fetched"
     assert report.render() == (f"coco: {place}\n\nerror: not fetched yet: name coco in run.datasets and run `dvc repro "
                                "fetch@coco`\n\n1 error, 0 warnings, 0 notes")
 
@@ -216,7 +216,7 @@ def test_other_kinds_are_checked_where_they_were_fetched(tmp_path: Path, monkeyp
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     config = {"kind": "stanford", "source": str(original(tmp_path, 60)), "image_size": 32, "resize": "pad",
               "val_fraction": 0.25, "test_fraction": 0.25, "max_rejected": 0.0}
-    raw = tmp_path / "data/raw/stanford"
+    raw = tmp_path / "data/raw/stanford/fetched"
     raw.mkdir(parents=True)
     stanford.fetch(config, raw)
     (raw / "labels/0000007.regions.txt").unlink()
@@ -226,8 +226,8 @@ def test_other_kinds_are_checked_where_they_were_fetched(tmp_path: Path, monkeyp
     assert sum(report.pictures.values()) == 59
     config = {"kind": "shapes", "source": "generated", "train_images": 30, "test_images": 12, "seed": 1,
               "background": "dark", "val_fraction": 0.1, "max_rejected": 0.0}
-    raw = tmp_path / "data/raw/shapes"
-    raw.mkdir()
+    raw = tmp_path / "data/raw/shapes/fetched"
+    raw.mkdir(parents=True)
     shapes.fetch(config, raw)
     report = check.run("shapes", config)
     assert (report.pictures, report.findings) == ({"train": 30, "test": 12}, [])

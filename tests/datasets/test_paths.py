@@ -36,7 +36,7 @@ def test_a_picture_that_annotations_call_so_is_fetched_to_nowhere(tmp_path: Path
                                                                   name: str, mirrored: bool):
     """mirrored: the mirror lists the name, as a hostile one would."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "repo"))
-    mirror, out = tmp_path / "mirror", tmp_path / "repo/data/raw/coco"
+    mirror, out = tmp_path / "mirror", tmp_path / "repo/data/raw/coco/fetched"
     host = mirror / "images.cocodataset.org"
     (host / "annotations").mkdir(parents=True)
     out.mkdir(parents=True)
@@ -57,7 +57,7 @@ def test_a_picture_that_annotations_call_so_is_fetched_to_nowhere(tmp_path: Path
         coco.fetch(config, out)
     assert "\n" not in str(error.value)
     new = all_files(tmp_path) - before
-    assert all(path.startswith(("repo/.work", "repo/data/raw/coco")) for path in new)
+    assert all(path.startswith(("repo/.work", "repo/data/raw/coco/fetched")) for path in new)
     assert not [path for path in new if path.endswith(".jpg")]
 
 

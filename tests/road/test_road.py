@@ -126,7 +126,7 @@ def test_the_commands_people_look_with(workshop: tuple[Path, str]):
     shown = run(repository, "seglib", "show", "data/prepared/coco", "-o", "sheet.png")
     assert shown.strip() == "sheet.png" and (repository / "sheet.png").stat().st_size > 100_000
     (repository / "sheet.png").unlink()
-    picture = next((repository / "data/raw/coco/val2017").iterdir())
+    picture = next((repository / "data/raw/coco/fetched/val2017").iterdir())
     assert picture.name in run(repository, "seglib", "predict", "runs/coco/munet-mse-1234", str(picture), "-o",
                                str(repository.parent / "out"))
 

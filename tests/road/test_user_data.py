@@ -23,16 +23,24 @@ ASKED = ("-S", "train.epochs=2")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone whose committed study trains on the pictures in data/raw/mine."""
     found = clone(tmp_path_factory.mktemp("user") / "clone")
-    shutil.copytree(shared("own_data") / "data_in_raw", found / "data/raw/mine")
-    yaml, path = YAML(), found / "params.yaml"
+    keep_pictures_in("data/raw/mine", found)
+    return found
+
+
+def keep_pictures_in(place: str, repository: Path) -> None:
+    shutil.copytree(shared("own_data") / "data_in_raw", repository / place, dirs_exist_ok=True)
+    change_params(place, repository)
+    subprocess.run(["git", "commit", "--quiet", "--all", "--message", "my pictures"], cwd=repository,
+                   env=environment(), check=True)
+
+
+def change_params(place: str, repository: Path) -> None:
+    yaml, path = YAML(), repository / "params.yaml"
     content = yaml.load(path)
-    content["datasets"]["mine"]["path"] = "data/raw/mine"
+    content["datasets"]["mine"]["path"] = place
     content["run"].update({"datasets": ["mine"], "losses": ["ce"], "seeds": [1]})
     content["train"]["epochs"] = 1
     yaml.dump(content, path)
-    subprocess.run(["git", "commit", "--quiet", "--all", "--message", "my pictures"], cwd=found, env=environment(),
-                   check=True)
-    return found
 
 
 def said(repository: Path, *command: str) -> tuple[int, str]:
@@ -41,8 +49,8 @@ def said(repository: Path, *command: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def files(repository: Path) -> dict[str, bytes]:
-    folder = repository / "data/raw/mine"
+def files(repository: Path, place: str = "data/raw/mine") -> dict[str, bytes]:
+    folder = repository / place
     return {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
@@ -61,6 +69,18 @@ def test_the_pictures_survive(repository: Path, command: tuple[str, ...]):
     assert status != 0 and REFUSAL in output, output
 
 
+@pytest.mark.parametrize("place", ["data/prepared/mine", "runs/mine", "results/mine/munet-ce-1", "reports",
+                                   "comparisons/mine"])
+def test_pictures_elsewhere_among_the_outputs_survive_an_experiment(repository: Path, place: str):
+    """It is the one way to run in which DVC restores all outputs before any stage can refuse."""
+    keep_pictures_in(place, repository)
+    before = files(repository, place)
+    status, output = said(repository, "dvc", "exp", "run", "--set-param", "train.epochs=3")
+    change_params("data/raw/mine", repository)
+    assert files(repository, place) == before and len(before) == len(files(repository))
+    assert status != 0 and f"datasets.mine.path is {place}, which" in output, output
+
+
 def test_the_pictures_survive_a_queued_experiment(repository: Path):
     before = files(repository)
     for command in (("dvc", "exp", "run", "--queue", "--name", "queued", *ASKED), ("dvc", "queue", "start")):
@@ -76,10 +96,7 @@ def test_the_pictures_survive_a_queued_experiment(repository: Path):
 
 def test_a_link_that_was_made_after_the_configuration_was_written_is_refused_too(repository: Path):
     """params.yaml is as before, so that only a `resolve` that always runs can notice."""
-    yaml, path = YAML(), repository / "params.yaml"
-    content = yaml.load(path)
-    content["datasets"]["mine"]["path"] = "../pictures"
-    yaml.dump(content, path)
+    change_params("../pictures", repository)
     assert said(repository, "dvc", "repro", "resolve")[0] == 0
     (repository.parent / "pictures").symlink_to(repository / "data/raw/mine")
     before = files(repository)

@@ -135,8 +135,8 @@ def test_a_mirror_is_looked_into(root: Path, raw_params: dict[str, Any]):
     found = sources()
     assert found["pets"].ok and not found["coco"].ok
     assert found["pets"].needed and not found["coco"].needed
-    (root / "data/raw/coco").mkdir(parents=True)
-    assert sources()["coco"].text == "fetched: data/raw/coco"
+    (root / "data/raw/coco/fetched").mkdir(parents=True)
+    assert sources()["coco"].text == "fetched: data/raw/coco/fetched"
 
 
 @pytest.fixture
