@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from seglib.files import explain
+from seglib.files import explain, refuse_to_overwrite
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Reproducible experiments in image segmentation.")
@@ -19,6 +19,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 Sample = Annotated[bool, typer.Option("--sample", help="at sample size: minutes, and scores that say nothing")]
 Changes = Annotated[list[str] | None, typer.Option("-S", "--set-param", metavar="KEY=VALUE",
                                                    help="change params.yaml further, as `dvc exp run -S` does")]
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace files that exist already")]
 
 
 def _enter_repository() -> Path:
@@ -41,11 +43,14 @@ def show(
                                                        "flip, vertical_flip, rotation, crop_min, crop_max, color")]
     = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="the PNG to write; default: DATASET.png")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw prepared pictures with their masks, as one PNG."""
     from seglib.tools import showing
 
     out = out or Path(f"{dataset.resolve().name}.png")
+    if not overwrite:
+        refuse_to_overwrite([out])
     if augmented:
         showing.augmented(dataset, ids or [], variant, settings or [], out)
     elif variant or settings:
@@ -60,6 +65,7 @@ def predict(
     run: Annotated[Path, typer.Argument(help="a finished run's folder, such as runs/shapes/munet-mse_dice-1234")],
     images: Annotated[list[Path], typer.Argument(help="pictures in any format Pillow reads")],
     out: Annotated[Path, typer.Option("-o", "--out", help="the folder to write to")],
+    overwrite: Overwrite = False,
 ) -> None:
     """Segment pictures: for each, NAME.mask.png (0 background, k the k-th class) and NAME.overlay.png, at its own size.
 
@@ -68,7 +74,7 @@ def predict(
     """
     from seglib.tools import predicting
 
-    predicting.predict(run, images, out)
+    predicting.predict(run, images, out, overwrite=overwrite)
 
 
 @app.command()

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,14 @@ def read_json(path: Path) -> Any:
 def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_to_overwrite(paths: Iterable[Path]) -> None:
+    """Raise ValueError if a file that a command would write exists already: it may be the user's own."""
+    existing = [path for path in paths if path.exists()]
+    if existing:
+        more = f" and {len(existing) - 1} more files" if len(existing) > 1 else ""
+        raise ValueError(f"{existing[0]}{more} would be overwritten: choose another --out, or add --overwrite")
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -11,31 +11,39 @@ from PIL import Image
 
 from seglib.datasets.images import ImageError, read_rgb
 from seglib.figures import pictures
+from seglib.files import refuse_to_overwrite
 from seglib.training.inference import Predictor
 
 
-def predict(run: Path, images: Sequence[Path], out: Path) -> None:
-    """Write NAME.mask.png and NAME.overlay.png of each picture into `out`, and say what was found.
+def predict(run: Path, images: Sequence[Path], out: Path, *, overwrite: bool = False) -> None:
+    """Write NAME.mask.png and NAME.overlay.png of each picture into `out`, and print what was found.
 
-    Raises ValueError where two would have one name, and, at the end, where a picture could not be read.
+    Raises ValueError if two pictures have one name, if a file exists already and `overwrite` is False, and, at the end,
+    if a picture could not be read.
     """
     predictor = Predictor(run / "weights.safetensors" if run.is_dir() else run)
     names = Counter(image.name for image in images)
     if repeated := [name for name, count in names.items() if count > 1]:
         raise ValueError(f"several pictures are called {repeated[0]}, and would overwrite each other in {out}")
     stems = Counter(image.stem for image in images)
+    targets = [out / (image.name if stems[image.stem] > 1 else image.stem) for image in images]
+    if not overwrite:
+        refuse_to_overwrite(path for target in targets for path in _files_of(target))
     failed = 0
-    for path in images:
+    for path, target in zip(images, targets, strict=True):
         try:
             image = read_rgb(path, upright=True)
         except ImageError as error:
             print(f"error: {error}", file=sys.stderr)
             failed += 1
             continue
-        name = path.name if stems[path.stem] > 1 else path.stem
-        print(f"{path}: {_write(predictor, image, out / name)} -> {out / name}.mask.png, .overlay.png")
+        print(f"{path}: {_write(predictor, image, target)} -> {target}.mask.png, .overlay.png")
     if failed:
         raise ValueError(f"{failed} of {len(images)} pictures could not be read")
+
+
+def _files_of(stem: Path) -> tuple[Path, Path]:
+    return stem.with_name(f"{stem.name}.mask.png"), stem.with_name(f"{stem.name}.overlay.png")
 
 
 def _write(predictor: Predictor, image: Image.Image, stem: Path) -> str:
@@ -45,9 +53,9 @@ def _write(predictor: Predictor, image: Image.Image, stem: Path) -> str:
     labels_HW = np.where(planes_KHW.any(0), np.where(planes_KHW, shares_KHW, -np.inf).argmax(0) + 1, 0)
     mask = Image.fromarray(labels_HW.astype(np.uint8)).convert("P")
     mask.putpalette([0, 0, 0, *(channel for k in range(len(planes_KHW)) for channel in pictures.class_color(k))])
-    pictures.save_png(mask, stem.with_name(f"{stem.name}.mask.png"))
-    drawn = pictures.overlay(np.asarray(image), planes_KHW)
-    pictures.save_png(Image.fromarray(drawn), stem.with_name(f"{stem.name}.overlay.png"))
+    mask_path, overlay_path = _files_of(stem)
+    pictures.save_png(mask, mask_path)
+    pictures.save_png(Image.fromarray(pictures.overlay(np.asarray(image), planes_KHW)), overlay_path)
     found = [f"{label} {share:.1%}" for label, share in
              zip(predictor.header.classes, planes_KHW.mean((1, 2)), strict=True) if share]
     return ", ".join(found) or "nothing found"

@@ -11,8 +11,8 @@ from seglib import cli
 from tests.training.test_inference import half_and_half
 
 
-def predict(run: Path, *pictures: Path, out: Path) -> tuple[int, str]:
-    result = CliRunner().invoke(cli.app, ["predict", str(run), *map(str, pictures), "-o", str(out)])
+def predict(run: Path, *pictures: Path, out: Path, options: tuple[str, ...] = ()) -> tuple[int, str]:
+    result = CliRunner().invoke(cli.app, ["predict", str(run), *map(str, pictures), "-o", str(out), *options])
     return result.exit_code, result.output + str(result.exception or "")
 
 
@@ -50,3 +50,20 @@ def test_pictures_of_one_name_would_overwrite_each_other(tmp_path: Path):
     half_and_half(tmp_path, resize="stretch", task="multilabel")
     status, output = predict(tmp_path, tmp_path / "x/a.png", tmp_path / "y/a.png", out=tmp_path / "out")
     assert status == 1 and "several pictures are called a.png" in output
+
+
+def test_files_of_the_users_own_are_replaced_only_if_asked(tmp_path: Path):
+    """Nothing is written if a file of any picture exists already."""
+    half_and_half(tmp_path, resize="stretch", task="multilabel")
+    pictures = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path in pictures:
+        Image.new("RGB", (20, 30)).save(path)
+    (tmp_path / "b.mask.png").write_text("mine")
+    status, output = predict(tmp_path, *pictures, out=tmp_path)
+    assert status == 1 and f"{tmp_path}/b.mask.png would be overwritten: choose another --out" in output
+    assert (tmp_path / "b.mask.png").read_text() == "mine" and not (tmp_path / "a.mask.png").exists()
+    assert predict(tmp_path, *pictures, out=tmp_path, options=("--overwrite",))[0] == 0
+    with Image.open(tmp_path / "b.mask.png") as mask:
+        assert mask.size == (20, 30)
+    status, output = predict(tmp_path, *pictures, out=tmp_path)
+    assert status == 1 and "a.mask.png and 3 more files would be overwritten" in output

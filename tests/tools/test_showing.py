@@ -105,5 +105,14 @@ def test_a_contact_sheet_of_a_split_or_of_some_ids(repository: Path):
     assert show("data/prepared/shapes", index[0], index[2], "-o", "two.png") == (0, "two.png\n")
     assert size_of("two.png") != size_of("shapes.png")
     train = Split.open(repository / "data/prepared/shapes", "train").index()["id"]
-    status, output = show("data/prepared/shapes", index[0], train[0])
+    status, output = show("data/prepared/shapes", index[0], train[0], "-o", "both.png")
     assert status == 1 and "stand in several splits (test, train)" in output
+
+
+def test_a_file_of_the_users_own_is_replaced_only_if_asked(repository: Path):
+    Path("shapes.png").write_text("mine")
+    status, output = show("data/prepared/shapes")
+    assert status == 1 and "shapes.png would be overwritten: choose another --out, or add --overwrite" in output
+    assert Path("shapes.png").read_text() == "mine"
+    assert show("data/prepared/shapes", "--overwrite") == (0, "shapes.png\n")
+    assert size_of("shapes.png")
