@@ -128,6 +128,7 @@ def test_a_full_disk_is_said_and_the_training_goes_on_when_it_is_not(copied: Pat
     assert file_sha256(FILES.weights) == before
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_read_only_is_said(copied: Path, disk: Path):
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     done = stage_on(disk)

@@ -80,6 +80,7 @@ def test_a_model_without_gradients_goes_the_same_way(copied: Path):
     assert not list(Path(".work/checkpoints").rglob("*.pt"))
 
 
+@pytest.mark.slow
 def test_trainings_take_turns_on_the_cores(copied: Path):
     """A training whose cores are taken waits, says so, and ends in the same bytes."""
     files = VariantFiles("shapes", "munet-mse-1")

@@ -113,7 +113,8 @@ def test_a_damaged_weights_file_is_one_line(tmp_path: Path, name: str):
     assert "\n" not in str(error.value) and len(str(error.value)) < 600
 
 
-@pytest.mark.parametrize("name", ["empty", "cut in its weights", "another network", "gone"])
+@pytest.mark.parametrize("name", ["another network", *(pytest.param(name, marks=pytest.mark.slow)
+                                                     for name in ("empty", "cut in its weights", "gone"))])
 def test_predicting_with_a_damaged_run_ends_in_one_line(tmp_path: Path, name: str):
     half_and_half(tmp_path, resize="stretch", task="multilabel")
     (DAMAGE | {"gone": Path.unlink})[name](tmp_path / "weights.safetensors")
