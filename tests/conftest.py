@@ -43,6 +43,7 @@ hypothesis.settings.register_profile("fuzz", hypothesis.settings.get_profile("pa
 hypothesis.settings.load_profile("patient")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """`-n auto` starts one worker per physical core that this process may use."""
     return physical_cores()
