@@ -63,15 +63,17 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_every_study_runs_to_one_report(workshop: tuple[Path, Path]):
     repository, mirror = workshop
-    before = (repository / "params.yaml").read_text()
     output = run(repository, "seglib", "everything", "--sample", "-S", f"fetch.mirror={mirror}")
-    assert (repository / "params.yaml").read_text() == before
+    assert run(repository, "git", "status", "--porcelain") == ""
+    assert not any((repository / name).exists() for name in ("conf", "runs", "results", "comparisons", "reports"))
     for name, study in STUDIES.items():
         assert f"seglib study {name} --sample -S" in output
         dataset, = study.datasets
-        summary = read_json(repository / "everything" / name / dataset / "tables/summary.json")
+        page = (repository / "studies" / name / "reports/index.html").read_text()
+        assert f"<h2>{dataset}</h2>" in page
+        summary = read_json(repository / "studies/everything" / name / dataset / "tables/summary.json")
         ran = {label.split(" ")[0] for label in summary["configs"]}
         assert ran == set(study.models), name
-    page = (repository / "everything/index.html").read_text()
+    page = (repository / "studies/everything/index.html").read_text()
     titles = [name if [name] == study.datasets else f"{name} ({study.datasets[0]})" for name, study in STUDIES.items()]
     assert sorted(re.findall(r'class="dataset" data-dataset="([^"]+)"', page)) == sorted(titles)
