@@ -12,7 +12,7 @@ help:
 	@echo "make repro       raw data to the report: reports/index.html (8 to 20 minutes on 2 cores)"
 	@echo "make everything  all studies of params.yaml, one after another, to one page (wants a GPU; see README)"
 	@echo "make test        the fast tests (about 5 minutes on 2 cores)"
-	@echo "make road        the pipeline by DVC, killed and on real pictures (about 8 minutes; needs ../shared/mirror)"
+	@echo "make road        the pipeline by DVC, killed and on real pictures (about 4 minutes; needs ../shared/mirror)"
 	@echo "make test-all    every test, at full size (about an hour; needs Chromium and ../shared/mirror)"
 	@echo "make bench       what it costs, beside what it is compared with, as tables (under 15 minutes on 2 cores)"
 	@echo "make bench-long  the benchmarks that take longer: what speed is worth, how things scale (an hour)"
