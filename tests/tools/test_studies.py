@@ -205,6 +205,7 @@ def test_an_earlier_result_of_a_study_is_renamed_and_an_equal_one_is_kept_once(p
     assert read_json(Path("studies/last/study.json"))["command"] == "seglib study last -S train.epochs=3"
 
 
+@pytest.mark.slow
 def test_a_users_own_folder_of_that_name_is_renamed(project: Path):
     Path("studies/last").mkdir(parents=True)
     Path("studies/last/thesis.txt").write_text("mine")
@@ -228,7 +229,8 @@ def test_a_study_that_fails_says_so_and_leaves_no_folder(project: Path):
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM,
+                                    pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_study_that_is_stopped_stops_what_it_runs_and_leaves_the_workspace_as_it_was(project: Path, number: int):
     """Ctrl-C reaches the stage too, the other signals only the study."""
     before = files_of(project)
@@ -246,6 +248,7 @@ def test_a_study_that_is_stopped_stops_what_it_runs_and_leaves_the_workspace_as_
     assert study("last").returncode == 0
 
 
+@pytest.mark.slow
 def test_everything_runs_each_study_from_the_same_params_and_gathers_what_ran(
         project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture):
     before, built = (project / "params.yaml").read_bytes(), []
