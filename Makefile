@@ -41,7 +41,7 @@ everything: .venv/stamp
 	@seglib everything
 	@seglib mlsync
 
-# One worker per physical core. A worker that has nothing left takes half of what another one still has to run.
+# One worker per physical core. An idle worker takes over half of another worker's remaining tests.
 FAST = python -m pytest -n auto --dist worksteal
 # The tests of a file share a clone of the repository, so one worker runs them all.
 ROAD = python -m pytest -n auto --dist loadfile

@@ -30,6 +30,13 @@ def _enter_repository() -> Path:
     return Path.cwd()
 
 
+def _repair(root: Path) -> None:
+    from seglib.tools.repair import repair
+
+    for done in repair(root):
+        print(done, flush=True)
+
+
 @app.command()
 def show(
     dataset: Annotated[Path, typer.Argument(help="a prepared dataset's folder, such as data/prepared/coco")],
@@ -98,6 +105,7 @@ def study(
     print(estimate.estimate(studies.settings(values)), file=sys.stderr, flush=True)
     if dry:
         return
+    _repair(root)
     typed = ["seglib", "study", name, *["--sample"] * sample]
     typed += [part for change in changes or [] for part in ("-S", change)]
     folder = studies.run(name, values, command=typed)
@@ -118,6 +126,7 @@ def everything(sample: Sample = False, changes: Changes = None) -> None:
     from seglib.tools import estimate, studies
 
     root = _enter_repository()
+    _repair(root)
     for name in params.load(studies.PARAMS).studies:
         values = studies.changes_of(name, sample=sample, changes=changes or [])
         print(f"{name}: {estimate.estimate(studies.settings(values))}", file=sys.stderr, flush=True)
@@ -159,10 +168,7 @@ def doctor() -> None:
 @app.command()
 def repair() -> None:
     """Repair dvc.lock after an interrupted DVC ("'dvc.lock' validation failed")."""
-    from seglib.tools import repair
-
-    for done in repair.repair(_enter_repository()):
-        print(done)
+    _repair(_enter_repository())
 
 
 @app.command()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-MENDS = {
+REMEDIES = {
     errno.ENOSPC: "free some space (`seglib clean --dry-run` lists what can go), then run the same command again",
     errno.EDQUOT: "free some of your quota (`seglib clean --dry-run` lists what can go), then run it again",
     errno.EROFS: "the file system is read-only: work where you may write",
@@ -20,8 +20,8 @@ MENDS = {
 }
 
 # Read once, before any thread starts: asking for it means setting it, for the whole process.
-_UMASK = os.umask(0)
-os.umask(_UMASK)
+UMASK = os.umask(0)
+os.umask(UMASK)
 
 
 def repository_root() -> Path:
@@ -39,7 +39,7 @@ def work_dir() -> Path:
 
 def explain(error: OSError) -> str:
     """What happened to which file, and what to do where that is known."""
-    return "; ".join([str(error), *([MENDS[error.errno]] if error.errno in MENDS else [])])
+    return "; ".join([str(error), *([REMEDIES[error.errno]] if error.errno in REMEDIES else [])])
 
 
 @contextlib.contextmanager
@@ -52,7 +52,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     handle, temporary = _claim(path)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_UMASK)  # it was private until now
+        temporary.chmod(0o666 & ~UMASK)  # it was private until now
         temporary.replace(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
@@ -83,10 +83,11 @@ def _claim(path: Path) -> tuple[int, Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, *, keeps_others: bool = False) -> Iterator[Path]:
     """Give a temporary folder beside `path`; it replaces `path` when the block ends without an error.
 
     Its name is fixed, so that the next run clears what a killed one left; one process at a time may write `path`.
+    keeps_others: replace the files and folders of these names alone, and leave any other in `path` as it is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.partial"
@@ -94,8 +95,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.replace(path)
+        if keeps_others:
+            path.mkdir(exist_ok=True)
+        for written, place in ([(entry, path / entry.name) for entry in temporary.iterdir()] if keeps_others else
+                               [(temporary, path)]):
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place)
+            written.replace(place)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -126,8 +132,8 @@ def refuse_to_overwrite(paths: Iterable[Path]) -> None:
     """Raise ValueError if a file that a command would write exists already: it may be the user's own."""
     existing = [path for path in paths if path.exists()]
     if existing:
-        more = f" and {len(existing) - 1} more files" if len(existing) > 1 else ""
-        raise ValueError(f"{existing[0]}{more} would be overwritten: choose another --out, or add --overwrite")
+        count = "1 file exists" if len(existing) == 1 else f"{len(existing)} files exist"
+        raise ValueError(f"{count} already, such as {existing[0]}: choose another --out, or add --overwrite")
 
 
 def link_or_copy(source: Path, target: Path) -> None:

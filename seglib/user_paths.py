@@ -3,9 +3,10 @@
 DVC removes the outputs of a stage before it runs the stage. `resolve` runs before every other stage and refuses a path
 that is, contains or lies inside a place that a stage writes to.
 
-`dvc exp run` in the workspace is worse: it makes all outputs what dvc.lock says before it runs any stage, so that
-nothing can refuse in time. For this reason outputs have names of their own inside their folders: `data/raw/mine` is no
-output, but `data/raw/mine/fetched` is. Pictures of a user's in data/raw/mine/images survive.
+`dvc exp run` in the workspace is worse: it makes all cached outputs what dvc.lock says before it runs any stage, so no
+stage can refuse in time. For this reason outputs have names of their own inside their folders: `data/raw/mine` is no
+output, but `data/raw/mine/fetched` is. A user's pictures in data/raw/mine/images survive. Pictures at exactly the place
+of an output, such as data/prepared/mine/train, do not survive `dvc exp run`.
 """
 
 import os
@@ -15,8 +16,10 @@ from pathlib import Path
 from seglib.params import Params, ParamsError
 from seglib.workspace import OUTPUTS
 
-# What seglib, DVC and git write beside the outputs of the stages.
-PRIVATE = (".work", ".dvc", ".git", ".venv", "studies")
+# What else is written in the repository, and by whom.
+PRIVATE = {".work": "seglib", "studies": "seglib", ".dvc": "DVC", ".git": "git", ".venv": "the environment"}
+
+Identity = tuple[int, int] | Path
 
 
 def refuse_overlap(params: Params, root: Path) -> None:
@@ -27,8 +30,8 @@ def refuse_overlap(params: Params, root: Path) -> None:
 
     root: the repository; relative paths in params.yaml start there.
     """
-    written = list(_written(root))
-    problems = [problem for key, path in paths_in(params) for problem in _problems(key, path, root, written)]
+    places = _Places(root)
+    problems = [problem for key, path in paths_in(params) for problem in _problems(key, path, root, places)]
     if problems:
         raise ParamsError("\n".join(problems))
 
@@ -43,48 +46,52 @@ def paths_in(params: Params) -> Iterator[tuple[str, str]]:
                 yield f"{section}.{name}.{key}", getattr(entry, key)
 
 
-def _written(root: Path) -> Iterator[tuple[str, Path]]:
-    """Every place that is written to: its name in messages, and the path with all links followed."""
-    for name in (*OUTPUTS, *PRIVATE):
-        place = root / name
-        yield name, _followed(place)
-        for entry in _entries(place):
-            if entry.is_symlink():  # such as data/raw/mine, if a user linked it to another disk
-                yield f"{name}/{entry.name}", _followed(entry.path)
+class _Places:
+    """The places that are written to, by their identity on the disk, and the folders above them."""
+
+    def __init__(self, root: Path):
+        self._places: dict[Identity, str] = {}
+        self._above: dict[Identity, str] = {}
+        for name in (*OUTPUTS, *PRIVATE):
+            self._add(name, root / name)
+            for entry in _entries(root / name):
+                if entry.is_symlink():  # such as data/raw/mine, if a user linked it to another disk
+                    self._add(f"{name}/{entry.name}", Path(entry.path))
+
+    def _add(self, name: str, place: Path) -> None:
+        followed = _followed(place)
+        self._places.setdefault(_identity(followed), name)
+        for above in followed.parents:
+            self._above.setdefault(_identity(above), name)
+
+    def overlap(self, path: Path) -> str:
+        """How a path without links in it overlaps the first such place, in words; "" if it overlaps none."""
+        for above in (path, *path.parents):
+            if (name := self._places.get(_identity(above))) is not None:
+                return f"{'is' if above == path else 'lies inside'} {name}, {_whose(name)}"
+        name = self._above.get(_identity(path))
+        return "" if name is None else f"contains {name}, {_whose(name)}"
 
 
-def _problems(key: str, value: str, root: Path, written: list[tuple[str, Path]]) -> Iterator[str]:
-    """At most one line: the first place that the path, or a link inside it, overlaps."""
+def _whose(name: str) -> str:
+    first = name.split("/")[0]
+    if first in PRIVATE:
+        return f"which belongs to {PRIVATE[first]}"
+    return "where the pipeline writes and DVC deletes files"
+
+
+def _problems(key: str, value: str, root: Path, places: _Places) -> Iterator[str]:
+    """At most one line: the first overlap of the path, or of a link inside it."""
     path = _followed(root / value)
-    for name, place in written:
-        if how := _relation(path, place):
-            yield (f"{key} is {value}, which {how} {name}, where the pipeline writes and DVC deletes files. Keep your "
-                   "files elsewhere, such as in ../my_pictures or data/my_pictures")
-            return
+    if overlap := places.overlap(path):
+        yield (f"{key} is {value}, which {overlap}. Keep your files elsewhere, such as in ../my_pictures or "
+               "data/my_pictures")
+        return
     for link, target in _links_below(path):
-        for name, place in written:
-            if how := _relation(target, place):
-                yield (f"{key} is {value}. The link {link} in it leads to {target}, which {how} {name}, where the "
-                       "pipeline writes and DVC deletes files. Keep your files elsewhere")
-                return
-
-
-def _relation(path: Path, place: Path) -> str:
-    """How two paths overlap, in words; "" if they do not. Neither contains a link."""
-    if _same(path, place):
-        return "is"
-    if any(_same(above, place) for above in path.parents):
-        return "lies inside"
-    if any(_same(path, above) for above in place.parents):
-        return "contains"
-    return ""
-
-
-def _same(one: Path, other: Path) -> bool:
-    try:
-        return one == other or one.samefile(other)
-    except OSError:  # one of them does not exist
-        return False
+        if overlap := places.overlap(target):
+            yield (f"{key} is {value}. The link {link} in it leads to {target}, which {overlap}. Keep your files "
+                   "elsewhere")
+            return
 
 
 def _links_below(folder: Path) -> Iterator[tuple[Path, Path]]:
@@ -92,19 +99,20 @@ def _links_below(folder: Path) -> Iterator[tuple[Path, Path]]:
 
     Of the links to files in one folder, only the first is given: the others overlap the same places.
     """
-    waiting, seen = [folder], {folder}
+    waiting, searched, file_parents = [folder], {folder}, set()
     while waiting:
         for entry in _entries(waiting.pop()):
             if not entry.is_symlink():
-                if entry.is_dir():
+                if entry.is_dir(follow_symlinks=False):
                     waiting.append(Path(entry.path))
                 continue
             target = _followed(entry.path)
-            place = target if target.is_dir() else target.parent
-            if place not in seen:
-                seen.add(place)
+            is_folder = _is_folder(target)
+            known, place = (searched, target) if is_folder else (file_parents, target.parent)
+            if place not in known:
+                known.add(place)
                 yield Path(entry.path), target
-                if target.is_dir():
+                if is_folder:
                     waiting.append(target)
 
 
@@ -115,6 +123,22 @@ def _entries(folder: Path) -> Iterable[os.DirEntry[str]]:
         return []
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # it may not be looked at, or its name is too long
+        return False
+
+
 def _followed(path: Path | str) -> Path:
     """The path without links. Unlike `Path.resolve`, this does not fail if links lead in a circle."""
     return Path(os.path.realpath(path))
+
+
+def _identity(path: Path) -> Identity:
+    """Equal for two names of one file or folder; the path itself if it does not exist or may not be looked at."""
+    try:
+        status = path.stat()
+    except OSError:
+        return path
+    return status.st_dev, status.st_ino

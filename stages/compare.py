@@ -38,7 +38,7 @@ def main(dataset: str) -> None:
         "dice_names": tables.dice_names(variants, test, info.task)}
     verdicts = claims.decide(tried, dataset, evidence)
 
-    with atomic_folder(Path("comparisons") / dataset) as out:
+    with atomic_folder(Path("comparisons") / dataset, keeps_others=True) as out:
         for folder in ("tables", "figures", "gallery"):
             (out / folder).mkdir()
         for name, table in written.items():
@@ -55,7 +55,7 @@ def main(dataset: str) -> None:
             evaluation=read_json(Path(f"conf/{dataset}.evaluate.json")), confidence=CONFIDENCE))
         gallery.write_gallery(variants, info, test, count=config["gallery"], out=out / "gallery")
     tracking.try_sync(records.leave_comparison(dataset))
-    print(f"{dataset}: {conclusion(ranking, written['seed_scores'], CONFIDENCE)}")
+    print(f"{dataset}: {conclusion(ranking, pairs, written['seed_scores'], CONFIDENCE)}")
     for verdict in dict.fromkeys(claim["verdict"] for claim in verdicts):
         print(f"{dataset}: claims {verdict}: {', '.join(c['id'] for c in verdicts if c['verdict'] == verdict)}")
 

@@ -35,8 +35,8 @@ def _runner(process: int) -> int | None:
             return process
         process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
     # Who has lost its parent gets process 1, which in a container may well be DVC itself.
-    runs = Path("/proc/1/cmdline").read_bytes()
-    return process if b"dvc" in runs or b"seglib" in runs else None
+    first = Path("/proc/1/cmdline").read_bytes().split(b"\0")
+    return process if {b"dvc", b"seglib"} & {Path(os.fsdecode(word)).name.encode() for word in first} else None
 
 
 def _wait_and_end(watched: int) -> None:

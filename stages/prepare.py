@@ -17,7 +17,7 @@ def main(dataset: str) -> None:
 
     config = read_json(Path(f"conf/{dataset}.prepare.json"))
     folder = prepared_folder(dataset)
-    with atomic_folder(folder) as out:
+    with atomic_folder(folder, keeps_others=True) as out:
         info = prepare(raw_folder(dataset), config, out)
     pictures.contact_sheet(Split.open(folder, "train"), info, Path("data/previews") / f"{dataset}.png")
     with (folder / "rejected.csv").open(encoding="utf-8", newline="") as file:

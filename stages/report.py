@@ -10,7 +10,7 @@ from seglib.workspace import live_datasets
 
 def main() -> None:
     """Write reports/index.html and metrics.json."""
-    with atomic_folder(Path("reports")) as out:
+    with atomic_folder(Path("reports"), keeps_others=True) as out:
         headline = build(live_datasets(), Path("comparisons"), out)
     write_json(Path("metrics.json"), headline)
     print("reports/index.html")

@@ -162,7 +162,7 @@ def test_a_model_that_only_counts_is_one_configuration_for_all_losses_and_seeds(
     raw_params["train"]["lr"] = 3.0
     first, *others = configs(raw_params).values()
     assert first["loss"] == {"terms": {}} and first["seed"] is None
-    assert others == [first] * 5
+    assert others == [first] * 8
 
 
 def test_only_network_datasets_depend_on_the_fetch_section(raw_params: dict[str, Any]):

@@ -51,7 +51,9 @@ def test_the_places_are_those_that_dvc_yaml_writes_to():
     ("data/raw/mine", "lies inside data/raw"), ("data/raw", "is data/raw"), ("data", "contains data/raw"),
     (".", "contains conf"), ("..", "contains conf"), ("data/raw/mine/images/..", "lies inside data/raw"),
     ("../seglib/data/raw/mine", "lies inside data/raw"), ("runs/not/there/yet", "lies inside runs"),
-    ("metrics.json", "is metrics.json"), (".work/pictures", "lies inside .work"), ("studies/mine", "lies inside")])
+    ("metrics.json", "is metrics.json"), (".work/pictures", "lies inside .work, which belongs to seglib"),
+    ("studies/mine", "lies inside studies, which belongs to seglib"),
+    (".git/x", "lies inside .git, which belongs to git")])
 def test_a_path_where_the_pipeline_writes_is_refused(refuse: Refuse, path: str, how: str):
     with pytest.raises(ParamsError, match=f"^datasets.mine.path is {path}, which {how}.*Keep your files elsewhere"):
         refuse(path)
@@ -104,6 +106,26 @@ def test_links_to_files_elsewhere_are_fine(refuse: Refuse, root: Path):
     folder.mkdir()
     (root.parent / "a.png").touch()
     (folder / "a.png").symlink_to(root.parent / "a.png")
+    refuse("../pictures")
+
+
+def test_a_link_to_a_file_hides_no_link_to_its_folder(refuse: Refuse, root: Path):
+    """The folder contains an output; the file beside the output does not."""
+    folder = root.parent / "pictures"
+    folder.mkdir()
+    (root / "data/readme.png").touch()
+    (folder / "a.png").symlink_to(root / "data/readme.png")
+    refuse("../pictures")
+    (folder / "more").symlink_to(root / "data")
+    with pytest.raises(ParamsError, match="The link .*more in it leads to .*which contains data/raw"):
+        refuse("../pictures")
+
+
+def test_links_that_cannot_be_followed_are_passed_over(refuse: Refuse, root: Path):
+    folder = root.parent / "pictures"
+    folder.mkdir()
+    (folder / "long").symlink_to("x" * 300)
+    (folder / "nowhere").symlink_to(root.parent / "nowhere")
     refuse("../pictures")
 
 

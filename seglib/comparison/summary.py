@@ -50,11 +50,14 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, siz
     }
 
 
-def conclusion(ranking: pd.DataFrame, seed_scores: pd.DataFrame, confidence: float) -> str:
-    """The variant with the highest mean test score; it is called best only if all variants have enough seeds."""
+def conclusion(ranking: pd.DataFrame, pairs: pd.DataFrame, seed_scores: pd.DataFrame, confidence: float) -> str:
+    """The variant with the highest mean test score. It is called best only if its lead over every other is settled."""
     first = ranking.iloc[0]
     if ranking["enough_seeds"].all():
-        return (f"best on test {first['variant']}, IoU {first['mean']:.3f} "
+        of_first = pairs[(pairs["score"] == HEADLINE) & ((pairs["a"] == first["variant"]) | (
+            pairs["b"] == first["variant"]))]
+        is_best = len(of_first) and of_first["settled"].all()
+        return (f"{'best on test' if is_best else 'highest mean on test'}: {first['variant']}, IoU {first['mean']:.3f} "
                 f"({confidence:.0%} interval {first['low']:.3f} to {first['high']:.3f})")
     too_few = sorted(set(ranking.loc[~ranking["enough_seeds"], "seeds"]))
     of_first = seed_scores[(seed_scores["variant"] == first["variant"]) & (seed_scores["split"] == "test")]

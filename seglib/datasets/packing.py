@@ -44,8 +44,8 @@ class Record:
 class Packer:
     """Packs what a reader gives, job or entry, see `prepare`.
 
-    Each process writes a file of its own. So little is sent between processes, and the one that reads all files has
-    the least to do.
+    Each process writes a file of its own. As a result, little is sent between processes, and the one that reads all
+    files has the least to do.
     """
 
     task: str

@@ -31,8 +31,8 @@ class Dataset(Strict):
         raise AssertionError("each dataset knows its own source")
 
     def user_paths(self) -> tuple[str, ...]:
-        """The keys whose values lead to files that the user owns."""
-        return ()
+        """The keys whose values lead to files that the user owns: see seglib/user_paths.py."""
+        raise AssertionError("each dataset knows its own")
 
 
 class Resized(Dataset):
@@ -79,6 +79,9 @@ class Coco(Resized):
     def from_network(self) -> bool:
         return True
 
+    def user_paths(self) -> tuple[str, ...]:
+        return ()
+
 
 class Pets(Resized):
     kind: Literal["pets"]
@@ -92,6 +95,9 @@ class Pets(Resized):
 
     def from_network(self) -> bool:
         return True
+
+    def user_paths(self) -> tuple[str, ...]:
+        return ()
 
 
 class Stanford(Resized):

@@ -20,14 +20,24 @@ def answer(comparison: Comparison) -> list[Markup]:
         return [say("No class of this dataset stands in a test picture, so nothing can be ranked.")]
     first = ranked[0]
     if len(ranked) == 1:
-        return [say("{} reaches test IoU {}.", name(first["variant"]), _score(comparison, first)),
-                say("It is the only variant, so there is nothing to compare it with."), *_seeds(comparison)]
+        return _alone(comparison, first)
     if not all(row["enough_seeds"] for row in ranked):
         return _too_few_seeds(comparison, ranked)
     rivals = _rivals(comparison, ranked)
     text = "{} has the highest mean test IoU, {}." if _open(rivals) else "{} segments best: test IoU {}."
     return [say(text, name(first["variant"]), _score(comparison, first)), *_certainty(comparison, rivals),
             *_seeds(comparison)]
+
+
+def _alone(comparison: Comparison, row: dict[str, Any]) -> list[Markup]:
+    """About the only variant of a study."""
+    sentences = [say("{} reaches test IoU {}.", name(row["variant"]), _score(comparison, row)),
+                 say("It is the only variant, so there is nothing to compare it with.")]
+    if row["enough_seeds"]:
+        return sentences + _seeds(comparison)
+    seeds = comparison.by_seed(row["variant"])
+    return [*sentences, say("Too few seeds to say how much it varies: {} (at least {} are needed).",
+                            listed(map(number, seeds), ","), comparison.summary["fewest_seeds"])]
 
 
 def _score(comparison: Comparison, row: dict[str, Any]) -> Markup:
@@ -63,7 +73,8 @@ def _lack(comparison: Comparison, ranked: list[dict[str, Any]]) -> Markup:
     text = "Too few seeds to name a best variant: "
     if few == trained:
         seeds = comparison.seeds_of(few)
-        return say(text + "{} {} trained, at least {} are needed.", seeds, "was" if seeds == "1" else "were", fewest)
+        were = "was" if seeds == "1" else "were"
+        return say(text + "{} {} trained, and at least {} are needed.", seeds, were, fewest)
     variants = listed(map(name, few)) if len(few) <= NAMED else f"{len(few)} of {len(ranked)} variants"
     return say(text + "{} {} fewer than {}.", variants, "has" if len(few) == 1 else "have", fewest)
 

@@ -19,7 +19,9 @@ def falling_loss(comparison: Comparison) -> list[Markup]:
 
 def _between_variants(comparison: Comparison) -> list[Markup]:
     pairs = comparison.headline_pairs()
-    if pairs and not any(pair["enough_seeds"] for pair in pairs):
+    if not pairs:
+        return []
+    if not any(pair["enough_seeds"] for pair in pairs):
         return [say("There are too few seeds to decide whether a variant with a lower final loss has a lower score.")]
     return [_disagreement(comparison, value, text) for value, text in VALUES]
 

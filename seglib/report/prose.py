@@ -198,8 +198,9 @@ def variation(comparison: Comparison) -> list[Markup]:
     sentences = []
     if parts:
         sentences.append(say("Spread of test IoU, as a standard deviation: {}.", listed(parts)))
+    has_enough_seeds = all(row["enough_seeds"] for row in ranked.values())
     for what, sd in spreads.items():
-        if sd is not None and seeds:
+        if sd is not None and seeds and has_enough_seeds:
             sentences.append(say("The spread between {} is {} times that between seeds.", what, brief(sd / seeds)))
     missing = [what for what, sd in spreads.items() if sd is None]
     if missing:

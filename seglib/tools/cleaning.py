@@ -1,17 +1,18 @@
 """Remove what nothing needs: downloads, states of finished trainings, files of variants that were removed.
 
 What is live stays: the variants that `conf/` or the `run` of params.yaml name, with their outputs and records, and the
-states of trainings that can be resumed. A file that seglib did not write stays too, wherever it is. What is removed can
-be had again: downloads from their hosts, the files of a removed variant from DVC's cache. A record is removed only if
-MLflow holds it. `resolve` writes `conf/` as a whole, so that nothing is left behind there.
+states of trainings that can be resumed. What is removed can be had again: downloads from their hosts, the files of a
+removed variant from DVC's cache. A file in runs/, results/ or timings/ that DVC's cache does not have stays: a user may
+have put it there. A record is removed only if MLflow holds it. `resolve` writes `conf/` as a whole, so that nothing is
+left behind there.
 """
 
 import dataclasses
+import hashlib
 import itertools
 import os
-import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -52,32 +53,48 @@ def survey(*, unfinished: bool = False) -> list[Item]:
     """What could go, and what looks like it and stays. unfinished: states of trainings that could go on go, too."""
     variants = _live_variants()
     items = [Item(what="downloads", paths=_entries(work_dir() / "downloads")), *_states(unfinished),
-             Item(what="temporary copies of experiments that were killed",
-                  paths=sorted((repository_root() / ".dvc/tmp/exps/standalone").glob("tmp*"))),
+             Item(what="temporary copies of experiments and studies that were killed", paths=[
+                 *sorted((repository_root() / ".dvc/tmp/exps/standalone").glob("tmp*")),
+                 *sorted((repository_root() / "studies").glob(".*"))]),
              Item(what="records of trainings and comparisons that are not live",
                   paths=_dead_records(variants))]
-    live = {(files.dataset, files.name) for files in variants}
+    live, is_cached = {(files.dataset, files.name) for files in variants}, _cached_by_dvc()
     for folder in ("runs", "results", "timings"):
         left = [path for path in sorted(Path(folder).glob("*/*"))
                 if (path.parent.name, path.stem) not in live and path.name != ".gitignore"]
-        own = [path for path in left if _is_all_ours(path)]
+        own = [path for path in left if all(is_cached(file) for file in _files_to_lose(path))]
         items.append(Item(what=f"{folder} of variants that are not live", paths=own))
         items.append(Item(what=f"other files in {folder}", paths=[path for path in left if path not in own],
-                          stays="seglib did not write them"))
+                          stays="DVC's cache does not have them"))
     return [item for item in items if item.paths]
 
 
-def _is_all_ours(path: Path) -> bool:
-    """Whether seglib writes all that is there: the named outputs of one training, and nothing else."""
-    if not re.fullmatch(r"\w+-\w+-\d+", path.stem):
-        return False
-    example = VariantFiles("dataset", "model-loss-1")
-    if path.is_dir():
-        names = {one.name for one in example.outputs} | {".gitignore"}
-        return not path.is_symlink() and all(
-            one.is_file() and (one.name in names or any(one.name.startswith(f".{name}.") for name in names))
-            for one in path.iterdir())
-    return path.suffix == example.timing.suffix and path.is_file()
+def _files_to_lose(path: Path) -> list[Path]:
+    """The files at `path`, except what an interrupted write left: a hidden file named after an output."""
+    names = {one.name for one in VariantFiles("dataset", "model-loss-1").outputs}
+    return [file for file in (sorted(path.rglob("*")) if path.is_dir() and not path.is_symlink() else [path])
+            if (file.is_symlink() or not file.is_dir())
+            and not any(file.name.startswith(f".{name}.") for name in names)]
+
+
+def _cached_by_dvc() -> Callable[[Path], bool]:
+    """A test whether DVC's cache has the content of a file."""
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    try:
+        with Repo(os.fspath(repository_root())) as repo:
+            cache = Path(repo.cache.local.path)
+    except NotDvcRepoError:
+        return lambda file: False
+
+    def is_cached(file: Path) -> bool:
+        if not file.is_file():  # a link that leads nowhere
+            return False
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "md5").hexdigest()
+        return (cache / digest[:2] / digest[2:]).is_file()
+    return is_cached
 
 
 def remove(items: list[Item]) -> list[str]:
@@ -150,20 +167,40 @@ def _is_of_the_workspace(record: Path) -> bool:
 
 
 def _running() -> int | None:
-    """The process of a DVC stage that runs in this repository or in an experiment of its queue, by DVC's own notes."""
+    """The process of a DVC or a study that works in this repository or in an experiment of its queue.
+
+    DVC notes who runs a stage. Between stages it notes nobody, so on Linux all processes in the repository are asked.
+    """
     notes = repository_root() / ".dvc/tmp"
     for path in (notes / "rwlock", *notes.glob("exps/*/*/.dvc/tmp/rwlock")):
         content = read_json(path) if path.exists() else {}
         writers, readers = (content.get(role, {}).values() for role in ("write", "read"))
         for holder in itertools.chain(writers, *readers):
-            try:
-                os.kill(holder["pid"], 0)
-            except ProcessLookupError:  # it was killed, and its note left
-                continue
-            except PermissionError:  # it lives, and is another user's
-                pass
-            return holder["pid"]
-    return None
+            if _is_alive(holder["pid"]):
+                return holder["pid"]
+    return next((process for process in _processes_in(repository_root()) if process != os.getpid()), None)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:  # it was killed, and its note left
+        return False
+    except PermissionError:  # it lives, and is another user's
+        pass
+    return True
+
+
+def _processes_in(folder: Path) -> Iterator[int]:
+    """Processes of `dvc` or `seglib` whose working directory is `folder` or below it. None outside Linux."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = {Path(os.fsdecode(word)).name for word in (process / "cmdline").read_bytes().split(b"\0")}
+            is_inside = (process / "cwd").resolve().is_relative_to(folder)
+        except OSError:  # it has ended, or is another user's
+            continue
+        if is_inside and words & {"dvc", "seglib", "seglib.cli"}:
+            yield int(process.name)
 
 
 def _entries(folder: Path) -> list[Path]:

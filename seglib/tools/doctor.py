@@ -1,4 +1,4 @@
-"""What this machine has of what seglib needs, and the command that installs what is missing.
+"""Check which of seglib's needs this machine meets, and name the command that installs what is missing.
 
 Nothing of seglib's environment is imported before it has been looked at, so that this runs where little else does.
 """

@@ -2,8 +2,8 @@
 
 DVC writes dvc.lock in place after every stage, which takes a tenth of a second for two thousand lines. It writes its
 list of running readers and writers (`.dvc/tmp/rwlock`) in the same way. If DVC is interrupted or killed in that moment,
-only the beginning of the file is left. DVC reads most beginnings as if the rest had never been made. It refuses an
-empty file, and one in four other beginnings, as not valid, whatever command is given.
+only the beginning of the file is left. DVC reads most beginnings as if the rest had never been made. Whatever the
+command, it rejects an empty file and one in four of the other beginnings.
 """
 
 import json

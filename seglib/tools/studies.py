@@ -4,22 +4,25 @@ The workspace stays as it is: params.yaml, dvc.lock, and the runs, results and r
 a study leaves is copied to `studies/<name>/`. An earlier result of the same study is renamed, never deleted.
 """
 
+import contextlib
 import datetime
+import errno
 import logging
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
 from seglib import params
-from seglib.files import atomic_folder, read_json, write_json
+from seglib.files import UMASK, read_json, write_json
 from seglib.names import nearest
 from seglib.params import Params, ParamsError
 from seglib.report import builder
@@ -27,7 +30,7 @@ from seglib.report import builder
 PARAMS = Path("params.yaml")
 STUDIES = Path("studies")
 EVERYTHING = STUDIES / params.EVERYTHING
-KEPT = ("params.yaml", "dvc.lock", "metrics.json", "conf", "runs", "timings", "results", "comparisons", "reports")
+KEPT = ("params.yaml", "dvc.lock", "metrics.json", "runs", "timings", "results", "comparisons", "reports")
 NOTE = "study.json"  # the experiment's name and revision, and the command
 
 
@@ -70,19 +73,20 @@ def settings(changes: Sequence[str]) -> Params:
 def run(name: str, changes: Sequence[str], *, command: Sequence[str]) -> Path | None:
     """Run a study and return the folder with what it left; None if it failed, which DVC has reported by then.
 
-    command: what the user typed, for the note in that folder. SIGTERM and Ctrl-C stop the study. The same command
-    resumes it: DVC's cache has the finished stages, and `.work/checkpoints` the training that was stopped.
+    command: what the user typed, for the note in that folder. Ctrl-C, SIGTERM and SIGHUP stop the study. The same
+    command resumes it: DVC's cache has the finished stages, and `.work/checkpoints` the training that was stopped.
     """
     from dvc.cli import main
 
+    STUDIES.mkdir(exist_ok=True)  # hours before it is needed, in case it cannot be made
     experiment = f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     own_code = [part for path in _untracked_code() for part in ("--copy-paths", path)]
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     for logger in ("dvc_data.hashfile.checkout", "dvc_data.index.checkout"):
         logging.getLogger(logger).addFilter(_is_news)
-    if main([*command_of(changes)[1:], "--name", experiment, *own_code]) != 0:
-        return None
-    return _keep(name, experiment, command)
+    with _stopped_by_signals():  # so that DVC puts git's state back, which it changes for a moment when it starts
+        status = main([*command_of(changes)[1:], "--name", experiment, *own_code])
+    return _keep(name, experiment, command) if status == 0 else None
 
 
 def run_all(*, sample: bool = False, changes: Sequence[str] = ()) -> Path:
@@ -93,24 +97,50 @@ def run_all(*, sample: bool = False, changes: Sequence[str] = ()) -> Path:
     failed = []
     options = ["--sample"] * sample + [part for change in changes for part in ("-S", change)]
     names = list(params.load(PARAMS).studies)
-    with tempfile.TemporaryDirectory(dir=_made(STUDIES), prefix=".everything.") as gathered:
+    STUDIES.mkdir(exist_ok=True)
+    with _new_folder(EVERYTHING) as page, _stopped_by_signals():
         for name in names:
             line = ["study", name, *options]
             print(f"\n{shlex.join(['seglib', *line])}", flush=True)
-            if subprocess.run([sys.executable, "-m", "seglib.cli", *line]).returncode != 0:
+            if _status_of([sys.executable, "-m", "seglib.cli", *line]) != 0:
                 failed.append(name)
                 continue
-            shutil.copytree(STUDIES / name / "comparisons", Path(gathered, name))
+            shutil.copytree(STUDIES / name / "comparisons", page / name)
         if len(failed) == len(names):
             raise ValueError("all studies failed; see the first error above")
-        builder.build_everything(Path(gathered), command=shlex.join(["seglib", "everything", *options]))
-        _put_aside(EVERYTHING)
-        with atomic_folder(EVERYTHING) as out:
-            shutil.copytree(gathered, out, dirs_exist_ok=True)
+        builder.build_everything(page, command=shlex.join(["seglib", "everything", *options]))
     if failed:
         raise ValueError(f"{EVERYTHING}/index.html does not show {', '.join(failed)}, which failed (see above). "
                          "Finished trainings are kept: the same command runs only what is missing")
     return EVERYTHING
+
+
+def _status_of(command: Sequence[str]) -> int:
+    """Run a command to its end. If we are stopped, so is the command, and we wait until it has stopped."""
+    with subprocess.Popen(command) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # the terminal sent it to the command too
+            process.wait()
+            raise
+        except SystemExit:
+            process.terminate()
+            raise
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Exit on SIGTERM and SIGHUP as on an error, so that whoever must clean up does. `nohup` keeps SIGHUP ignored."""
+    def stop(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)
+              if signal.getsignal(number) is not signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _keep(name: str, experiment: str, command: Sequence[str]) -> Path:
@@ -119,37 +149,49 @@ def _keep(name: str, experiment: str, command: Sequence[str]) -> Path:
     from dvc.repo import Repo
 
     with Repo() as repo:
-        revision = next(repo.scm.get_ref(ref) for ref in repo.scm.iter_refs("refs/exps")
-                        if ref.endswith(f"/{experiment}"))
-    kept = STUDIES / name
-    source = DVCFileSystem(os.fspath(Path.cwd()), rev=revision)
-    if (kept / "dvc.lock").exists() and (kept / "dvc.lock").read_bytes() == source.read_bytes("dvc.lock"):
+        refs = [ref for ref in repo.scm.iter_refs("refs/exps") if ref.endswith(f"/{experiment}")]
+        revision = repo.scm.get_ref(refs[0]) if refs else None
+    if revision is None:
+        raise ValueError(f"the experiment {experiment} is gone: run the same command to make it again from DVC's cache")
+    kept, source = STUDIES / name, DVCFileSystem(os.fspath(Path.cwd()), rev=revision)
+    if ((kept / "reports/index.html").exists() and (kept / "dvc.lock").exists()
+            and (kept / "dvc.lock").read_bytes() == source.read_bytes("dvc.lock")):
         return kept
-    with tempfile.TemporaryDirectory(dir=_made(STUDIES), prefix=f".{name}.") as copied:
+    with _new_folder(kept) as copied:
         for part in KEPT:
-            source.get(part, os.fspath(Path(copied, part)), recursive=True)
-        write_json(Path(copied, NOTE), {"study": name, "experiment": experiment, "revision": revision,
-                                        "command": shlex.join(command)})
-        _put_aside(kept)
-        with atomic_folder(kept) as out:
-            shutil.copytree(copied, out, dirs_exist_ok=True)
+            source.get(part, os.fspath(copied / part), recursive=True)
+        write_json(copied / NOTE, {"study": name, "experiment": experiment, "revision": revision,
+                                   "command": shlex.join(command)})
     return kept
 
 
-def _put_aside(folder: Path) -> None:
-    """Rename a folder that another one is to replace, if it exists: to its experiment's name, or by its date."""
-    if not folder.exists():
-        return
-    note = folder / NOTE
-    name = read_json(note)["experiment"] if note.exists() else (
-        f"{folder.name}-{datetime.datetime.fromtimestamp(folder.stat().st_mtime):%Y%m%d-%H%M%S}")
-    free = (folder.with_name(f"{name}{suffix}") for suffix in ("", *(f"-{n}" for n in range(2, 10_000))))
-    folder.rename(next(path for path in free if not path.exists()))
+@contextlib.contextmanager
+def _new_folder(path: Path) -> Iterator[Path]:
+    """Give a folder beside `path`; it takes its place when the block ends without an error. What was there is renamed.
+    """
+    copied = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    copied.chmod(0o777 & ~UMASK)  # it was private until now
+    try:
+        yield copied
+        while True:
+            try:
+                copied.rename(path)
+                return
+            except OSError as error:  # there is one already, perhaps of another run that ended in this moment
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise
+                _put_aside(path)
+    finally:
+        shutil.rmtree(copied, ignore_errors=True)
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    return folder
+def _put_aside(path: Path) -> None:
+    """Rename what is at `path`: to the name of its experiment, or by its date."""
+    note = read_json(path / NOTE) if (path / NOTE).is_file() else {}
+    date = datetime.datetime.fromtimestamp(path.stat().st_mtime)
+    name = note.get("experiment") or f"{path.name}-{date:%Y%m%d-%H%M%S}"
+    free = (path.with_name(f"{name}{suffix}") for suffix in ("", *(f"-{n}" for n in range(2, 10_000))))
+    path.rename(next(place for place in free if not place.exists()))
 
 
 def _untracked_code() -> list[str]:

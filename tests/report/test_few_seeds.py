@@ -63,7 +63,7 @@ def verdicts(page: str) -> list[str]:
 def test_a_page_of_too_few_seeds_decides_nothing(built: Any, seeds: tuple[int, ...], lack: str, shown: str):
     page = built(seeds=seeds)
     answered, = parts(page, r'<div class="answer">(.*?)</div>')
-    assert f"Too few seeds to name a best variant: {lack}, at least 3 are needed." in answered
+    assert f"Too few seeds to name a best variant: {lack}, and at least 3 are needed." in answered
     assert f"{FIRST} has the highest mean test IoU, {shown}" in answered
     assert answered.count("best") == 1 and "settled" not in answered
     assert ranks(page) == ["–"] * 4

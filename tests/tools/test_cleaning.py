@@ -1,5 +1,6 @@
 """`seglib clean` in a workspace that holds one of everything: what is live stays, what nothing needs goes."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -27,6 +28,11 @@ def fill(path: Path, content: str = "x") -> Path:
     return path
 
 
+def keep_in_dvcs_cache(path: Path) -> None:
+    digest = hashlib.md5(path.read_bytes()).hexdigest()
+    fill(Path(".dvc/cache/files/md5", digest[:2], digest[2:]), path.read_text())
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, raw_params: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Path:
     """params.yaml picks one variant, conf/ another, a third is of neither; each has its files, and .work/ is full."""
@@ -44,6 +50,9 @@ def workspace(tmp_path: Path, raw_params: dict[str, Any], monkeypatch: pytest.Mo
         fill(Path(f"timings/shapes/{variant}.json"), json.dumps({"identity": f"of-{variant}"}))
         fill(Path(f".work/tracking/of-{variant}/variant.json"))
     fill(Path("runs/pets/unet-bce-1/weights.safetensors"))
+    fill(Path(".dvc/config"), "[core]\n    no_scm = true\n")
+    for path in [*Path().glob("r*s/**/*.*"), *Path().glob("timings/**/*.*")]:
+        keep_in_dvcs_cache(path)
     fill(Path(".work/downloads/ab/abcd"), "x" * 10_000)
     for name, finished in (("finished", True), ("stopped", False)):
         folder = tmp_path / ".work/checkpoints" / name
@@ -72,12 +81,14 @@ def test_what_could_go_is_what_nothing_live_needs(workspace: Path):
 
 
 def test_a_dry_run_lists_and_leaves_all_as_it_is(workspace: Path):
-    before = sorted(workspace.rglob("*"))
+    def found() -> list[Path]:
+        return [path for path in sorted(workspace.rglob("*")) if path.suffix != ".lock" and ".dvc" not in path.parts]
+    before = found()
     result = CliRunner().invoke(cli.app, ["clean", "--dry-run"])
     assert result.exit_code == 0, result.output
     assert f"runs/shapes/{DEAD}\n" in result.output and "would be freed" in result.output
     assert "(stay: they go on from there; --unfinished removes them)" in result.output
-    assert [path for path in sorted(workspace.rglob("*")) if path.suffix != ".lock"] == before
+    assert found() == before
 
 
 def test_it_removes_what_it_lists_and_then_has_nothing_to_do(workspace: Path):
@@ -150,19 +161,46 @@ def test_nothing_is_removed_while_dvc_runs_a_stage(workspace: Path, place: str):
 
 @pytest.mark.parametrize("path", [
     f"runs/shapes/{DEAD}/notes.txt", f"results/shapes/{DEAD}/mine/scores.json", "runs/shapes/my_pictures/a.png",
-    "runs/mine/photos/a.png", "timings/shapes/notes.json", "results/shapes/table.csv"])
-def test_what_seglib_did_not_write_stays_wherever_it_is(workspace: Path, path: str):
+    "runs/mine/photos/a.png", "timings/shapes/notes-of-2024.json", "results/shapes/table.csv",
+    "runs/shapes/munet-mybackup-1/weights.safetensors", f"runs/shapes/{DEAD}/.DS_Store"])
+def test_what_dvcs_cache_does_not_have_stays(workspace: Path, path: str):
     fill(Path(path), "mine")
     stays = "/".join(path.split("/")[:3])
     assert stays not in going(cleaning.survey())
-    assert next(item.stays for item in cleaning.survey() if Path(stays) in item.paths) == "seglib did not write them"
+    (why,) = (item.stays for item in cleaning.survey() if Path(stays) in item.paths)
+    assert why == "DVC's cache does not have them"
     CliRunner().invoke(cli.app, ["clean"])
     assert Path(path).read_text() == "mine"
 
 
-def test_hidden_leftovers_of_a_killed_run_go_with_it(workspace: Path):
+def test_a_link_to_a_file_elsewhere_stays(workspace: Path):
+    Path(f"runs/shapes/{DEAD}/best").symlink_to("nowhere")
+    assert f"runs/shapes/{DEAD}" not in going(cleaning.survey())
+
+
+def test_without_dvc_nothing_of_runs_goes(workspace: Path):
+    Path(".dvc/config").unlink()
+    Path(".dvc").rename("away")
+    assert not {path for path in going(cleaning.survey()) if path.startswith(("runs", "results", "timings"))}
+
+
+def test_leftovers_of_a_killed_run_go_with_it(workspace: Path):
     fill(Path(f"runs/shapes/{DEAD}/.history.csv.partial.csv"))
-    assert f"runs/shapes/{DEAD}" in going(cleaning.survey())
+    fill(Path("studies/.pets.a1b2/runs/a"))
+    fill(Path("studies/pets/reports/index.html"))
+    assert going(cleaning.survey()) == NEEDED_BY_NOTHING | {"studies/.pets.a1b2"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_nothing_is_removed_while_a_study_is_between_two_stages(workspace: Path):
+    program = "import sys; print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", program, "dvc", "exp", "run"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with pytest.raises(ValueError, match=f"process {process.pid}"):
+            cleaning.remove(cleaning.survey())
+        process.stdin.close()
+    assert cleaning._running() is None
 
 
 def test_what_a_hard_link_shares_is_not_freed(workspace: Path):

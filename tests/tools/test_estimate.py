@@ -126,7 +126,7 @@ def test_the_committed_studies_can_all_be_estimated_from(monkeypatch: pytest.Mon
     monkeypatch.chdir(ROOT)
     seen = set()
     for name in params.load(ROOT / "params.yaml").studies:
-        settings = studies.settings(studies.command(name))
+        settings = studies.settings(studies.changes_of(name))
         for model in settings.run.models:
             seen.add(json.dumps(settings.models[model].resolved()))
     for model in seen:

@@ -60,10 +60,10 @@ def test_files_of_the_users_own_are_replaced_only_if_asked(tmp_path: Path):
         Image.new("RGB", (20, 30)).save(path)
     (tmp_path / "b.mask.png").write_text("mine")
     status, output = predict(tmp_path, *pictures, out=tmp_path)
-    assert status == 1 and f"{tmp_path}/b.mask.png would be overwritten: choose another --out" in output
+    assert status == 1 and f"1 file exists already, such as {tmp_path}/b.mask.png: choose another --out" in output
     assert (tmp_path / "b.mask.png").read_text() == "mine" and not (tmp_path / "a.mask.png").exists()
     assert predict(tmp_path, *pictures, out=tmp_path, options=("--overwrite",))[0] == 0
     with Image.open(tmp_path / "b.mask.png") as mask:
         assert mask.size == (20, 30)
     status, output = predict(tmp_path, *pictures, out=tmp_path)
-    assert status == 1 and "a.mask.png and 3 more files would be overwritten" in output
+    assert status == 1 and "4 files exist already, such as" in output

@@ -112,7 +112,8 @@ def test_a_contact_sheet_of_a_split_or_of_some_ids(repository: Path):
 def test_a_file_of_the_users_own_is_replaced_only_if_asked(repository: Path):
     Path("shapes.png").write_text("mine")
     status, output = show("data/prepared/shapes")
-    assert status == 1 and "shapes.png would be overwritten: choose another --out, or add --overwrite" in output
+    assert status == 1
+    assert "1 file exists already, such as shapes.png: choose another --out, or add --overwrite" in output
     assert Path("shapes.png").read_text() == "mine"
     assert show("data/prepared/shapes", "--overwrite") == (0, "shapes.png\n")
     assert size_of("shapes.png")
