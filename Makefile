@@ -9,8 +9,8 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 .PHONY: help repro everything test road test-all bench bench-long pdf lint ui results clean
 
 help:
-	@echo "make repro       raw data to the report: reports/index.html (8 to 20 minutes on 2 cores)"
-	@echo "make everything  all studies of params.yaml, one after another, to one page (wants a GPU; see README)"
+	@echo "make repro       raw data to the report: reports/index.html (about 11 minutes on 2 cores with bf16)"
+	@echo "make everything  all studies of params.yaml, one after another, to one page (wants a GPU; see docs/studies.md)"
 	@echo "make test        the fast tests (about 5 minutes on 2 cores)"
 	@echo "make road        the pipeline by DVC, killed and on real pictures (about 4 minutes; needs ../shared/mirror)"
 	@echo "make test-all    every test, at full size (about an hour; needs Chromium and ../shared/mirror)"

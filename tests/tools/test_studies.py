@@ -273,6 +273,22 @@ def test_everything_runs_each_study_from_the_same_params_and_gathers_what_ran(
     assert former.read_text() == "before"
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_everything_that_is_stopped_stops_its_study_and_leaves_nothing_half_made(project: Path):
+    program = "from seglib.tools import studies; studies.run_all(changes=['train.epochs=77'])"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                          ) as process:
+        while not (project / "started").exists() or not (project / "started").read_text():
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait() == 128 + signal.SIGTERM
+    stage = int((project / "started").read_text())
+    while Path(f"/proc/{stage}").exists():
+        time.sleep(0.05)
+    assert list(Path("studies").iterdir()) == []
+
+
 def test_everything_keeps_the_former_page_if_no_study_ran(project: Path, raw_params: dict[str, Any],
                                                           monkeypatch: pytest.MonkeyPatch):
     del raw_params["studies"]["first"], raw_params["studies"]["last"]
