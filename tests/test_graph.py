@@ -1,6 +1,8 @@
 """dvc.yaml: what depends on what, so that an edit repeats what it must and no more."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,13 @@ def test_the_identity_covers_the_rooms_that_train_runs():
     rooms = {dep.removeprefix("seglib/") for dep in code("train") if dep.startswith("seglib/")}
     assert rooms == set(identity.TRAINING_ROOMS)
     assert {path.name for path in identity.source_files()} >= {"munet.py", "loop.py", "boundary.py", "store.py"}
+
+
+def test_the_committed_lock_has_the_stages_that_exist_and_no_others():
+    locked = YAML(typ="safe", pure=True).load((ROOT / "dvc.lock").read_text())["stages"]
+    dvc = Path(sys.executable).with_name("dvc")
+    listed = subprocess.run([dvc, "stage", "list", "--name-only"], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert sorted(locked) == sorted(listed.stdout.split())
 
 
 def test_a_plot_never_retrains_a_network():
