@@ -35,7 +35,7 @@ def default(*, depth: int = 4, width: int = 32, upsampling: str = "learned", see
     return {
         "model": {"kind": "munet", "depth": depth, "width": width, "upsampling": upsampling, "skip_connections": True},
         "loss": {"terms": {"mse": 1.0, "dice": 1.0}, "epsilon": 1e-6, "dice_reduction": "image"},
-        "train": {"optimizer": "adamw", "schedule": "one_cycle", "lr": 2e-2, "weight_decay": 0.01, "batch_size": 16,
+        "train": {"optimizer": "adamw", "schedule": "one_cycle", "lr": 1e-2, "weight_decay": 0.01, "batch_size": 16,
                   "epochs": 5, "pixels": "unit", "targets": "unit", "output": "sigmoid", "keep": "best",
                   "best_by": "iou", "log_every": 50, "device": "auto", "precision": "auto", "threads": None, **train},
         "seed": seed}

@@ -18,7 +18,7 @@ Make = Callable[..., dict[str, Any]]
 def test_the_verdict_is_of_the_pictures_it_was_trained_on(
         variant_config: Make, prepared_shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture, epochs: int,
         could: bool):
-    config = variant_config(overfit=2, epochs=epochs, batch_size=2, precision="fp32")
+    config = variant_config("bce", overfit=2, epochs=epochs, batch_size=2, lr=5e-2, precision="fp32")
     outcome = Training(config, prepared_shapes).run(title="test")
     split = Split.open(prepared_shapes, "train")
     found = scores_of(outcome, Split(split.images[:2], split.masks[:2], split.folder), tmp_path)
