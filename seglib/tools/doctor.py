@@ -3,6 +3,7 @@
 Nothing of seglib's environment is imported before it has been looked at, so that this runs where little else does.
 """
 
+import contextlib
 import dataclasses
 import functools
 import importlib.util
@@ -18,6 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from seglib.workspace import raw_folder, revision
 
 if TYPE_CHECKING:
     from seglib.params import Params
@@ -100,8 +103,9 @@ def _repository(root: Path) -> Iterator[Finding]:
     git = shutil.which("git")
     yield Finding(name="git", ok=git is not None, text=git or "not found", fix="sudo apt-get install git")
     if git is not None:
-        revision = _output("git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12")
-        yield Finding(name="repository", ok=revision != "", text=revision or f"no commit in {root}",
+        with contextlib.chdir(root):
+            commit = revision()
+        yield Finding(name="repository", ok=commit != "", text=commit or f"no commit in {root}",
                       fix="git clone it; or git init && git add --all && git commit -m start")
         unnamed = [f"user.{what}" for what in ("name", "email")
                    if not _output("git", "-C", str(root), "config", f"user.{what}")
@@ -214,7 +218,6 @@ def _user_paths(settings: "Params", root: Path) -> Finding:
 
 def _dataset(root: Path, mirror: Path | None, name: str, dataset: "Dataset", needed: bool) -> Finding:
     from seglib.datasets import coco, pets, shapes, stanford
-    from seglib.workspace import raw_folder
 
     urls = {"coco": coco.ANNOTATIONS, "pets": f"{pets.HOST}/{pets.ANNOTATIONS}", "stanford": stanford.TARBALL,
             "shapes": shapes.TARBALL}
