@@ -3,10 +3,10 @@
 DVC removes the outputs of a stage before it runs the stage. `resolve` runs before every other stage and refuses a path
 that is, contains or lies inside a place that a stage writes to.
 
-`dvc exp run` in the workspace is worse: it makes all cached outputs what dvc.lock says before it runs any stage, so no
-stage can refuse in time. For this reason outputs have names of their own inside their folders: `data/raw/mine` is no
-output, but `data/raw/mine/fetched` is. A user's pictures in data/raw/mine/images survive. Pictures at exactly the place
-of an output, such as data/prepared/mine/train, do not survive `dvc exp run`.
+`dvc exp run` in the workspace is worse: it makes all outputs what dvc.lock says before it runs any stage, so no stage
+can refuse in time. For this reason outputs have names of their own inside their folders: `data/raw/mine` is no output,
+but `data/raw/mine/fetched` is. A user's pictures in data/raw/mine/images survive. Pictures at exactly the place of an
+output, such as data/prepared/mine/train or conf, do not survive `dvc exp run`.
 """
 
 import os

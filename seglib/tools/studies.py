@@ -30,7 +30,7 @@ from seglib.report import builder
 PARAMS = Path("params.yaml")
 STUDIES = Path("studies")
 EVERYTHING = STUDIES / params.EVERYTHING
-KEPT = ("params.yaml", "dvc.lock", "metrics.json", "runs", "timings", "results", "comparisons", "reports")
+KEPT = ("params.yaml", "dvc.lock", "metrics.json", "conf", "runs", "timings", "results", "comparisons", "reports")
 NOTE = "study.json"  # the experiment's name and revision, and the command
 
 

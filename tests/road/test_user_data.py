@@ -70,16 +70,24 @@ def test_the_pictures_survive(repository: Path, command: tuple[str, ...]):
 
 
 @pytest.mark.parametrize("place", ["data/prepared/mine", "runs/mine", "results/mine/munet-ce-1", "reports",
-                                   "comparisons/mine", "conf/mine", "conf"])
+                                   "comparisons/mine"])
 def test_pictures_elsewhere_among_the_outputs_survive_an_experiment(repository: Path, place: str):
-    """In the workspace, DVC restores all cached outputs before any stage can refuse."""
+    """In the workspace, DVC restores all outputs before any stage can refuse."""
     keep_pictures_in(place, repository)
     before = files(repository, place)
-    assert said(repository, "dvc", "repro")[0] != 0
     status, output = said(repository, "dvc", "exp", "run", "--set-param", "train.epochs=3")
     change_params("data/raw/mine", repository)
     assert files(repository, place) == before and before
     assert status != 0 and f"datasets.mine.path is {place}, which" in output, output
+
+
+def test_pictures_in_the_output_of_the_stage_that_refuses_survive(repository: Path):
+    keep_pictures_in("conf/mine", repository)
+    before = files(repository, "conf/mine")
+    status, output = said(repository, "dvc", "repro")
+    change_params("data/raw/mine", repository)
+    assert files(repository, "conf/mine") == before and before
+    assert status != 0 and "datasets.mine.path is conf/mine, which lies inside conf" in output, output
 
 
 def test_the_pictures_survive_a_queued_experiment(repository: Path):
