@@ -13,7 +13,7 @@ from seglib.report.builder import build
 from tests.report.synthetic import Study, write
 
 TWO = (1234, 1235)
-# The title's question, and what is said of epochs, of pictures and of too few seeds.
+# Phrases in which "best" means something else: the title, epochs, pictures, and the lack of seeds.
 OF_OTHER_THINGS = ("Which loss, on which architecture, segments best", "name a best variant", "best val IoU",
                    "the best, the middle and the worst", "all best median worst")
 FIRST, LAST = "munet mse_dice20", "munet dice"  # by their means
