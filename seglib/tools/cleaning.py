@@ -55,7 +55,9 @@ def survey(*, unfinished: bool = False) -> list[Item]:
     items = [Item(what="downloads", paths=_entries(work_dir() / "downloads")), *_states(unfinished),
              Item(what="temporary copies of experiments and studies that were killed", paths=[
                  *sorted((repository_root() / ".dvc/tmp/exps/standalone").glob("tmp*")),
-                 *sorted((repository_root() / "studies").glob(".*"))]),
+                 # As studies.py names a folder until it is complete: eight random characters at its end.
+                 *sorted(path for path in (repository_root() / "studies").glob(".*.????????")
+                         if path.is_dir() and not path.is_symlink())]),
              Item(what="records of trainings and comparisons that are not live",
                   paths=_dead_records(variants))]
     live, is_cached = {(files.dataset, files.name) for files in variants}, _cached_by_dvc()

@@ -186,9 +186,11 @@ def test_without_dvc_nothing_of_runs_goes(workspace: Path):
 
 def test_leftovers_of_a_killed_run_go_with_it(workspace: Path):
     fill(Path(f"runs/shapes/{DEAD}/.history.csv.partial.csv"))
-    fill(Path("studies/.pets.a1b2/runs/a"))
+    fill(Path("studies/.pets.a1b2c3d4/runs/a"))
+    fill(Path("studies/.notes"))
+    fill(Path("studies/.my.thesis.text"))
     fill(Path("studies/pets/reports/index.html"))
-    assert going(cleaning.survey()) == NEEDED_BY_NOTHING | {"studies/.pets.a1b2"}
+    assert going(cleaning.survey()) == NEEDED_BY_NOTHING | {"studies/.pets.a1b2c3d4"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
