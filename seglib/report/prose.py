@@ -250,7 +250,7 @@ def apart(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]] |
 # How far do scores called Dice lie from each other?
 
 def dice_names(comparison: Comparison) -> list[Markup]:
-    """Of the variant with the highest mean; the table has all variants."""
+    """About the variant with the highest mean. The table shows all variants."""
     if comparison.dice_names.empty:
         return []
     variant = comparison.variants[0]
