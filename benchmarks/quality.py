@@ -31,7 +31,7 @@ from benchmarks.harness import heading, machine, python, table
 from seglib.datasets.store import SPLITS, Split, unpack
 from seglib.metrics.counts import count_BK4, pooled_scores
 from seglib.training.device import choose_device, choose_precision
-from seglib.training.loop import Training
+from seglib.training.loop import Trainer
 
 GOAL_IOU = 0.80
 LR_OF_DEPTH_16 = 4e-3  # lower than the default study's, which is for depth 4: with 2e-2, depth 16 ended lower
@@ -164,7 +164,7 @@ class Clock:
 def seglib_points(*, dataset: str, config: dict[str, Any], since: float) -> Points:
     """A training's test IoU after each epoch, by its weights at that time."""
     clock, points = Clock(since), []
-    training = Training(config, Path(dataset))
+    training = Trainer(config, Path(dataset))
     test = training.setup.feed(Split.open(Path(dataset), "test"))
 
     def predictions() -> Iterator[tuple[Tensor, Tensor]]:

@@ -120,10 +120,10 @@ def train_a_little(folder: str) -> None:
     One thread, here and in the evaluation: two would show how busy the machine is, not how time grows.
     """
     from seglib.training import weights
-    from seglib.training.loop import Training
+    from seglib.training.loop import Trainer
 
     dataset = inputs.write_dataset(Path(folder) / "little", train=400, val=32)
-    outcome = Training(inputs.default(width=8, epochs=6, threads=1), dataset).run(title="")
+    outcome = Trainer(inputs.default(width=8, epochs=6, threads=1), dataset).run(title="")
     weights.save(Path(folder) / "weights.safetensors", outcome.state, outcome.header)
 
 

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.harness import Timing, heading, machine, table
 from benchmarks.peer import SIDE
-from seglib.training.loop import Training
+from seglib.training.loop import Trainer
 from seglib.training.setup import Outcome
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -80,7 +80,7 @@ def matmul_peaks(device: torch.device, side: int) -> dict[str, float]:
 def train(config: dict[str, Any], dataset: Path) -> Outcome:
     """A whole training; what it says is not shown."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        return Training(config, dataset).run(title="")
+        return Trainer(config, dataset).run(title="")
 
 
 def flops_an_image(network: nn.Module, *, backward: bool) -> float:

@@ -31,7 +31,7 @@ def _enter_repository() -> Path:
 
 
 def _repair(root: Path) -> None:
-    from seglib.tools.repair import repair
+    from seglib.pipeline.repair import repair
 
     for done in repair(root):
         print(done, flush=True)
@@ -139,7 +139,7 @@ def check(dataset: Annotated[str, typer.Argument(help="one of `datasets` in para
     from seglib import params, resolve
     from seglib.datasets import check
     from seglib.names import nearest
-    from seglib.user_paths import refuse_overlap
+    from seglib.pipeline.user_paths import refuse_overlap
 
     root = _enter_repository()
     settings = params.load(Path("params.yaml"))
@@ -199,12 +199,12 @@ def clean(
 @app.command()
 def mlsync() -> None:
     """Make MLflow hold every result, once each: of this workspace, of queued experiments, of a store that was lost."""
-    from seglib import records, tracking
+    from seglib.pipeline import records, tracking
 
     _enter_repository()
     records.leave_workspace()
     found = sorted(path for path in records.folder().glob("*")
-                   if (path / "variant.json").exists() or (path / "comparison.json").exists())
+                   if (path / "training.json").exists() or (path / "comparison.json").exists())
     try:
         changed = sum(tracking.sync(record) for record in found)
     except tracking.unreachable() as error:

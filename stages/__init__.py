@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from seglib.files import explain
-from stages.ending import end_with_dvc
+from seglib.pipeline.watchdog import end_with_dvc
 
 end_with_dvc()
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pandas as pd
 
 import stages
-from seglib import records, tracking
 from seglib.comparison import claims, curves, drawings, gallery, tables
 from seglib.comparison.evidence import CONFIDENCE, Evidence
 from seglib.comparison.summary import conclusion, summary
@@ -13,7 +12,8 @@ from seglib.comparison.variants import HEADLINE, load
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.files import atomic_folder, read_json, write_json
 from seglib.metrics.scores import size_edges
-from seglib.workspace import prepared_folder
+from seglib.pipeline import records, tracking
+from seglib.pipeline.workspace import prepared_folder
 
 
 def main(dataset: str) -> None:

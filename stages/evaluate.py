@@ -4,25 +4,25 @@ import numpy as np
 import pandas as pd
 
 import stages
-from seglib import records, tracking
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.evaluation import evaluate
 from seglib.files import atomic_file, file_sha256, read_json, write_json
 from seglib.metrics.ranking import average_precision
 from seglib.metrics.scores import mean_score, none_for_nan, summarize
+from seglib.pipeline import records, tracking
+from seglib.pipeline.locks import wait_for_cores
+from seglib.pipeline.workspace import TrainingFiles, evaluate_config
 from seglib.training.device import memory_of
 from seglib.training.inference import Predictor
-from seglib.training.turns import turn
-from seglib.workspace import VariantFiles, evaluate_config
 
 
 def main(dataset: str, variant: str) -> None:
     """Write the counts and scores of VARIANT (<model>-<loss>-<seed>), and its predictions of test."""
-    files = VariantFiles(dataset, variant)
+    files = TrainingFiles(dataset, variant)
     info = DatasetInfo.read(files.prepared)
     config = read_json(evaluate_config(dataset))
     predictor = Predictor(files.weights)
-    with turn(predictor.device), memory_of(predictor.device):
+    with wait_for_cores(predictor.device), memory_of(predictor.device):
         found = {name: evaluate(predictor, Split.open(files.prepared, name), info.classes, **config)
                  for name in ("val", "test")}
     counts, objects = (pd.concat([getattr(result, table) for result in found.values()], ignore_index=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import stages
 from seglib.datasets.prepare import KINDS, SELECTION
 from seglib.files import atomic_folder, read_json, write_json
-from seglib.workspace import raw_folder
+from seglib.pipeline.workspace import raw_folder
 
 
 def main(dataset: str) -> None:

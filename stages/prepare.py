@@ -13,7 +13,7 @@ def main(dataset: str) -> None:
     from seglib.datasets.store import Split
     from seglib.figures import pictures
     from seglib.files import atomic_folder, read_json
-    from seglib.workspace import prepared_folder, raw_folder
+    from seglib.pipeline.workspace import prepared_folder, raw_folder
 
     config = read_json(Path(f"conf/{dataset}.prepare.json"))
     folder = prepared_folder(dataset)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import stages
 from seglib.files import atomic_folder, write_json
+from seglib.pipeline.workspace import live_datasets
 from seglib.report.builder import build
-from seglib.workspace import live_datasets
 
 
 def main() -> None:

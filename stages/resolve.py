@@ -9,7 +9,7 @@ from pathlib import Path
 import stages
 from seglib import params, resolve
 from seglib.files import atomic_folder, repository_root, write_json
-from seglib.user_paths import refuse_overlap
+from seglib.pipeline.user_paths import refuse_overlap
 
 
 def main() -> None:

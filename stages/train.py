@@ -14,36 +14,36 @@ import torch
 from filelock import FileLock, Timeout
 
 import stages
-from seglib import records, tracking
 from seglib.files import canonical_json, read_json, work_dir, write_json
-from seglib.identity import identity, identity_of
+from seglib.pipeline import records, tracking
+from seglib.pipeline.identity import identity, identity_of
+from seglib.pipeline.locks import exclusive, wait_for_cores
+from seglib.pipeline.workspace import TrainingFiles, live_trainings
 from seglib.training import closed_form, history, weights
 from seglib.training.device import choose_device, machine, peak_memory_mb, prepare_process
-from seglib.training.loop import Training
+from seglib.training.loop import Trainer
 from seglib.training.optimization import OPEN_ENDED
-from seglib.training.turns import alone, turn
-from seglib.workspace import VariantFiles, live_variants
 
 
 def main(dataset: str, variant: str) -> None:
     """Train VARIANT (<model>-<loss>-<seed>) on DATASET as conf/DATASET/VARIANT.json says."""
-    files = VariantFiles(dataset, variant)
+    files = TrainingFiles(dataset, variant)
     config = read_json(files.conf)
     device = choose_device(config["train"]["device"])
     this = identity_of(files, device)
     kept = checkpoint_of(files, config, device)
 
-    live = live_variants(dataset)
+    live = live_trainings(dataset)
     done = sum(other.timing.exists() and read_json(other.timing)["identity"] == identity_of(other, device)
                for other in live)
     title = f"{dataset} {variant} ({done + 1} of {len(live)})"
     prepare_process(config["train"]["threads"])
     kept.parent.mkdir(parents=True, exist_ok=True)
     # A second training of an identity finds the checkpoint of the first.
-    with alone(kept.parent.with_suffix(".lock"), f"trains {dataset} {variant} already"), turn(device):
+    with exclusive(kept.parent.with_suffix(".lock"), f"trains {dataset} {variant} already"), wait_for_cores(device):
         on_epoch = tracking.LiveRun(this, files)
         if config["loss"]["terms"]:
-            training = Training(config, files.prepared, checkpoint_path=kept)
+            training = Trainer(config, files.prepared, checkpoint_path=kept)
             kept = training.checkpoint.path  # another where a longer training has that one
             with weights.last_good_kept(training.setup.header, kept):
                 outcome = training.run(title=title, on_epoch=on_epoch)
@@ -71,7 +71,7 @@ def can_be_extended(config: dict[str, Any]) -> bool:
     return config["train"].get("schedule") in OPEN_ENDED
 
 
-def checkpoint_of(files: VariantFiles, config: dict[str, Any], device: torch.device) -> Path:
+def checkpoint_of(files: TrainingFiles, config: dict[str, Any], device: torch.device) -> Path:
     """By the training's identity; where it can be extended, by what trainings of any length have in common."""
     key = identity_of(files, device)
     if can_be_extended(config):

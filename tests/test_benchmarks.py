@@ -15,7 +15,7 @@ from seglib.datasets.store import Split, unpack
 from seglib.models.munet import from_dlstudio
 from seglib.training.batches import Feed
 from seglib.training.encoding import Encoding
-from seglib.training.loop import Training
+from seglib.training.loop import Trainer
 from tests.conftest import ROOT
 
 # One core, so that a busy machine's threads do not wait for each other.
@@ -119,7 +119,7 @@ def test_scores_are_taken_after_each_epoch(drawn: Path):
     config = inputs.default(width=8, device="cpu", threads=1, epochs=2, keep="last", precision="fp32")
     points = quality.seglib_points(dataset=str(drawn), config=config, since=0.0)
     assert len(points) == 2 and points[0][0] < points[1][0]
-    seen = Training(config, drawn)
+    seen = Trainer(config, drawn)
     split = Split.open(drawn, "test")
     seen.network.load_state_dict(seen.run(title="test").state)
     with torch.no_grad():

@@ -15,7 +15,7 @@ import pandas as pd
 from seglib.datasets.store import DatasetInfo
 from seglib.files import canonical_json, read_json
 from seglib.metrics.scores import Cases, cases_of, class_scores, image_scores, mean_score, size_edges
-from seglib.workspace import VariantFiles, live_variants
+from seglib.pipeline.workspace import TrainingFiles, live_trainings
 
 HEADLINE = "iou_dataset"  # the score that ranks
 
@@ -24,7 +24,7 @@ HEADLINE = "iou_dataset"  # the score that ranks
 class Run:
     """One trained and evaluated seed of a variant."""
 
-    files: VariantFiles
+    files: TrainingFiles
     seed: int | None  # None where nothing is random
     history: pd.DataFrame
     cases: dict[str, Cases]  # by split
@@ -104,8 +104,8 @@ def load(dataset: str, info: DatasetInfo) -> list[Variant]:
     """The dataset's variants by their mean test score, the highest first; those of one configuration are one."""
     configs: dict[str, dict[str, Any]] = {}
     names: dict[str, list[tuple[str, str]]] = {}
-    files_of: dict[str, dict[int | None, VariantFiles]] = {}
-    for files in live_variants(dataset):
+    files_of: dict[str, dict[int | None, TrainingFiles]] = {}
+    for files in live_trainings(dataset):
         config = read_json(files.conf)
         seed = config.pop("seed")
         key = canonical_json(config)
@@ -124,7 +124,7 @@ def _label(names: list[tuple[str, str]], config: dict[str, Any]) -> str:
     return " = ".join(dict.fromkeys(shown))
 
 
-def _run(files: VariantFiles, seed: int | None, info: DatasetInfo) -> Run:
+def _run(files: TrainingFiles, seed: int | None, info: DatasetInfo) -> Run:
     counts, objects = pd.read_parquet(files.counts), pd.read_parquet(files.objects)
     sizes = size_edges(objects)
     cases = {split: cases_of(counts, objects, split, info.classes, sizes) for split in ("val", "test")}

@@ -15,7 +15,7 @@ from seglib.datasets.prepare import KINDS, SELECTION
 from seglib.datasets.samples import done
 from seglib.datasets.survey import EXAMPLES, LEVELS, Finding, Survey, counted
 from seglib.files import repository_root
-from seglib.workspace import raw_folder
+from seglib.pipeline.workspace import raw_folder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ class Dataset(Strict):
         raise AssertionError("each dataset knows its own source")
 
     def user_paths(self) -> tuple[str, ...]:
-        """The keys whose values lead to files that the user owns: see seglib/user_paths.py."""
+        """The keys whose values lead to files that the user owns: see seglib/pipeline/user_paths.py."""
         raise AssertionError("each dataset knows its own")
 
 

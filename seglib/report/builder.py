@@ -16,11 +16,11 @@ from markupsafe import Markup
 from PIL import Image
 
 from seglib.cores import physical_cores
+from seglib.pipeline.workspace import revision
 from seglib.report import falling_loss, prose, seen, tables, views, words
 from seglib.report.answer import answer
 from seglib.report.scripts import dataset_script
 from seglib.report.tables import Comparison
-from seglib.workspace import revision
 
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "gallery.js", "masks.js")

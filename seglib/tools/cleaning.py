@@ -17,13 +17,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from seglib import params, records, resolve, tracking
+from seglib import params, resolve
 from seglib.files import file_sha256, read_json, repository_root, work_dir
-from seglib.identity import identity_of
+from seglib.pipeline import records, tracking
+from seglib.pipeline.identity import identity_of
+from seglib.pipeline.workspace import TrainingFiles, live_datasets, live_trainings
 from seglib.tools.units import size
 from seglib.training import checkpoint
 from seglib.training.device import choose_device
-from seglib.workspace import VariantFiles, live_datasets, live_variants
 
 RECORDED = ("variant", "comparison")  # what a record that was written whole holds one of
 LISTED = 5  # paths that are named of each item
@@ -73,7 +74,7 @@ def survey(*, unfinished: bool = False) -> list[Item]:
 
 def _files_to_lose(path: Path) -> list[Path]:
     """The files at `path`, except what an interrupted write left: a hidden file named after an output."""
-    names = {one.name for one in VariantFiles("dataset", "model-loss-1").outputs}
+    names = {one.name for one in TrainingFiles("dataset", "model-loss-1").outputs}
     return [file for file in (sorted(path.rglob("*")) if path.is_dir() and not path.is_symlink() else [path])
             if (file.is_symlink() or not file.is_dir())
             and not any(file.name.startswith(f".{name}.") for name in names)]
@@ -120,11 +121,11 @@ def remove(items: list[Item]) -> list[str]:
     return troubles
 
 
-def _live_variants() -> list[VariantFiles]:
+def _live_variants() -> list[TrainingFiles]:
     """Those of `conf/`, and those that params.yaml picks now: either may be ahead of the other."""
     picked = resolve.resolve(params.load(Path("params.yaml")))
-    return sorted({files for dataset in live_datasets() for files in live_variants(dataset)}
-                  | {VariantFiles(variant.dataset, variant.name) for variant in picked})
+    return sorted({files for dataset in live_datasets() for files in live_trainings(dataset)}
+                  | {TrainingFiles(variant.dataset, variant.name) for variant in picked})
 
 
 def _states(unfinished: bool) -> Iterator[Item]:
@@ -144,13 +145,13 @@ def _states(unfinished: bool) -> Iterator[Item]:
     yield Item(what="states of trainings that run now", paths=in_use, stays="they are in use")
 
 
-def _dead_records(variants: list[VariantFiles]) -> list[Path]:
+def _dead_records(variants: list[TrainingFiles]) -> list[Path]:
     live = {name for files in variants for name in _identities(files)}
     return [record for record in _entries(records.folder())
             if record.name not in live and not _is_of_the_workspace(record)]
 
 
-def _identities(files: VariantFiles) -> Iterator[str]:
+def _identities(files: TrainingFiles) -> Iterator[str]:
     """Of the result that stands there, and of the one that the next run would make."""
     if files.timing.exists():
         yield read_json(files.timing)["identity"]

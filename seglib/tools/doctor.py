@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from seglib.workspace import raw_folder, revision
+from seglib.pipeline.workspace import raw_folder, revision
 
 if TYPE_CHECKING:
     from seglib.params import Params
@@ -122,7 +122,7 @@ def _repository(root: Path) -> Iterator[Finding]:
     yield Finding(name="pipeline", ok=(root / "dvc.yaml").exists() and (root / ".dvc/config").exists(), text=str(root),
                   fix="run seglib inside its repository, which holds dvc.yaml and .dvc/")
     if _version("dvc") is not None:
-        from seglib.tools import repair
+        from seglib.pipeline import repair
 
         damaged = repair.damaged(root)
         yield Finding(name="DVC's files", ok=not damaged, fix="seglib repair", text="whole" if not damaged else
@@ -206,7 +206,7 @@ def _sources(root: Path) -> Iterator[Finding]:
 
 def _user_paths(settings: "Params", root: Path) -> Finding:
     from seglib.params import ParamsError
-    from seglib.user_paths import refuse_overlap
+    from seglib.pipeline.user_paths import refuse_overlap
 
     try:
         refuse_overlap(settings, root)

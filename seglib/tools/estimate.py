@@ -25,11 +25,11 @@ from seglib.datasets.store import DatasetInfo, mask_dtype
 from seglib.files import read_json
 from seglib.models.padding import Padded
 from seglib.params import Params
+from seglib.pipeline.workspace import prepared_folder
 from seglib.resolve import Variant
 from seglib.tools.units import duration, size
 from seglib.training.device import autocast, choose_device, choose_precision, prepare_process
 from seglib.training.optimization import OPEN_ENDED
-from seglib.workspace import prepared_folder
 
 # What is published of datasets that are not at hand: train and test pictures, or all that are split by a fraction.
 PUBLISHED = {

@@ -35,7 +35,7 @@ class Checkpoint:
         if self.path is None:
             return None
         state = load(self.path, clears=True)
-        if state is None or state["ledger"]["epoch"] <= epochs:
+        if state is None or state["history"]["epoch"] <= epochs:
             return state
         self.path = self.path.with_stem(f"{self.path.stem}-{epochs}")
         return load(self.path, clears=True)

@@ -11,9 +11,9 @@ from seglib.datasets.store import Split
 from seglib.metrics.counts import count_BK4
 from seglib.training import history
 from seglib.training.history import Row
-from seglib.training.pace import Pace
 from seglib.training.setup import Outcome, Setup
 from seglib.training.snapshots import Snapshots
+from seglib.training.throughput import Throughput
 
 
 @torch.no_grad()
@@ -24,13 +24,13 @@ def fit(config: dict[str, Any], dataset: Path, *, title: str,
     The arguments are those of `loop.Training` and its `run`; there is nothing to resume.
     """
     setup = Setup(config, dataset)
-    counter, pace = setup.network.network, Pace()  # the network is in its padding
+    counter, throughput = setup.network.network, Throughput()  # the network is in its padding
     feed = setup.feed(setup.train_split, ignores=setup.train_ignores)
-    pace.start()
-    for batch in pace.timed(feed.batches()):
+    throughput.start()
+    for batch in throughput.timed(feed.batches()):
         counter.observe(*setup.encoding.planes(batch.masks_BHW, ignores=batch.ignores))
     counter.finish(exclusive=setup.encoding.exclusive)
-    pace.stop(len(feed))
+    throughput.stop(len(feed))
 
     setup.network.eval()
     rows = [history.row({}, [], iteration=feed.steps, epoch=1, split=name, span="epoch", lr=0.0,
@@ -41,7 +41,7 @@ def fit(config: dict[str, Any], dataset: Path, *, title: str,
           f"val IoU {rows[1]['iou_score']:.3f}")
     return Outcome(state=setup.network.state_dict(), header=setup.header, history=rows,
                    snapshots=Snapshots([], setup.val_split, setup.info.task),
-                   speed=pace.speed)
+                   speed=throughput.speed)
 
 
 def _counts_K4(setup: Setup, split: Split) -> Tensor:

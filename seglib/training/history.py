@@ -11,6 +11,8 @@
 """
 
 import csv
+import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,3 +100,137 @@ def _cell(value: Any) -> Any:
     if isinstance(value, float):
         return "" if np.isnan(value) else f"{value:.9g}"
     return value
+
+
+@dataclasses.dataclass(frozen=True)
+class _Window:
+    """One that has ended and has no row yet."""
+
+    iteration: int
+    lr: float
+    means_T: Tensor
+    grad_norms_T: Tensor | None
+
+
+class History:
+    """Adds up losses and counts where they are computed, and writes the rows of `history`.
+
+    weights: of the loss's terms. On a CPU a window's row is written when the window ends. A GPU is not waited for
+    within an epoch: there, all of them are written at the epoch's end.
+    """
+
+    def __init__(self, weights: Mapping[str, float], *, classes: int, steps: int, log_every: int,
+                 device: torch.device):
+        self.rows: list[Row] = []
+        self.epoch = 0  # how many are over, or the number of the one under way
+        self.step = 0  # of the epoch under way, how many are done; 0 between epochs
+        self.window_loss: float | None = None  # of the last window that has a row
+        self.window_ends = window_ends(steps, log_every)
+        self._weights, self._steps, self._device = weights, steps, device
+        self._waits_for_device = device.type == "cpu"
+        self._window, self._epoch = RunningMean(len(weights), device), RunningMean(len(weights), device)
+        self._counts_K4 = torch.zeros(classes, 4, dtype=torch.int64, device=device)
+        self._ended: list[_Window] = []  # windows without a row yet
+        self._since: list[tuple[float, Tensor]] = []  # of each step since the last row: lr, and (T,)
+
+    def summary(self) -> str:
+        """The last epoch, in a line."""
+        train, val = self.rows[-2:]
+        return (f"lr {train['lr']:.3g}, loss {train['loss']:.4g}, val loss {val['loss']:.4g}, "
+                f"val IoU {val['iou_score']:.3f}")
+
+    def start_epoch(self) -> None:
+        self.epoch += 1
+
+    def how_it_goes_on(self) -> str:
+        """Of a training that an earlier run began, in words."""
+        if self.step:
+            return f"goes on after step {self.step} of {self._steps} of epoch {self.epoch}, the last that was kept"
+        return f"goes on after epoch {self.epoch}, the last that an earlier run ended"
+
+    def pictures(self, images: int, batch_size: int) -> int:
+        """How many of `images` an epoch have been learnt from so far, each as often as it was."""
+        over = self.epoch - (self.step > 0)
+        return over * images + min(self.step * batch_size, images)
+
+    def of_epoch(self) -> list[Row]:
+        """The rows so far of the epoch under way, or of the last."""
+        return [row for row in self.rows if row["epoch"] == self.epoch]
+
+    def learnt(self, values: Mapping[str, Tensor], counts_K4: Tensor, *, lr: float, grad_norms: Tensor | None) -> None:
+        """One more step of the epoch. grad_norms: one number per term, for a step that ends a window.
+
+        Raises Diverged when the loss is not a number any more.
+        """
+        self.step += 1
+        values_T = torch.stack([value.detach().double() for value in values.values()])
+        self._window.add(values_T)
+        self._epoch.add(values_T)
+        self._since.append((lr, values_T))
+        self._counts_K4 += counts_K4
+        if self.step in self.window_ends:
+            self._ended.append(_Window(self._iteration, lr, self._window.take(), grad_norms))
+            if self._waits_for_device or self.step == self._steps:
+                self._write_windows()
+        if self.step == self._steps:
+            self._write("train", lr)
+
+    def validated(self, values: Mapping[str, Tensor], counts_K4: Tensor, *, pictures: int) -> None:
+        """One batch of the val split."""
+        self._epoch.add(torch.stack([value.detach().double() for value in values.values()]), pictures)
+        self._counts_K4 += counts_K4
+
+    def end_validation(self) -> Row:
+        """The val row. The epoch is over. Raises Diverged as `learnt` does."""
+        self._write("val", self.rows[-1]["lr"])
+        self.step = 0
+        return self.rows[-1]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Between two steps, or epochs."""
+        return {"epoch": self.epoch, "step": self.step, "rows": self.rows, "counts": self._counts_K4,
+                "window": self._window.state_dict(), "of_epoch": self._epoch.state_dict(),
+                "ended": [dataclasses.astuple(window) for window in self._ended]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self.step, self.rows = state["epoch"], state["step"], state["rows"]
+        self._counts_K4 = state["counts"].to(self._device)
+        self._window.load_state_dict(state["window"])
+        self._epoch.load_state_dict(state["of_epoch"])
+        self._ended = [_Window(iteration, lr, *(None if tensor is None else tensor.to(self._device) for tensor in both))
+                       for iteration, lr, *both in state["ended"]]
+
+    def check(self) -> None:
+        """Raises Diverged as `learnt` does; waits for the device."""
+        self._check(self._epoch.sums_T.tolist())
+
+    @property
+    def _iteration(self) -> int:
+        return (self.epoch - 1) * self._steps + self.step
+
+    def _write_windows(self) -> None:
+        means_WT = torch.stack([window.means_T for window in self._ended]).tolist()
+        self._check(sum(means_WT, []))
+        # Read together: each reading is a wait. A network without an output layer has no norms in any window.
+        norms_WT = [None] * len(self._ended) if self._ended[0].grad_norms_T is None else (
+            torch.stack([window.grad_norms_T for window in self._ended]).tolist())
+        for window, means_T, norms_T in zip(self._ended, means_WT, norms_WT, strict=True):
+            self.rows.append(row(self._weights, means_T, iteration=window.iteration, epoch=self.epoch,
+                                         split="train", span="window", lr=window.lr, grad_norms=norms_T))
+            self.window_loss = self.rows[-1]["loss"]
+        self._ended, self._since = [], []
+
+    def _check(self, summed: list[float]) -> None:
+        """Whether all that was added up are numbers; else Diverged says which step was the first that was none."""
+        if all(map(math.isfinite, summed)):
+            return
+        first = self._iteration - len(self._since) + 1
+        for iteration, (lr, values_T) in enumerate(self._since, first):
+            row(self._weights, values_T.tolist(), iteration=iteration, epoch=self.epoch, split="train",
+                        span="window", lr=lr)
+
+    def _write(self, split: str, lr: float) -> None:
+        self.rows.append(row(
+            self._weights, self._epoch.take().tolist(), iteration=self._iteration, epoch=self.epoch, split=split,
+            span="epoch", lr=lr, counts_K4=self._counts_K4))
+        self._counts_K4.zero_()

@@ -23,19 +23,18 @@ from seglib.training.augment import Augment
 from seglib.training.batches import Batch, epoch_order, step_seed
 from seglib.training.checkpoint import Checkpoint
 from seglib.training.device import memory_of
-from seglib.training.history import Row
-from seglib.training.ledger import Ledger
+from seglib.training.history import History, Row
 from seglib.training.optimization import Optimization
 from seglib.training.overfit import Verdict
-from seglib.training.pace import Pace
 from seglib.training.phases import Phase
 from seglib.training.progress import Progress
 from seglib.training.selection import JUDGES, Selection
 from seglib.training.setup import Outcome, Setup
 from seglib.training.snapshots import Snapshots
+from seglib.training.throughput import Throughput
 
 
-class Training:
+class Trainer:
     """One training of one variant, by gradients.
 
     config: a variant's configuration (`conf/<dataset>/<variant>.json`).
@@ -60,10 +59,10 @@ class Training:
         self.train, self.val = self.setup.feed(train, ignores=self.setup.train_ignores), self.setup.feed(val)
         self.augment = Augment(self.settings["augment"], self.seed) if "augment" in self.settings else None
 
-        self.ledger = Ledger(self.loss.weights, classes=self.encoding.classes, steps=self.train.steps,
+        self.history = History(self.loss.weights, classes=self.encoding.classes, steps=self.train.steps,
                              log_every=self.settings["log_every"], device=self.device)
         self.selection = Selection(self.settings.get("best_by"), keeps_best=self.settings["keep"] == "best")
-        self.pace, self._was_finished = Pace(), False
+        self.throughput, self._was_finished = Throughput(), False
         self.phases = phases.phases_of(self.settings)
         self._enter(self.phases[0])
         if state is not None:
@@ -72,11 +71,11 @@ class Training:
     @property
     def epoch(self) -> int:
         """How many are over, or the number of the one that is under way."""
-        return self.ledger.epoch
+        return self.history.epoch
 
     @property
     def finished(self) -> bool:
-        return not self.ledger.step and (self.epoch == self.settings["epochs"] or self.stopped_early)
+        return not self.history.step and (self.epoch == self.settings["epochs"] or self.stopped_early)
 
     @property
     def stopped_early(self) -> bool:
@@ -90,23 +89,23 @@ class Training:
         Raises Diverged when the loss stops being a number, OutOfMemory, and OSError where no checkpoint can be written.
         """
         epochs, batch_size = self.settings["epochs"], self.settings["batch_size"]
-        with (Progress(title, images=epochs * len(self.train), done=self.ledger.pictures(len(self.train), batch_size),
+        with (Progress(title, images=epochs * len(self.train), done=self.history.pictures(len(self.train), batch_size),
                        device=self.device) as progress,
               memory_of(self.device, batch_size)):
             if self.epoch:
                 progress.say(self._how_it_goes_on())
             while not self.finished:
-                if not self.ledger.step:
-                    self.ledger.start_epoch()
+                if not self.history.step:
+                    self.history.start_epoch()
                     if self.epoch > self.phase.last:
                         self._enter(self._phase_of(self.epoch))
                     if len(self.phases) > 1 and self.epoch == self.phase.first:
                         progress.say(str(self.phase))
                 self._train_epoch(progress)
                 self._validate()
-                self.optimization.end_epoch(self.selection.value_of(self.ledger.rows[-1]))
+                self.optimization.end_epoch(self.selection.value_of(self.history.rows[-1]))
                 self.checkpoint.save(self._state())
-                on_epoch(self.ledger.of_epoch())
+                on_epoch(self.history.of_epoch())
                 progress.say(f"epoch {self.epoch}/{epochs}: {self._summary()}")
             outcome = self._outcome()
             for line in self._conclusions(outcome):
@@ -127,37 +126,37 @@ class Training:
     def _train_epoch(self, progress: Progress) -> None:
         """What is left of the epoch."""
         phases.training_mode(self.phase, self.network)
-        self.pace.start()
+        self.throughput.start()
         weight = None if self.network.output_layer is None else self.network.output_layer.weight
         order = epoch_order(len(self.train), seed=self.seed, epoch=self.epoch)
-        order = order[self.ledger.step * self.train.batch_size:]
-        for step, batch in enumerate(self.pace.timed(self.train.batches(order)), self.ledger.step + 1):
+        order = order[self.history.step * self.train.batch_size:]
+        for step, batch in enumerate(self.throughput.timed(self.train.batches(order)), self.history.step + 1):
             iteration = (self.epoch - 1) * self.train.steps + step
             torch.manual_seed(step_seed(self.seed, iteration))
             if self.augment is not None:
                 batch = self.augment.batch(batch, task=self.encoding.task, epoch=self.epoch, iteration=iteration)
             view = self._view(batch)
             values = self.loss(view)
-            ends_window, lr = step in self.ledger.window_ends, self.optimization.lr
+            ends_window, lr = step in self.history.window_ends, self.optimization.lr
             grad_norms = _gradient_norms(values, weight) if ends_window and weight is not None else None
             self.optimization.step(self.loss.total(values))
-            self.ledger.learnt(values, self._counts(view), lr=lr, grad_norms=grad_norms)
+            self.history.learnt(values, self._counts(view), lr=lr, grad_norms=grad_norms)
             progress.update(len(batch.images_BHWC))
             if ends_window:
-                progress.show(self.ledger.window_loss)
+                progress.show(self.history.window_loss)
             if self.checkpoint.is_due:
-                self.ledger.check()  # a GPU was not asked yet
+                self.history.check()  # a GPU was not asked yet
                 if self.optimization.is_finite:  # of what this step made of the weights no loss tells yet
                     self.checkpoint.save(self._state())
-        self.pace.stop(len(order))
+        self.throughput.stop(len(order))
 
     @torch.no_grad()
     def _validate(self) -> None:
         self.network.eval()
         for batch in self.val.batches():
             view = self._view(batch)
-            self.ledger.validated(self.loss(view), self._counts(view), pictures=len(batch.images_BHWC))
-        self.selection.see(self.ledger.end_validation(), self.network.state_dict)
+            self.history.validated(self.loss(view), self._counts(view), pictures=len(batch.images_BHWC))
+        self.selection.see(self.history.end_validation(), self.network.state_dict)
         self.snapshots.take(
             self.epoch, lambda images: self.encoding.present(self.setup.logits(images.to(self.device))))
 
@@ -175,39 +174,40 @@ class Training:
         return count_BK4(present, view.planes_BKHW, view.valid_B1HW).sum(0)
 
     def _state(self) -> dict[str, Any]:
-        return {"ledger": self.ledger.state_dict(), "selection": self.selection.state_dict(),
-                "snapshots": self.snapshots.state_dict(), "pace": self.pace.state_dict(), "finished": self.finished,
-                "network": self.network.state_dict(), "optimization": self.optimization.state_dict()}
+        return {"history": self.history.state_dict(), "selection": self.selection.state_dict(),
+                "snapshots": self.snapshots.state_dict(), "throughput": self.throughput.state_dict(),
+                "finished": self.finished, "network": self.network.state_dict(),
+                "optimization": self.optimization.state_dict()}
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.ledger.load_state_dict(state["ledger"])
+        self.history.load_state_dict(state["history"])
         self._was_finished = state["finished"]
         self._enter(self._phase_of(self.epoch))
         self.network.load_state_dict(state["network"])
         self.optimization.load_state_dict(state["optimization"])
         self.selection.load_state_dict(state["selection"])
         self.snapshots.load_state_dict(state["snapshots"])
-        self.pace.load_state_dict(state["pace"])
+        self.throughput.load_state_dict(state["throughput"])
 
     def _outcome(self) -> Outcome:
-        rows = self.ledger.rows
+        rows = self.history.rows
         kept = next(row for row in rows if (row["split"], row["epoch"]) == ("val", self.selection.epoch))
         verdict = Verdict(len(self.train), kept["iou_score"]) if "overfit" in self.settings else None
         return Outcome(state=self.selection.weights(self.network.state_dict()), header=self.setup.header, history=rows,
-                       snapshots=self.snapshots, overfit=verdict, speed=self.pace.speed)
+                       snapshots=self.snapshots, overfit=verdict, speed=self.throughput.speed)
 
     def _how_it_goes_on(self) -> str:
         if self.finished:
             return f"already trained for {self.epoch} epochs"
         if self._was_finished:
             return f"extends a training that was finished with epoch {self.epoch}"
-        return self.ledger.how_it_goes_on()
+        return self.history.how_it_goes_on()
 
     def _summary(self) -> str:
         by = self.selection.by
-        judge = f", {JUDGES[by]} {self.ledger.rows[-1][f'{by}_score']:.3f}" if by in ("dice", "pixel_accuracy") else ""
+        judge = f", {JUDGES[by]} {self.history.rows[-1][f'{by}_score']:.3f}" if by in ("dice", "pixel_accuracy") else ""
         best = ", the best so far" if self.selection.keeps_best and self.selection.epoch == self.epoch else ""
-        return f"{self.ledger.summary()}{judge}{best}; {self.pace.speed}"
+        return f"{self.history.summary()}{judge}{best}; {self.throughput.speed}"
 
     def _conclusions(self, outcome: Outcome) -> list[str]:
         """What is to be said at the end."""

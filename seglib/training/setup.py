@@ -15,8 +15,8 @@ from seglib.training.encoding import Encoding
 from seglib.training.header import Header
 from seglib.training.history import Row
 from seglib.training.overfit import Verdict
-from seglib.training.pace import Speed
 from seglib.training.snapshots import Snapshots
+from seglib.training.throughput import Speed
 
 
 class Setup:

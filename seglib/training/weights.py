@@ -41,7 +41,7 @@ def _keep(header: Header, checkpoint_path: Path) -> str:
     state, folder = checkpoint.load(checkpoint_path), checkpoint_path.parent
     if state is None:
         return "no weights were kept: the training diverged before its first checkpoint"
-    epoch = state["ledger"]["epoch"]
+    epoch = state["history"]["epoch"]
     try:
         save(folder / "weights.safetensors", state["network"], header)
     except OSError as error:

@@ -18,10 +18,10 @@ from torch import Tensor
 from seglib.datasets.store import OWN_MASKS, DatasetInfo, Split, pack
 from seglib.datasets.store_tables import OwnMaskWriter
 from seglib.files import write_json
+from seglib.pipeline.workspace import TrainingFiles
 from seglib.training.batches import Feed
 from seglib.training.encoding import Encoding
 from seglib.training.inference import Predictor
-from seglib.workspace import VariantFiles
 from stages import evaluate
 
 CLASSES = ["disk", "star", "box", "ghost"]  # no picture holds a ghost
@@ -108,12 +108,12 @@ def write_dataset(truth: Planes, ignore: Planes | None = None, *, task: str = "m
 
 def write_variant(name: str, logits: Planes, *, history: pd.DataFrame, terms: Mapping[str, float],
                   train: Mapping[str, Any], targets: str = "unit", task: str = "multilabel",
-                  snapshots: Mapping[int, np.ndarray] | None = None) -> VariantFiles:
+                  snapshots: Mapping[int, np.ndarray] | None = None) -> TrainingFiles:
     """Configuration, history and, by the evaluate stage, all results of one run. `name` is <model>-<loss>-<seed>.
 
     Without terms the run has no seed. snapshots: packed masks (P, H, W) of the first val pictures, by epoch.
     """
-    files = VariantFiles("shapes", name)
+    files = TrainingFiles("shapes", name)
     write_json(Path("conf/shapes.evaluate.json"), {"tolerance": 1})
     write_json(files.conf, {"model": {"kind": files.model}, "loss": {"terms": dict(terms)}, "train": dict(train),
                             "seed": files.seed if terms else None})

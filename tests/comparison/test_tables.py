@@ -15,7 +15,7 @@ from seglib.comparison import tables
 from seglib.datasets.store import Split, unpack
 from seglib.files import read_json
 from seglib.metrics.ranking import average_precision
-from seglib.workspace import VariantFiles
+from seglib.pipeline.workspace import TrainingFiles
 from tests.comparison.conftest import BAD, GOOD, Compared
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]  # truth and prediction, bool (N, K, H, W), a pair a seed
@@ -27,7 +27,7 @@ def split(compared: Compared) -> Split:
 
 
 def pairs_of(loss: str, split: Split) -> Pairs:
-    predictions = [np.load(VariantFiles("shapes", f"munet-{loss}-{seed}").predictions) for seed in (1, 2, 3)]
+    predictions = [np.load(TrainingFiles("shapes", f"munet-{loss}-{seed}").predictions) for seed in (1, 2, 3)]
     truth = unpack(np.asarray(split.masks), 4, task="multilabel")
     return [(truth, unpack(predicted, 4, task="multilabel")) for predicted in predictions]
 
@@ -186,7 +186,7 @@ def test_each_seed_has_its_headline_score(mixed: Compared):
     test = found.get_group(("unet ce", "test"))
     assert test["seed"].tolist() == [1, 2, 3, 4]
     for seed, score in zip(test["seed"], test["iou_dataset"], strict=True):
-        summary = read_json(VariantFiles("shapes", f"unet-ce-{seed}").scores)
+        summary = read_json(TrainingFiles("shapes", f"unet-ce-{seed}").scores)
         assert score == pytest.approx(summary["test"]["mean"]["iou_dataset"])
     assert found.get_group(("frequency", "val"))["seed"].isna().tolist() == [True]
 

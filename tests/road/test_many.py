@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from seglib import tracking
 from seglib.files import file_sha256
+from seglib.pipeline import tracking
 from tests.road.clones import environment, run, run_queue
 from tests.road.kills import prepared_clone
 from tests.road.test_road import lock, mlflow_runs

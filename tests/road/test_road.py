@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from seglib import tracking
 from seglib.files import file_sha256, read_json
+from seglib.pipeline import tracking
 from tests.conftest import shared
 from tests.report.browser import Browser
 from tests.road.clones import clone, executed, make, run, run_queue

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from seglib.workspace import live_variants
+from seglib.pipeline.workspace import live_trainings
 from stages import compare, evaluate, fetch, prepare, report, resolve, train
 from tests.conftest import ROOT, missing
 
@@ -28,7 +28,7 @@ def run_every_stage(folder: Path, dataset: str) -> None:
         resolve.main()
         fetch.main(dataset)
         prepare.main(dataset)
-        for files in live_variants(dataset):
+        for files in live_trainings(dataset):
             train.main(dataset, files.name)
             evaluate.main(dataset, files.name)
         compare.main(dataset)

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib import tracking
 from seglib.datasets.store import DatasetInfo, Split, unpack
 from seglib.files import read_json
-from seglib.workspace import live_variants
+from seglib.pipeline import tracking
+from seglib.pipeline.workspace import live_trainings
 from tests.stages.conftest import enter, run_every_stage, write_params
 
 # The second and the third are one in ASCII, the fourth and the fifth where commas and semicolons are one.
@@ -72,7 +72,7 @@ def test_prepared_data_hold_the_names_and_their_masks(repository: Path):
 
 
 def test_counts_and_scores_have_a_row_for_each_name(repository: Path):
-    for files in live_variants("mine"):
+    for files in live_trainings("mine"):
         assert pd.read_parquet(files.counts)["class"].unique().tolist() == CLASSES
         assert set(pd.read_parquet(files.objects)["class"]) == set(range(len(CLASSES)))
         assert list(read_json(files.scores)["test"]["classes"]) == sorted(CLASSES)
@@ -101,7 +101,7 @@ def test_mlflow_holds_the_score_of_each_class(repository: Path):
     client = MlflowClient(tracking.store_uri())
     runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     found = {run.info.run_name: run.data.metrics for run in runs}
-    for files in live_variants("mine"):
+    for files in live_trainings("mine"):
         held = {name: value for name, value in found[files.name].items() if name.startswith("test/iou_dataset/")}
         expected = read_json(files.scores)["test"]["classes"]
         assert sorted(held.values()) == sorted(of["iou_dataset"] for of in expected.values())

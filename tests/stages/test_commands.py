@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from seglib import cli
 from seglib.datasets.store import Split
-from seglib.workspace import VariantFiles
+from seglib.pipeline.workspace import TrainingFiles
 
 
 def test_show_draws_a_sheet_and_pictures_by_id(repository: Path, tmp_path: Path):
@@ -53,7 +53,7 @@ def test_predict_never_overwrites_its_own_output(repository: Path, tmp_path: Pat
 
 
 def test_predict_agrees_with_evaluate_at_the_training_size(repository: Path, tmp_path: Path):
-    files = VariantFiles("shapes", "munet-mse_dice-1")
+    files = TrainingFiles("shapes", "munet-mse_dice-1")
     Image.fromarray(Split.open(files.prepared, "test").images[0]).save(tmp_path / "a.png")
     CliRunner().invoke(cli.app, ["predict", str(files.weights.parent), str(tmp_path / "a.png"), "-o", str(tmp_path)])
     with Image.open(tmp_path / "a.mask.png") as mask:

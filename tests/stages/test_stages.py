@@ -15,13 +15,13 @@ from seglib.comparison import variants as comparison
 from seglib.datasets.store import DatasetInfo, Split, unpack
 from seglib.files import file_sha256, read_json
 from seglib.metrics.counts import COUNTS
-from seglib.workspace import VariantFiles, live_variants
+from seglib.pipeline.workspace import TrainingFiles, live_trainings
 from stages import compare, evaluate, report, resolve
 from tests.stages.conftest import write_params
 
 
 def test_every_output_is_there_and_no_checkpoint_is_left(repository: Path):
-    for files in live_variants("shapes"):
+    for files in live_trainings("shapes"):
         for path in (files.weights, files.history, files.snapshots, files.timing, files.counts, files.objects,
                      files.ranking, files.scores, files.predictions):
             assert path.is_file()
@@ -32,7 +32,7 @@ def test_every_output_is_there_and_no_checkpoint_is_left(repository: Path):
 
 
 def test_scores_and_predictions_follow_from_each_other(repository: Path):
-    files = VariantFiles("shapes", "munet-mse_dice-1")
+    files = TrainingFiles("shapes", "munet-mse_dice-1")
     info, test = DatasetInfo.read(files.prepared), Split.open(files.prepared, "test")
     predicted, truth = (unpack(np.asarray(masks), 5, task=info.task)
                         for masks in (np.load(files.predictions), test.masks))
@@ -50,7 +50,7 @@ def test_scores_and_predictions_follow_from_each_other(repository: Path):
 
 def test_the_scores_of_a_training_are_those_of_its_evaluation(repository: Path):
     """The weights kept are those of the best epoch by val IoU, which evaluation then finds again."""
-    for files in live_variants("shapes"):
+    for files in live_trainings("shapes"):
         history = pd.read_csv(files.history).query("split == 'val'")
         best = history.loc[history["iou_score"].idxmax()]
         val = read_json(files.scores)["val"]["mean"]
@@ -59,7 +59,7 @@ def test_the_scores_of_a_training_are_those_of_its_evaluation(repository: Path):
 
 
 def test_evaluating_and_comparing_again_gives_the_same_bytes(copied: Path):
-    files = VariantFiles("shapes", "munet-mse-1")
+    files = TrainingFiles("shapes", "munet-mse-1")
     watched = [files.counts, files.objects, files.ranking, files.scores, files.predictions,
                *(path for path in sorted(Path("comparisons").rglob("*")) if path.is_file())]
     before = {path: file_sha256(path) for path in watched}
@@ -70,7 +70,7 @@ def test_evaluating_and_comparing_again_gives_the_same_bytes(copied: Path):
 
 def test_variants_of_one_configuration_are_one_row(copied: Path):
     for seed in (1, 2):
-        source, twin = VariantFiles("shapes", f"munet-mse-{seed}"), VariantFiles("shapes", f"munet-other-{seed}")
+        source, twin = TrainingFiles("shapes", f"munet-mse-{seed}"), TrainingFiles("shapes", f"munet-other-{seed}")
         for name in ("conf", "weights", "history", "counts", "objects", "ranking", "scores", "predictions"):
             target = getattr(twin, name)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def test_stale_variants_are_not_compared(copied: Path):
 
 def test_tables_hold_mean_and_spread_over_seeds(repository: Path):
     table = pd.read_csv("comparisons/shapes/tables/scores.csv").set_index(["variant", "split", "score"])
-    by_seed = [read_json(VariantFiles("shapes", f"munet-mse-{seed}").scores)["val"]["mean"]["dice_image_mean"]
+    by_seed = [read_json(TrainingFiles("shapes", f"munet-mse-{seed}").scores)["val"]["mean"]["dice_image_mean"]
                for seed in (1, 2)]
     row = table.loc["munet mse", "val", "dice_image_mean"]
     assert row["mean"] == pytest.approx(np.mean(by_seed), abs=1e-8)
@@ -157,7 +157,7 @@ def test_a_class_that_no_test_picture_holds_has_no_score(copied: Path):
     absent("star")
     for path in Path("conf/shapes").glob("*-2.json"):  # one seed says as much as two
         path.unlink()
-    for files in live_variants("shapes"):
+    for files in live_trainings("shapes"):
         evaluate.main("shapes", files.name)
     compare.main("shapes")
     report.main()

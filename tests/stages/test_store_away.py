@@ -11,15 +11,16 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from seglib import cli, records, tracking
+from seglib import cli
 from seglib.files import file_sha256, read_json
-from seglib.workspace import VariantFiles, live_variants
+from seglib.pipeline import records, tracking
+from seglib.pipeline.workspace import TrainingFiles, live_trainings
 from stages import train
 from tests.stages.conftest import small_disk
 from tests.stages.servers import NEVER, Server, end, free_port, mlflow_server, serving
 from tests.stages.test_tracking import mlflow_runs
 
-FILES = VariantFiles("shapes", "munet-mse-1")
+FILES = TrainingFiles("shapes", "munet-mse-1")
 BAD = {"silent": {"delay": NEVER}, "answers after 10 s": {"delay": 10.0}, "500": {"status": 500},
        "503, come back in an hour": {"status": 503, "headers": {"Retry-After": "3600"}},
        "not MLflow": {"body": b"<html>\n<p>It works!</p>"}}
@@ -50,13 +51,13 @@ def bad_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         yield uri
 
 
-def rows_of(files: VariantFiles, epoch: int) -> list[dict[str, Any]]:
+def rows_of(files: TrainingFiles, epoch: int) -> list[dict[str, Any]]:
     return pd.read_csv(files.history).query("epoch == @epoch").to_dict("records")
 
 
 def told() -> None:
     """When all that was sent has been told, or could not be."""
-    tracking._courier().send(lambda: None).result()
+    tracking._background().submit(lambda: None).result()
 
 
 def test_it_is_said_once_however_many_epochs_there_are(copied: Path, bad_store: str, capfd: pytest.CaptureFixture):
@@ -106,7 +107,7 @@ def test_a_training_does_not_wait_for_a_store(copied: Path, monkeypatch: pytest.
 def test_seconds_are_given_to_a_server_but_what_a_user_set_holds(own: dict[str, str]):
     names = ("MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER")
     told = ", ".join(f"variables.{name}.get()" for name in names)
-    script = f"import seglib.tracking, mlflow.environment_variables as variables; print({told})"
+    script = f"import seglib.pipeline.tracking, mlflow.environment_variables as variables; print({told})"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")} | own
     printed = subprocess.check_output([sys.executable, "-c", script], env=environment, text=True)
     ours = zip(names, ("5", "1", "False"), strict=True)
@@ -202,7 +203,7 @@ def test_a_full_disk_below_the_store_costs_no_training(copied: Path, tmp_path: P
 MAKE = """
 import os, signal, sys, time
 import mlflow.store.tracking.sqlalchemy_store
-from seglib import tracking
+from seglib.pipeline import tracking
 
 def make():
     child = os.fork()
@@ -235,11 +236,11 @@ def test_a_store_whose_making_was_killed_is_made_by_the_next(copied: Path, share
 
 TELL = """
 import sys
-from seglib import tracking, records
-from seglib.workspace import VariantFiles
+from seglib.pipeline import records, tracking
+from seglib.pipeline.workspace import TrainingFiles
 from seglib.files import read_json
 import mlflow.store.tracking.sqlalchemy_store
-files = VariantFiles("shapes", sys.argv[1])
+files = TrainingFiles("shapes", sys.argv[1])
 record = records.leave_result(files)
 print("ready", flush=True)
 sys.stdin.readline()
@@ -254,7 +255,7 @@ tracking.try_sync(record)
 @pytest.mark.parametrize(("count", "twice"), [(1, 1), pytest.param(4, 2, marks=pytest.mark.slow)])
 def test_processes_begin_at_once_on_a_store_that_is_not_there(copied: Path, count: int, twice: int):
     """So many variants, and so many of them by two processes."""
-    variants = live_variants("shapes")[:count]
+    variants = live_trainings("shapes")[:count]
     processes = [subprocess.Popen([sys.executable, "-c", TELL, files.name], stdin=subprocess.PIPE, text=True,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
                  for files in (*variants, *variants[:twice])]
@@ -272,4 +273,4 @@ def test_processes_begin_at_once_on_a_store_that_is_not_there(copied: Path, coun
         steps = [m.step for m in MlflowClient(tracking.store_uri()).get_metric_history(run.info.run_id, "val/loss")]
         assert run.info.status == "FINISHED" and steps == [1, 2]
         assert run.data.metrics["test/iou_dataset"] == pytest.approx(
-            read_json(VariantFiles("shapes", run.info.run_name).scores)["test"]["mean"]["iou_dataset"])
+            read_json(TrainingFiles("shapes", run.info.run_name).scores)["test"]["mean"]["iou_dataset"])

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from seglib import cli, records, tracking
+from seglib import cli
 from seglib.files import file_sha256, read_json
-from seglib.workspace import VariantFiles, live_variants
+from seglib.pipeline import records, tracking
+from seglib.pipeline.workspace import TrainingFiles, live_trainings
 from stages import train
 
 
@@ -21,7 +22,7 @@ def mlflow_runs() -> list[Any]:
 
 def test_mlflow_holds_one_whole_run_a_variant_and_one_of_their_comparison(repository: Path):
     runs = {run.info.run_name: run for run in mlflow_runs()}
-    assert sorted(runs) == sorted([tracking.COMPARISON, *(files.name for files in live_variants("shapes"))])
+    assert sorted(runs) == sorted([tracking.COMPARISON, *(files.name for files in live_trainings("shapes"))])
     from mlflow import MlflowClient
     client = MlflowClient(tracking.store_uri())
     compared = runs.pop(tracking.COMPARISON)
@@ -53,7 +54,7 @@ def test_a_lost_store_is_rebuilt(copied: Path, lost: list[str]):
     scores = {run.info.run_name: run.data.metrics.get("test/iou_dataset") for run in mlflow_runs()}
     assert scores.pop(tracking.COMPARISON) is None
     assert scores == {files.name: pytest.approx(read_json(files.scores)["test"]["mean"]["iou_dataset"])
-                      for files in live_variants("shapes")}
+                      for files in live_trainings("shapes")}
 
 
 def test_syncing_without_a_workspace_or_a_store_is_no_traceback(copied: Path, monkeypatch: pytest.MonkeyPatch):
@@ -76,8 +77,8 @@ def test_a_store_that_cannot_be_written_stops_nothing(copied: Path, monkeypatch:
                                                       capsys: pytest.CaptureFixture):
     tracking._lost.clear()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////proc/no/such/folder.db")
-    before = file_sha256(VariantFiles("shapes", "munet-mse-1").weights)
+    before = file_sha256(TrainingFiles("shapes", "munet-mse-1").weights)
     train.main("shapes", "munet-mse-1")
-    assert file_sha256(VariantFiles("shapes", "munet-mse-1").weights) == before
+    assert file_sha256(TrainingFiles("shapes", "munet-mse-1").weights) == before
     assert capsys.readouterr().out.count("cannot be written") == 1
-    assert (records.folder() / read_json(VariantFiles("shapes", "munet-mse-1").timing)["identity"]).is_dir()
+    assert (records.folder() / read_json(TrainingFiles("shapes", "munet-mse-1").timing)["identity"]).is_dir()

@@ -13,16 +13,16 @@ import torch
 from ruamel.yaml import YAML
 
 from seglib.files import file_sha256, read_json, write_json
+from seglib.pipeline.locks import wait_for_cores
+from seglib.pipeline.workspace import TrainingFiles
 from seglib.training.device import prepare_process
-from seglib.training.turns import turn
-from seglib.workspace import VariantFiles
 from stages import evaluate, resolve, train
 from tests.conftest import ROOT
 from tests.stages.conftest import write_params
 
 
 def test_what_a_killed_checkpoint_left_stops_nothing(copied: Path):
-    identity = read_json(VariantFiles("shapes", "munet-mse-1").timing)["identity"]
+    identity = read_json(TrainingFiles("shapes", "munet-mse-1").timing)["identity"]
     folder = copied / ".work/checkpoints" / identity
     folder.mkdir(parents=True)
     (folder / ".last.pt.half").write_bytes(b"half")
@@ -30,7 +30,7 @@ def test_what_a_killed_checkpoint_left_stops_nothing(copied: Path):
     assert not folder.exists()
 
 
-def train_with(files: VariantFiles, **settings: Any) -> list[str]:
+def train_with(files: TrainingFiles, **settings: Any) -> list[str]:
     """Train a variant with other settings than it was resolved with; the sha256 of what comes out."""
     config = read_json(files.conf)
     write_json(files.conf, config | {"train": config["train"] | settings})
@@ -40,7 +40,7 @@ def train_with(files: VariantFiles, **settings: Any) -> list[str]:
 
 def test_more_epochs_extend_a_finished_training(copied: Path, capsys: pytest.CaptureFixture):
     """Where the schedule allows it, what is kept of a finished training is the beginning of a longer one."""
-    files = VariantFiles("shapes", "munet-mse-1")
+    files = TrainingFiles("shapes", "munet-mse-1")
     whole = train_with(files, schedule="constant", epochs=3)
     shutil.rmtree(".work/checkpoints")
     assert train_with(files, epochs=2) != whole
@@ -54,14 +54,14 @@ def test_more_epochs_extend_a_finished_training(copied: Path, capsys: pytest.Cap
 
 
 def test_a_training_that_was_asked_to_overfit_says_whether_it_could(copied: Path, capsys: pytest.CaptureFixture):
-    files = VariantFiles("shapes", "munet-mse-1")
+    files = TrainingFiles("shapes", "munet-mse-1")
     train_with(files, overfit=3)
     best = pd.read_csv(files.history).query("split == 'val'")["iou_score"].max()
     assert f"overfit: no, IoU {best:.3f} on the 3 pictures" in capsys.readouterr().out
 
 
 def test_a_model_without_gradients_goes_the_same_way(copied: Path):
-    files = VariantFiles("shapes", "frequency-mse-1")
+    files = TrainingFiles("shapes", "frequency-mse-1")
     raw = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())
     raw["run"] |= {"models": ["frequency"]}
     write_params(raw, copied)
@@ -83,10 +83,10 @@ def test_a_model_without_gradients_goes_the_same_way(copied: Path):
 @pytest.mark.slow
 def test_trainings_take_turns_on_the_cores(copied: Path):
     """A training whose cores are taken waits, says so, and ends in the same bytes."""
-    files = VariantFiles("shapes", "munet-mse-1")
+    files = TrainingFiles("shapes", "munet-mse-1")
     before = file_sha256(files.weights)
     prepare_process(None)  # all cores
-    with turn(torch.device("cpu")):
+    with wait_for_cores(torch.device("cpu")):
         waiting = subprocess.Popen([sys.executable, "-u", "-m", "stages.train", "shapes", files.name],
                                    env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True)
         assert "waiting for this machine's cores" in waiting.stdout.readline()

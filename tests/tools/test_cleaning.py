@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from seglib import cli, params, resolve
 from seglib.files import canonical_json, write_json
-from seglib.identity import identity
+from seglib.pipeline.identity import identity
 from seglib.tools import cleaning
 from seglib.training import checkpoint
 
@@ -48,7 +48,7 @@ def workspace(tmp_path: Path, raw_params: dict[str, Any], monkeypatch: pytest.Mo
         fill(Path(f"runs/shapes/{variant}/weights.safetensors"))
         fill(Path(f"results/shapes/{variant}/scores.json"))
         fill(Path(f"timings/shapes/{variant}.json"), json.dumps({"identity": f"of-{variant}"}))
-        fill(Path(f".work/tracking/of-{variant}/variant.json"))
+        fill(Path(f".work/tracking/of-{variant}/training.json"))
     fill(Path("runs/pets/unet-bce-1/weights.safetensors"))
     fill(Path(".dvc/config"), "[core]\n    no_scm = true\n")
     for path in [*Path().glob("r*s/**/*.*"), *Path().glob("timings/**/*.*")]:
@@ -92,13 +92,13 @@ def test_a_dry_run_lists_and_leaves_all_as_it_is(workspace: Path):
 
 
 def test_it_removes_what_it_lists_and_then_has_nothing_to_do(workspace: Path):
-    (workspace / f".work/tracking/of-{DEAD}/variant.json").unlink()  # the next test has one that MLflow must hold
+    (workspace / f".work/tracking/of-{DEAD}/training.json").unlink()  # the next test has one that MLflow must hold
     (workspace / f".work/tracking/of-{DEAD}").rmdir()
     result = CliRunner().invoke(cli.app, ["clean"])
     assert result.exit_code == 0, result.output
     for variant in (LIVE, IN_CONF_ONLY):
         for path in (f"runs/shapes/{variant}/weights.safetensors", f"results/shapes/{variant}/scores.json",
-                     f"timings/shapes/{variant}.json", f".work/tracking/of-{variant}/variant.json"):
+                     f"timings/shapes/{variant}.json", f".work/tracking/of-{variant}/training.json"):
             assert Path(path).exists()
     assert not any(Path(path).exists() for path in NEEDED_BY_NOTHING)
     assert not Path("runs/pets").exists() and Path(".work/checkpoints/stopped/last.pt").exists()
@@ -119,13 +119,13 @@ def test_a_record_goes_only_when_mlflow_holds_it(workspace: Path, monkeypatch: p
     assert cleaning.remove(cleaning.survey()) == [] and not record.exists()
     client = MlflowClient(f"sqlite:///{workspace}/store.db")
     run, = client.search_runs([client.get_experiment_by_name("shapes").experiment_id])
-    assert run.data.tags["seglib.identity"] == "comparison-0"
+    assert run.data.tags["seglib.pipeline.identity"] == "comparison-0"
 
 
 def test_a_record_of_what_the_next_run_or_the_comparison_would_make_stays(workspace: Path):
     conf = Path(f"conf/shapes/{IN_CONF_ONLY}.json").read_bytes()
     coming = identity(conf, Path("data/prepared/shapes/dataset.json").read_bytes(), "cpu")
-    fill(Path(".work/tracking") / coming / "variant.json")
+    fill(Path(".work/tracking") / coming / "training.json")
     for record in ("comparison-now", "comparison-then"):
         fill(Path(".work/tracking") / record / "comparison.json", json.dumps({"dataset": "shapes"}))
         for name in ("ranking.csv", "pairs.csv", "claims.json"):

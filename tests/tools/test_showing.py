@@ -16,7 +16,7 @@ from seglib.datasets.store import Split
 from seglib.files import write_json
 from seglib.tools import showing
 from seglib.training.augment import Augment
-from seglib.training.loop import Training
+from seglib.training.loop import Trainer
 
 Make = Callable[..., dict[str, Any]]
 AUGMENT = {"flip": 0.5, "rotation": 20.0, "color": 0.2}
@@ -49,7 +49,7 @@ def size_of(picture: str) -> tuple[int, int]:
 def test_what_is_drawn_is_what_training_sees(prepared_shapes: Path, variant_config: Make):
     config = variant_config(batch_size=8, epochs=2)
     config["train"]["augment"] = AUGMENT
-    training, batches = Training(config, prepared_shapes), []
+    training, batches = Trainer(config, prepared_shapes), []
 
     def recording(images_BHWC: torch.Tensor) -> torch.Tensor:
         if training.network.training:

@@ -119,7 +119,7 @@ def test_an_unknown_study_is_one_line_with_the_nearest(repository: Path, monkeyp
 STAGE = """
 import os, pathlib, shutil, sys, time
 from ruamel.yaml import YAML
-from stages.ending import end_with_dvc
+from seglib.pipeline.watchdog import end_with_dvc
 end_with_dvc()  # as every stage does
 for folder in ("conf", "runs", "timings", "results", "reports", "comparisons/shapes/tables"):
     pathlib.Path(folder).mkdir(parents=True)

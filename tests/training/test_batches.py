@@ -8,7 +8,7 @@ import torch
 
 from seglib.datasets.store import Split, pack
 from seglib.training.batches import Feed
-from seglib.training.pace import Pace
+from seglib.training.throughput import Throughput
 
 CPU = torch.device("cpu")
 
@@ -51,17 +51,17 @@ def test_a_large_split_goes_to_the_device_in_pieces(monkeypatch: pytest.MonkeyPa
 def test_what_a_batch_costs_is_told_apart(monkeypatch: pytest.MonkeyPatch):
     """A clock that is read, not waited for: a batch takes 2 s to come and 3 s to learn from."""
     now = [0.0]
-    monkeypatch.setattr("seglib.training.pace.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("seglib.training.throughput.time.perf_counter", lambda: now[0])
 
     def slow():
         for batch in Feed(split_of(6), 2, CPU).batches():
             now[0] += 2
             yield batch
 
-    pace = Pace()
-    pace.start()
-    for _ in pace.timed(slow()):
+    throughput = Throughput()
+    throughput.start()
+    for _ in throughput.timed(slow()):
         now[0] += 3
-    pace.stop(6)
-    assert (pace.speed.images_per_second, pace.speed.waiting) == (6 / 15, 6 / 15)
-    assert str(pace.speed) == "0 images/s, 40% of the time waiting for data"
+    throughput.stop(6)
+    assert (throughput.speed.images_per_second, throughput.speed.waiting) == (6 / 15, 6 / 15)
+    assert str(throughput.speed) == "0 images/s, 40% of the time waiting for data"

@@ -19,7 +19,7 @@ from seglib.training import checkpoint, weights
 from seglib.training.device import OutOfMemory, memory_of
 from seglib.training.history import Diverged
 from seglib.training.inference import Predictor
-from seglib.training.loop import Training
+from seglib.training.loop import Trainer
 from tests.conftest import ROOT
 
 Make = Callable[..., dict[str, Any]]
@@ -49,7 +49,7 @@ def test_the_first_step_whose_loss_is_no_number_is_named(variant_config: Make, p
                                                          value: float):
     """However seldom it is looked at: the fifth, which is the second of the second epoch."""
     config = variant_config("mse_dice", output="raw", log_every=log_every, precision="fp32")
-    training = Training(config, prepared_shapes)
+    training = Trainer(config, prepared_shapes)
     poison(training.network, step=5, value=value)
     with pytest.raises(Diverged, match=r"^the train loss is (nan|inf) at iteration 5 \(epoch 2, lr [\d.e-]+; "
                                        r"mse (nan|inf), dice [^)]*\): lower train.lr"):
@@ -59,30 +59,30 @@ def test_the_first_step_whose_loss_is_no_number_is_named(variant_config: Make, p
 def test_where_a_device_is_not_waited_for_it_is_asked_when_a_checkpoint_is_due(
         variant_config: Make, prepared_shapes: Path, tmp_path: Path):
     """As a GPU's losses are looked at at an epoch's end alone: here of three steps, of which the first is spoilt."""
-    training = Training(variant_config("mse", output="raw", precision="fp32"), prepared_shapes,
+    training = Trainer(variant_config("mse", output="raw", precision="fp32"), prepared_shapes,
                         checkpoint_path=tmp_path / "last.pt", checkpoint_every=0)
-    training.ledger._waits_for_device = False
+    training.history._waits_for_device = False
     poison(training.network, step=1, value=math.nan)
     with pytest.raises(Diverged, match="at iteration 1 "):
         training.run(title="test")
-    assert training.ledger.step == 1 and not list(tmp_path.iterdir())
+    assert training.history.step == 1 and not list(tmp_path.iterdir())
 
 
 def test_a_rate_that_is_much_too_high_is_said(variant_config: Make, prepared_shapes: Path):
     with pytest.raises(Diverged, match=r"the train loss is (nan|inf) at iteration .*lr 1e\+12; mse .*lower train.lr"):
-        Training(variant_config("mse", **DIVERGING), prepared_shapes).run(title="test")
+        Trainer(variant_config("mse", **DIVERGING), prepared_shapes).run(title="test")
 
 
 def test_the_last_good_weights_are_kept_and_predict(variant_config: Make, prepared_shapes: Path, tmp_path: Path):
     """Saved after each step, of which the fifth spoils the weights and the sixth finds out."""
     path = tmp_path / "last.pt"
-    training = Training(variant_config("mse", output="raw", precision="fp32"), prepared_shapes, checkpoint_path=path,
+    training = Trainer(variant_config("mse", output="raw", precision="fp32"), prepared_shapes, checkpoint_path=path,
                         checkpoint_every=0)
     step = training.optimization.step
 
     def spoil(loss: Tensor) -> None:
         step(loss)
-        if training.ledger.step == 1 and training.epoch == 2:  # of three; `learnt` counts it afterwards
+        if training.history.step == 1 and training.epoch == 2:  # of three; `learnt` counts it afterwards
             with torch.no_grad():
                 training.optimization.parameters[0].fill_(math.nan)
 
@@ -92,13 +92,13 @@ def test_the_last_good_weights_are_kept_and_predict(variant_config: Make, prepar
         training.run(title="test")
     good = Predictor(tmp_path / "weights.safetensors")
     kept = checkpoint.load(path)
-    assert (kept["ledger"]["epoch"], kept["ledger"]["step"]) == (2, 1)
+    assert (kept["history"]["epoch"], kept["history"]["step"]) == (2, 1)
     for name, value in good.network.state_dict().items():
         assert value.isfinite().all() and torch.equal(value, kept["network"][name])
 
 
 def test_one_that_diverges_at_once_has_nothing_to_keep(variant_config: Make, prepared_shapes: Path, tmp_path: Path):
-    training = Training(variant_config("mse", **DIVERGING), prepared_shapes, checkpoint_path=tmp_path / "last.pt")
+    training = Trainer(variant_config("mse", **DIVERGING), prepared_shapes, checkpoint_path=tmp_path / "last.pt")
     with (pytest.raises(Diverged, match="\nno weights were kept"),
           weights.last_good_kept(training.setup.header, tmp_path / "last.pt")):
         training.run(title="test")
@@ -109,8 +109,8 @@ OUT_OF_MEMORY = """
 import resource, sys
 from pathlib import Path
 from seglib.files import read_json
-from seglib.training.loop import Training
-training = Training(read_json(Path(sys.argv[1])), Path(sys.argv[2]))
+from seglib.training.loop import Trainer
+training = Trainer(read_json(Path(sys.argv[1])), Path(sys.argv[2]))
 used = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if "VmSize" in line)
 resource.setrlimit(resource.RLIMIT_AS, ((used << 10) + (200 << 20),) * 2)
 try:
@@ -135,7 +135,7 @@ def test_a_network_that_no_memory_holds_is_said(variant_config: Make, prepared_s
     config = variant_config()
     config["model"] |= {"width": 10**6}
     with pytest.raises(OutOfMemory, match="out of memory on cpu: try .* a smaller model"):
-        Training(config, prepared_shapes)
+        Trainer(config, prepared_shapes)
 
 
 def test_a_batch_of_one_cannot_be_halved_and_other_errors_are_none_of_memory():
@@ -174,7 +174,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_ones_before(tmp_path: Pa
 
 
 def test_weights_that_cannot_be_written_leave_those_before(variant_config: Make, prepared_shapes: Path, tmp_path: Path):
-    path, setup = tmp_path / "weights.safetensors", Training(variant_config(), prepared_shapes).setup
+    path, setup = tmp_path / "weights.safetensors", Trainer(variant_config(), prepared_shapes).setup
     weights.save(path, setup.network.state_dict(), setup.header)
     before = path.read_bytes()
     with largest_file(len(before) // 2), pytest.raises(OSError, match=str(path)):

@@ -17,7 +17,7 @@ from seglib.metrics.counts import count_BK4, pooled_scores
 from seglib.training import weights
 from seglib.training.batches import Feed, epoch_order
 from seglib.training.inference import Predictor
-from seglib.training.loop import Training
+from seglib.training.loop import Trainer
 from seglib.training.setup import Outcome
 from tests.conftest import ROOT
 from tests.training.test_resume import train
@@ -39,7 +39,7 @@ def test_the_same_configuration_gives_the_same_bytes(variant_config: Make, prepa
 @pytest.mark.parametrize("loss", ["mse", "dice", "mse_dice"])
 def test_it_learns(variant_config: Make, prepared_shapes: Path, loss: str):
     config = variant_config(loss, epochs=12, log_every=1, batch_size=8)
-    rows = Training(config, prepared_shapes).run(title="test").history
+    rows = Trainer(config, prepared_shapes).run(title="test").history
     epochs = [row["loss"] for row in rows if (row["split"], row["span"]) == ("train", "epoch")]
     assert epochs[-1] < 0.9 * epochs[0]
     terms = list(config["loss"]["terms"])
@@ -56,7 +56,7 @@ def test_the_sources_own_training_runs(variant_config: Make, prepared_shapes: Pa
     config = variant_config(loss="mse", pixels="raw", targets="label", output="raw", optimizer="sgd", momentum=0.9,
                             schedule="constant", lr=1e-5, precision="fp32", epochs=3)
     config["model"] |= {"upsampling": "dlstudio"}
-    outcome = Training(config, prepared_shapes).run(title="test")
+    outcome = Trainer(config, prepared_shapes).run(title="test")
     epochs = [row["loss"] for row in outcome.history if (row["split"], row["span"]) == ("train", "epoch")]
     assert epochs[0] > 50  # label values: squares of up to 250
     assert epochs[-1] < epochs[0]
@@ -65,7 +65,7 @@ def test_the_sources_own_training_runs(variant_config: Make, prepared_shapes: Pa
 def test_a_loss_on_logits_needs_logits(variant_config: Make, prepared_shapes: Path):
     config = variant_config(output="raw") | {"loss": {"terms": {"mse": 1.0, "focal": 1.0}}}
     with pytest.raises(ValueError, match="train.output is raw, but these terms make probabilities of logits: focal;"):
-        Training(config, prepared_shapes)
+        Trainer(config, prepared_shapes)
 
 
 @pytest.mark.parametrize("by", ["iou", "dice", "pixel_accuracy", "loss", None])
@@ -73,7 +73,7 @@ def test_the_weights_kept_score_what_their_epoch_scored(variant_config: Make, pr
                                                         by: str | None):
     """Judged by predicting val anew with the file that was written; None: the last epoch's are kept."""
     config = variant_config("mse", epochs=4, lr=0.05, flip=0.5, **({"keep": "last"} if by is None else {"best_by": by}))
-    outcome = Training(config, prepared_shapes).run(title="test")
+    outcome = Trainer(config, prepared_shapes).run(title="test")
     rows = [row for row in outcome.history if row["split"] == "val"]
     values = [-row["loss"] if by == "loss" else row[f"{by}_score"] if by else row["epoch"] for row in rows]
     expected = rows[max(range(4), key=lambda epoch: (values[epoch], epoch))]
@@ -91,7 +91,7 @@ def scores_of(outcome: Outcome, split: Split, folder: Path) -> dict[str, float]:
 
 def test_it_stops_where_patience_ends(variant_config: Make, prepared_shapes: Path, capsys: pytest.CaptureFixture):
     config = variant_config(epochs=30, lr=0.1, schedule="constant", patience=2)
-    history = Training(config, prepared_shapes).run(title="test").history
+    history = Trainer(config, prepared_shapes).run(title="test").history
     scores = [row["iou_score"] for row in history if row["split"] == "val"]
     best_at = [1 + scores[:epoch].index(max(scores[:epoch])) for epoch in range(1, len(scores) + 1)]
     waited = [epoch - best for epoch, best in enumerate(best_at, start=1)]
@@ -105,12 +105,12 @@ def test_augmentation_is_what_is_trained_on(variant_config: Make, prepared_shape
     """Initial weights, one batch, all flipped: the first loss is that of pictures and masks flipped by hand."""
     config = variant_config("mse", lr=1e-30, batch_size=64, epochs=1, precision="fp32", flip=1.0)
     split = Split.open(prepared_shapes, "train")
-    training = Training(config, prepared_shapes)
+    training = Trainer(config, prepared_shapes)
     with torch.no_grad():
         pictures = training.encoding.pictures(torch.from_numpy(split.images[:, :, ::-1].copy()))
         output = training.network.train()(pictures).sigmoid().numpy()
     expected = np.square(output - unpack(split.masks[:, :, ::-1], 5, task="multilabel")).mean()
-    assert Training(config, prepared_shapes).run(title="test").history[0]["loss"] == pytest.approx(expected, rel=1e-5)
+    assert Trainer(config, prepared_shapes).run(title="test").history[0]["loss"] == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("given", ["none", "inverse_frequency", [1.0, 2.0, 3.0, 4.0, 5.0]])
@@ -119,7 +119,7 @@ def test_class_weights_come_from_the_dataset_or_the_configuration(variant_config
     """Initial weights, one batch, no step worth the name: the first window's loss is cross-entropy by hand."""
     config = variant_config(lr=1e-30, batch_size=64, log_every=1, epochs=1, precision="fp32")
     config["loss"] = {"terms": {"ce": 1.0}, "class_weights": given}
-    training = Training(config, multiclass_shapes)
+    training = Trainer(config, multiclass_shapes)
     split = Split.open(multiclass_shapes, "train")
     labels = split.masks[split.masks < 255]
     by_hand = [len(labels) / (5 * (labels == k).sum()) for k in range(5)]
@@ -128,7 +128,7 @@ def test_class_weights_come_from_the_dataset_or_the_configuration(variant_config
         logits = training.network.train()(training.encoding.pictures(torch.from_numpy(split.images.copy())))
     expected = torch.nn.functional.cross_entropy(logits, torch.from_numpy(split.masks.copy()).long(),
                                                  torch.tensor(class_weights, dtype=torch.float32), ignore_index=255)
-    history = Training(config, multiclass_shapes).run(title="test").history
+    history = Trainer(config, multiclass_shapes).run(title="test").history
     assert history[0]["loss"] == pytest.approx(expected.item(), rel=1e-4)
 
 
@@ -168,8 +168,8 @@ def test_nothing_within_an_epoch_waits_for_a_gpu(variant_config: Make, multiclas
         config = variant_config(batch_size=batch_size, epochs=2, log_every=1, pixels="imagenet", flip=0.5, rotation=9.0,
                                 color=0.1, clip=1.0, keep="last", optimizer="sgd", schedule="constant", lr=1e-3)
         config["loss"] = {"terms": {"ce": 1.0, "focal": 1.0, "dice": 1.0}, "class_weights": [1.0, 2.0, 1.0, 1.0, 3.0]}
-        training = Training(config, multiclass_shapes)
-        monkeypatch.setattr(training.ledger, "_waits_for_device", False)
+        training = Trainer(config, multiclass_shapes)
+        monkeypatch.setattr(training.history, "_waits_for_device", False)
         for name in ("train", "val"):  # as on a GPU: all pictures lie there
             split = Split.open(multiclass_shapes, name)
             monkeypatch.setattr(training, name, Feed(split, batch_size, training.device, resident=True))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from seglib.datasets.store import Split
-from seglib.training.loop import Training
+from seglib.training.loop import Trainer
 from seglib.training.overfit import Verdict, first_pictures
 from tests.training.test_loop import scores_of
 
@@ -19,7 +19,7 @@ def test_the_verdict_is_of_the_pictures_it_was_trained_on(
         variant_config: Make, prepared_shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture, epochs: int,
         could: bool):
     config = variant_config("bce", overfit=2, epochs=epochs, batch_size=2, lr=5e-2, precision="fp32")
-    outcome = Training(config, prepared_shapes).run(title="test")
+    outcome = Trainer(config, prepared_shapes).run(title="test")
     split = Split.open(prepared_shapes, "train")
     found = scores_of(outcome, Split(split.images[:2], split.masks[:2], split.folder), tmp_path)
     assert outcome.overfit == Verdict(2, pytest.approx(found["iou"]))

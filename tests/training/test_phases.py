@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from seglib.training.loop import Training
+from seglib.training.loop import Trainer
 
 Make = Callable[..., dict[str, Any]]
 RESNET_UNET = {"kind": "resnet_unet", "encoder": "resnet18", "weights": "none", "stem": "standard",
@@ -31,7 +31,7 @@ def config(variant_config: Make) -> dict[str, Any]:
 
 
 def test_a_frozen_encoder_keeps_its_bytes_and_then_learns(config: dict[str, Any], prepared_shapes: Path):
-    training = Training(config, prepared_shapes)
+    training = Trainer(config, prepared_shapes)
     seen = [(tensors(training.network, encoder=True), tensors(training.network, encoder=False))]
     optimizers = []
 
@@ -53,7 +53,7 @@ def test_a_frozen_encoder_keeps_its_bytes_and_then_learns(config: dict[str, Any]
 def test_each_phase_has_a_schedule_of_its_own(config: dict[str, Any], prepared_shapes: Path):
     """One cycle a phase: from lr / 25 up to lr and down to nothing."""
     config["train"] |= {"schedule": "one_cycle", "log_every": 1}
-    history = Training(config, prepared_shapes).run(title="test").history
+    history = Trainer(config, prepared_shapes).run(title="test").history
     frozen, free = np.array([row["lr"] for row in history if row["span"] == "window"]).reshape(2, 6)
     assert free[0] == pytest.approx(1e-3 / 25) and free.max() > 5e-4
     assert frozen == pytest.approx(5 * free)
@@ -65,7 +65,7 @@ def test_patience_counts_from_the_last_phase(config: dict[str, Any], prepared_sh
     masks = np.load(tmp_path / "empty/train/masks.npy")
     np.save(tmp_path / "empty/train/masks.npy", np.zeros_like(masks))
     config["train"] |= {"epochs": 9, "freeze_encoder_epochs": 3, "patience": 2}
-    training = Training(config, tmp_path / "empty")
+    training = Trainer(config, tmp_path / "empty")
     training.run(title="test")
     assert training.epoch == 3 + 2
 
@@ -74,4 +74,4 @@ def test_a_model_without_an_encoder_cannot_freeze_it(variant_config: Make, prepa
     config = variant_config()
     config["train"] |= {"freeze_encoder_epochs": 1, "freeze_lr": 1e-3}
     with pytest.raises(ValueError, match="freeze_encoder_epochs is 1, but this model has no encoder to freeze"):
-        Training(config, prepared_shapes)
+        Trainer(config, prepared_shapes)

@@ -19,7 +19,7 @@ from seglib import models
 from seglib.files import file_sha256
 from seglib.training import checkpoint, history, weights
 from seglib.training.checkpoint import Checkpoint
-from seglib.training.loop import Training
+from seglib.training.loop import Trainer
 from seglib.training.setup import Outcome
 
 Make = Callable[..., dict[str, Any]]
@@ -46,7 +46,7 @@ RESNET_UNET = {"kind": "resnet_unet", "encoder": "resnet18", "weights": "none", 
 def train(config: dict[str, Any], dataset: Path, out: Path, on_epoch: Callable[[list], None] = lambda rows: None,
           **arguments: Any) -> tuple[str, str, str]:
     """The sha256 of weights, history and snapshots."""
-    return written(Training(config, dataset, **arguments).run(title="test", on_epoch=on_epoch), out)
+    return written(Trainer(config, dataset, **arguments).run(title="test", on_epoch=on_epoch), out)
 
 
 def written(outcome: Outcome, out: Path) -> tuple[str, str, str]:
@@ -78,12 +78,13 @@ class Hoard(Checkpoint):
         shutil.copyfile(self.path, self.kept[-1])
 
 
-def hoarded(config: dict[str, Any], dataset: Path, out: Path, **ledger: Any) -> tuple[tuple[str, str, str], list[Path]]:
-    """What a training ends in, and a copy of its state after each step and epoch. ledger: attributes to set there."""
+def hoarded(config: dict[str, Any], dataset: Path, out: Path, **history: Any
+            ) -> tuple[tuple[str, str, str], list[Path]]:
+    """What a training ends in, and a copy of its state after each step and epoch. history: attributes to set there."""
     out.mkdir()
-    training = Training(config, dataset)
+    training = Trainer(config, dataset)
     training.checkpoint = hoard = Hoard(out / "last.pt")
-    vars(training.ledger).update(ledger)
+    vars(training.history).update(history)
     return written(training.run(title="test"), out), hoard.kept
 
 
@@ -92,7 +93,7 @@ def test_a_training_resumed_anywhere_ends_in_the_same_bytes(config: dict[str, An
     """What a kill leaves is the state that was saved last: here, of two steps and an epoch."""
     whole, kept = hoarded(config, prepared_shapes, tmp_path / "whole")
     assert train(config, prepared_shapes, tmp_path / "without") == whole
-    states = {path: checkpoint.load(path)["ledger"] for path in kept}
+    states = {path: checkpoint.load(path)["history"] for path in kept}
     assert [state["epoch"] for state in states.values()] == sorted(state["epoch"] for state in states.values())
     draw, epochs = random.Random(0), max(state["epoch"] for state in states.values())
     for between_epochs, count in ((True, 1), (False, 2)):
@@ -110,7 +111,7 @@ def test_windows_that_wait_for_their_epochs_end_are_kept(variant_config: Make, p
     config = variant_config(log_every=1)
     whole, kept = hoarded(config, prepared_shapes, tmp_path / "whole", _waits_for_device=False)
     assert train(config, prepared_shapes, tmp_path / "without") == whole
-    within = [path for path in kept if checkpoint.load(path)["ledger"]["ended"]]
+    within = [path for path in kept if checkpoint.load(path)["history"]["ended"]]
     assert len(within) == 4
     for path in within:
         assert train(config, prepared_shapes, tmp_path / "resumed", checkpoint_path=path) == whole
@@ -198,7 +199,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(variant_config: Make, 
         assert checkpoint.before(path).read_bytes() == before  # what is damaged did not push it out
     path.write_bytes(b"")
     checkpoint.before(path).write_bytes(b"")
-    assert Training(config, prepared_shapes, checkpoint_path=path).epoch == 0
+    assert Trainer(config, prepared_shapes, checkpoint_path=path).epoch == 0
 
 
 def test_a_checkpoint_that_cannot_be_read_now_is_not_taken_for_damaged(variant_config: Make, prepared_shapes: Path,
@@ -207,7 +208,7 @@ def test_a_checkpoint_that_cannot_be_read_now_is_not_taken_for_damaged(variant_c
     path = tmp_path / "last.pt"
     path.mkdir()
     with pytest.raises(IsADirectoryError):
-        Training(variant_config(), prepared_shapes, checkpoint_path=path)
+        Trainer(variant_config(), prepared_shapes, checkpoint_path=path)
 
 
 @pytest.mark.parametrize("kind", ["constant", *(pytest.param(kind, marks=pytest.mark.slow)

@@ -11,7 +11,7 @@ import torch
 from seglib.datasets.store import Split, pack
 from seglib.training import checkpoint, weights
 from seglib.training.inference import Predictor
-from seglib.training.loop import Training
+from seglib.training.loop import Trainer
 from seglib.training.snapshots import Snapshots
 
 Make = Callable[..., dict[str, Any]]
@@ -21,7 +21,7 @@ Make = Callable[..., dict[str, Any]]
 def test_a_snapshot_is_what_the_weights_of_its_epoch_predict(
         request: pytest.FixtureRequest, variant_config: Make, tmp_path: Path, task: str):
     dataset = request.getfixturevalue("prepared_shapes" if task == "multilabel" else "multiclass_shapes")
-    training = Training(variant_config("mse", epochs=3, snapshots=[1, 3, 9], precision="fp32"), dataset)
+    training = Trainer(variant_config("mse", epochs=3, snapshots=[1, 3, 9], precision="fp32"), dataset)
     predicted = []
 
     def predict(rows: list) -> None:

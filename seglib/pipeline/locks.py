@@ -15,7 +15,7 @@ from seglib.cores import physical_cores
 
 
 @contextlib.contextmanager
-def alone(path: Path, doing: str) -> Iterator[None]:
+def exclusive(path: Path, doing: str) -> Iterator[None]:
     """Hold the lock at `path`. Where another process has it, say which, and wait: it may be making what is needed here.
 
     doing: what it is doing then, in words. The lock of a process that was killed is free.
@@ -38,7 +38,7 @@ def alone(path: Path, doing: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def turn(device: torch.device) -> Iterator[None]:
+def wait_for_cores(device: torch.device) -> Iterator[None]:
     """Wait until this machine's cores are free, where the CPU computes; other devices arbitrate themselves.
 
     Two processes whose threads together outnumber the cores wait for each other at every step: measured on two cores,

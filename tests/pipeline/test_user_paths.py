@@ -11,8 +11,8 @@ from ruamel.yaml import YAML
 from seglib import params
 from seglib.files import canonical_json
 from seglib.params import ParamsError
-from seglib.user_paths import PRIVATE, paths_in, refuse_overlap
-from seglib.workspace import OUTPUTS
+from seglib.pipeline.user_paths import PRIVATE, paths_in, refuse_overlap
+from seglib.pipeline.workspace import OUTPUTS
 from stages import resolve
 from tests.conftest import ROOT, missing
 
@@ -156,7 +156,7 @@ def mounted(root: Path) -> Iterator[Path]:
 def test_another_name_of_the_same_folder_is_refused(refuse: Refuse, root: Path, mounted: Path,
                                                     monkeypatch: pytest.MonkeyPatch):
     (root / "data/raw/mine/inner").mkdir()
-    monkeypatch.setattr("seglib.user_paths.OUTPUTS", ("data/raw/mine",))
+    monkeypatch.setattr("seglib.pipeline.user_paths.OUTPUTS", ("data/raw/mine",))
     for path in ("../Mine", "../Mine/inner"):
         with pytest.raises(ParamsError, match="data/raw/mine, where the pipeline writes"):
             refuse(path)

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from seglib.training.turns import alone, turn
+from seglib.pipeline.locks import exclusive, wait_for_cores
 
 Enter = Callable[[], contextlib.AbstractContextManager[None]]
 
 
-@pytest.fixture(params=["alone", "turn"])
+@pytest.fixture(params=["exclusive", "wait_for_cores"])
 def enter(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Enter:
     """One of the two, of a machine of its own."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("torch.get_num_threads", lambda: 64)  # all cores
-    return {"alone": lambda: alone(tmp_path / "one.lock", "has it"), "turn": lambda: turn(torch.device("cpu"))}[
-        request.param]
+    return {"exclusive": lambda: exclusive(tmp_path / "one.lock", "has it"),
+            "wait_for_cores": lambda: wait_for_cores(torch.device("cpu"))}[request.param]
 
 
 def test_the_second_waits_until_the_first_has_left(enter: Enter):
@@ -47,12 +47,12 @@ def test_after_an_error_the_next_may_enter(enter: Enter):
 def test_trainings_whose_threads_fit_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("torch.get_num_threads", lambda: 2)
-    monkeypatch.setattr("seglib.training.turns.physical_cores", lambda: 4)
-    with turn(torch.device("cpu")), turn(torch.device("cpu")):
+    monkeypatch.setattr("seglib.pipeline.locks.physical_cores", lambda: 4)
+    with wait_for_cores(torch.device("cpu")), wait_for_cores(torch.device("cpu")):
         assert len(list(tmp_path.rglob("core-*.lock"))) == 4
 
 
 def test_a_gpu_takes_no_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with turn(torch.device("cuda")), turn(torch.device("cuda")):
+    with wait_for_cores(torch.device("cuda")), wait_for_cores(torch.device("cuda")):
         assert not list(tmp_path.rglob("core-*.lock"))

@@ -13,7 +13,7 @@ SOURCES = ("seglib", "stages", "dvc.yaml", "params.yaml", "claims.yaml")
 
 
 @dataclasses.dataclass(frozen=True, order=True)
-class VariantFiles:
+class TrainingFiles:
     """The files of one variant, relative to the repository's root: `name` is <model>-<loss>-<seed>."""
 
     dataset: str
@@ -83,7 +83,7 @@ class VariantFiles:
 
 
 def raw_folder(dataset: str) -> Path:
-    """What `fetch` writes. It has a name of its own below data/raw/<dataset>: see seglib/user_paths.py."""
+    """What `fetch` writes. It has a name of its own below data/raw/<dataset>: see seglib/pipeline/user_paths.py."""
     return Path("data/raw", dataset, "fetched")
 
 
@@ -117,6 +117,6 @@ def live_datasets() -> list[str]:
     return sorted(path.name for path in Path("conf").iterdir() if path.is_dir())
 
 
-def live_variants(dataset: str) -> list[VariantFiles]:
+def live_trainings(dataset: str) -> list[TrainingFiles]:
     """The variants of a dataset that params.yaml's `run` picks now, by name."""
-    return sorted(VariantFiles(dataset, path.stem) for path in Path("conf", dataset).glob("*.json"))
+    return sorted(TrainingFiles(dataset, path.stem) for path in Path("conf", dataset).glob("*.json"))

@@ -20,7 +20,7 @@ class Speed:
         return f"{self.images_per_second:.0f} images/s, {self.waiting:.0%} of the time waiting for data"
 
 
-class Pace:
+class Throughput:
     """Adds up what a training's epochs took."""
 
     def __init__(self) -> None:

@@ -15,29 +15,29 @@ import numpy as np
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.figures import pictures
 from seglib.files import atomic_file, file_sha256, read_json, work_dir, write_json
-from seglib.workspace import VariantFiles, live_datasets, live_variants, revision
+from seglib.pipeline.workspace import TrainingFiles, live_datasets, live_trainings, revision
 
 
 def folder() -> Path:
     return work_dir() / "tracking"
 
 
-def names_of(files: VariantFiles) -> dict[str, Any]:
+def names_of(files: TrainingFiles) -> dict[str, Any]:
     return {"dataset": files.dataset, "model": files.model, "loss": files.loss, "seed": files.seed}
 
 
-def leave_training(files: VariantFiles) -> Path:
+def leave_training(files: TrainingFiles) -> Path:
     """Record a finished training, by the identity in its timing file. Gives the record's folder."""
     record = folder() / read_json(files.timing)["identity"]
     for name, source in (("conf.json", files.conf), ("history.csv", files.history), ("timing.json", files.timing),
                          ("weights.safetensors", files.weights)):
         _copy(source, record / name)
-    if not (record / "variant.json").exists():
-        write_json(record / "variant.json", names_of(files) | _revision())
+    if not (record / "training.json").exists():
+        write_json(record / "training.json", names_of(files) | _revision())
     return record
 
 
-def leave_result(files: VariantFiles) -> Path:
+def leave_result(files: TrainingFiles) -> Path:
     """Record a training and its evaluation, with a grid of predictions. Gives the record's folder."""
     record = leave_training(files)
     _copy(files.scores, record / "scores.json")
@@ -64,7 +64,7 @@ def leave_workspace() -> None:
     for dataset in live_datasets():
         if Path("comparisons", dataset, "ranking.csv").exists():
             leave_comparison(dataset)
-        for files in live_variants(dataset):
+        for files in live_trainings(dataset):
             if not (files.timing.exists() and files.scores.exists() and files.weights.exists()):
                 continue
             record = folder() / read_json(files.timing)["identity"]
@@ -73,7 +73,7 @@ def leave_workspace() -> None:
                 leave_result(files)
 
 
-def draw_predictions(files: VariantFiles, path: Path, *, count: int = 8) -> None:
+def draw_predictions(files: TrainingFiles, path: Path, *, count: int = 8) -> None:
     """Test pictures, evenly spaced, each beside its truth and its prediction."""
     info, test = DatasetInfo.read(files.prepared), Split.open(files.prepared, "test")
     predictions, ids = np.load(files.predictions, mmap_mode="r"), test.index()["id"]

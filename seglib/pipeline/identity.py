@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from seglib.files import file_sha256
-from seglib.workspace import VariantFiles
+from seglib.pipeline.workspace import TrainingFiles
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 # The rooms a training runs, as dvc.yaml lists them for the train stage (a test holds the two together).
 TRAINING_ROOMS = ("cores.py", "datasets/store.py", "files.py", "losses", "metrics/counts.py", "models", "training")
@@ -24,7 +24,7 @@ def source_files() -> list[Path]:
                   for path in ([PACKAGE / room] if room.endswith(".py") else (PACKAGE / room).rglob("*.py")))
 
 
-def identity_of(files: VariantFiles, device: torch.device) -> str:
+def identity_of(files: TrainingFiles, device: torch.device) -> str:
     """Of the training that a variant's files describe now."""
     return identity(files.conf.read_bytes(), (files.prepared / "dataset.json").read_bytes(), device.type)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seglib.workspace import revision
+from seglib.pipeline.workspace import revision
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
-from seglib.courier import Courier
 from seglib.files import file_sha256, read_json, work_dir
-from seglib.records import names_of
-from seglib.workspace import VariantFiles
+from seglib.pipeline.background import BackgroundThread
+from seglib.pipeline.records import names_of
+from seglib.pipeline.workspace import TrainingFiles
 
 # By itself MLflow tries for minutes, at each call, and for as long as a server likes that says when to ask again.
 for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
@@ -31,7 +31,7 @@ for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_TIM
 DATABASE_TRIES = 3  # half a second; MLflow's own 10 are two minutes
 PATIENCE = 300  # seconds: for others that write, and for all that a stage does in the end; each call has far less
 
-IDENTITY_TAG, SYNCED_TAG = "seglib.identity", "seglib.synced"
+IDENTITY_TAG, SYNCED_TAG = "seglib.pipeline.identity", "seglib.synced"
 COMPARISON = "comparison"  # the name of runs that compare others
 MLFLOW_BATCH = 1000  # metrics, the most that one call may log
 _lost: set[str] = set()  # stores that were said to be
@@ -149,7 +149,7 @@ class LiveRun:
     What could not be reported is tried again with the next epoch. `sync` mends what is missing in the end.
     """
 
-    def __init__(self, identity: str, files: VariantFiles):
+    def __init__(self, identity: str, files: TrainingFiles):
         self._identity, self._files = identity, files
         self._conf = read_json(files.conf)
         self._client: Any = None
@@ -157,7 +157,7 @@ class LiveRun:
         self._run_id = ""
 
     def __call__(self, rows: list[dict[str, Any]]) -> None:
-        _courier().send(functools.partial(self._report, rows))
+        _background().submit(functools.partial(self._report, rows))
 
     def _report(self, rows: list[dict[str, Any]]) -> None:
         self._unsaid += rows
@@ -177,14 +177,14 @@ class LiveRun:
 def try_sync(record: Path) -> None:
     """`sync`, for stages: a store that cannot be reached is said, and stops nothing."""
     try:
-        _courier().send_last(lambda: sync(record)).result(PATIENCE)
+        _background().submit_last(lambda: sync(record)).result(PATIENCE)
     except Exception as error:  # as in LiveRun
         _say_lost(error)
 
 
 @functools.cache
-def _courier() -> Courier:
-    return Courier()
+def _background() -> BackgroundThread:
+    return BackgroundThread()
 
 
 def _say_lost(error: Exception) -> None:
@@ -222,7 +222,7 @@ def sync(record: Path) -> bool:
         if compares:
             run = _find_or_create(client, record.name, read_json(record / "comparison.json"), run_name=COMPARISON)
         else:
-            names, conf = read_json(record / "variant.json"), read_json(record / "conf.json")
+            names, conf = read_json(record / "training.json"), read_json(record / "conf.json")
             run = _find_or_create(client, record.name, names, run_name=_run_name(names), conf=conf)
         if run.data.tags.get(SYNCED_TAG) == digest:
             return False

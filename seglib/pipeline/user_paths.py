@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from seglib.params import Params, ParamsError
-from seglib.workspace import OUTPUTS
+from seglib.pipeline.workspace import OUTPUTS
 
 # What else is written in the repository, and by whom.
 PRIVATE = {".work": "seglib", "studies": "seglib", ".dvc": "DVC", ".git": "git", ".venv": "the environment"}

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from seglib import cli
 from seglib.files import write_json
-from seglib.tools import doctor, repair
+from seglib.pipeline import repair
+from seglib.tools import doctor
 from tests.road.clones import environment
 
 LETTERS = "abc"

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from seglib.files import file_sha256, read_json, work_dir, write_json
-from seglib.training.turns import alone
-from seglib.workspace import VariantFiles
+from seglib.pipeline.locks import exclusive
+from seglib.pipeline.workspace import TrainingFiles
 from tests.conftest import ROOT
 from tests.stages.conftest import small_disk
 
-FILES = VariantFiles("shapes", "munet-mse-1")
+FILES = TrainingFiles("shapes", "munet-mse-1")
 COMMAND = [sys.executable, "-u", "-m", "stages.train", "shapes", FILES.name]
 ENVIRONMENT = {"PYTHONPATH": str(ROOT)}
 
@@ -84,7 +84,7 @@ def test_a_stage_that_dvc_did_not_start_goes_on(start):
 
 def test_a_second_training_of_a_variant_says_who_has_it_and_waits(copied: Path):
     before, identity = file_sha256(FILES.weights), read_json(FILES.timing)["identity"]
-    with alone(work_dir() / "checkpoints" / f"{identity}.lock", "trains it"):
+    with exclusive(work_dir() / "checkpoints" / f"{identity}.lock", "trains it"):
         second = subprocess.Popen(COMMAND, env=os.environ | ENVIRONMENT, stdout=subprocess.PIPE, text=True)
         assert second.stdout.readline() == (
             f"waiting: process {os.getpid()} on {platform.node()} trains shapes {FILES.name} already\n")
@@ -93,10 +93,10 @@ def test_a_second_training_of_a_variant_says_who_has_it_and_waits(copied: Path):
 
 
 def test_the_lock_of_a_killed_process_is_free(copied: Path, capsys: pytest.CaptureFixture):
-    code = ("import os, signal\nfrom pathlib import Path\nfrom seglib.training.turns import alone\n"
-            "with alone(Path('one.lock'), ''):\n    os.kill(os.getpid(), signal.SIGKILL)")
+    code = ("import os, signal\nfrom pathlib import Path\nfrom seglib.pipeline.locks import exclusive\n"
+            "with exclusive(Path('one.lock'), ''):\n    os.kill(os.getpid(), signal.SIGKILL)")
     assert subprocess.run([sys.executable, "-c", code], env=os.environ | ENVIRONMENT).returncode == -signal.SIGKILL
-    with alone(Path("one.lock"), "has it"):
+    with exclusive(Path("one.lock"), "has it"):
         assert "waiting" not in capsys.readouterr().out
     assert not Path("one.holder").exists()
 
