@@ -125,7 +125,7 @@ def write_variant(name: str, logits: Planes, *, history: pd.DataFrame, terms: Ma
              masks=masks)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "Predictor", lambda path: MadeUp(logits, targets=targets, task=task))
-        patch.setattr(evaluate, "turn", lambda device: contextlib.nullcontext())
+        patch.setattr(evaluate, "wait_for_cores", lambda device: contextlib.nullcontext())
         patch.setattr(evaluate.records, "leave_result", lambda files: None)
         patch.setattr(evaluate.tracking, "try_sync", lambda record: None)
         evaluate.main("shapes", name)
