@@ -65,13 +65,13 @@ info, split = DatasetInfo.read(Path({prepared!r})), Split.open(Path({prepared!r}
 feed = Feed(split, 4, torch.device("cpu"), ignores=False)
 batch = next(feed.batches(epoch_order(len(feed), seed=1, epoch=0)))
 images = batch.images_BHWC.permute(0, 3, 1, 2).float()
-planes = unpack(batch.masks_BHW.numpy().view(split.masks.dtype), len(info.classes), task=info.task)
+planes = info.task.unpack(batch.masks_BHW.numpy().view(split.masks.dtype), len(info.classes))
 masks = torch.from_numpy(planes).float()
 assert images.shape == (4, 3, 64, 64) and masks.shape == (4, 5, 64, 64)
 """
 START_IMPORTS = """
 import torch
-from seglib.datasets.store import DatasetInfo, Split, unpack
+from seglib.datasets.store import DatasetInfo, Split
 from seglib.training.batches import Feed, epoch_order
 """
 

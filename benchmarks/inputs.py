@@ -12,10 +12,11 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.peer import LABELS, SIDE, WORKERS, Endless, Pictures, loader
-from seglib.datasets.store import SPLITS, DatasetInfo, Split, mask_dtype, pack, unpack
+from seglib import tasks
+from seglib.datasets.store import SPLITS, DatasetInfo, Split
 
 CLASSES = ("rectangle", "triangle", "disk", "oval", "star")
-TASK = "multilabel"
+TASK = tasks.get("multilabel")
 
 
 def course(*, depth: int = 16, width: int = 64, **train: Any) -> dict[str, Any]:
@@ -42,17 +43,17 @@ def default(*, depth: int = 4, width: int = 32, upsampling: str = "learned", see
 
 
 def write_dataset(folder: Path, *, train: int, val: int = 2, test: int = 1) -> Path:
-    """Draw so many pictures a split into `folder`, in the prepared format; the folder.
+    """Draw so many pictures per split into `folder`, in the prepared format. Returns the folder.
 
     They are like those of the Shapes dataset, whose own generator needs Pillow. There is no index.parquet.
     """
     counts = dict(zip(SPLITS, (train, val, test), strict=True))
-    random, dtype = np.random.default_rng(0), mask_dtype(len(CLASSES), TASK)
+    random, dtype = np.random.default_rng(0), TASK.mask_dtype(len(CLASSES))
     for split, count in counts.items():
         images, masks = np.empty((count, SIDE, SIDE, 3), np.uint8), np.empty((count, SIDE, SIDE), dtype)
         for i in range(count):
             images[i], planes_KHW = _draw(random)
-            masks[i] = pack(planes_KHW, task=TASK)
+            masks[i] = TASK.pack(planes_KHW)
         (folder / split).mkdir(parents=True)
         np.save(folder / split / "images.npy", images)
         np.save(folder / split / "masks.npy", masks)
@@ -94,7 +95,7 @@ def _shape(name: str, *, center: np.ndarray, radius: float, turn: float) -> np.n
 
 
 def as_the_course_has_it(split: Split) -> Pictures:
-    return Pictures(split.images, unpack(split.masks, len(CLASSES), task=TASK))
+    return Pictures(split.images, TASK.unpack(split.masks, len(CLASSES)))
 
 
 def endless_batches(split: Split, *, workers: int = WORKERS) -> Iterator[tuple[Tensor, Tensor]]:

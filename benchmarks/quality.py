@@ -28,7 +28,7 @@ from torch import Tensor
 
 from benchmarks import inputs, peer
 from benchmarks.harness import heading, machine, python, table
-from seglib.datasets.store import SPLITS, Split, unpack
+from seglib.datasets.store import SPLITS, Split
 from seglib.metrics.counts import count_BK4, pooled_scores
 from seglib.training.device import choose_device, choose_precision
 from seglib.training.loop import Trainer
@@ -208,7 +208,7 @@ def course_points(*, dataset: str, mended: bool, depth: int, width: int, seed: i
 def course_pictures(*splits: Split) -> peer.Pictures:
     masks = np.concatenate([split.masks for split in splits])
     return peer.Pictures(np.concatenate([split.images for split in splits]),
-                         unpack(masks, len(peer.LABELS), task=inputs.TASK))
+                         inputs.TASK.unpack(masks, len(peer.LABELS)))
 
 
 def course_iou(network: peer.MUnet, test: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> float:

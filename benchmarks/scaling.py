@@ -167,10 +167,13 @@ def score_classes(folder: str, count: int) -> None:
     import pandas as pd
     import torch
 
-    from seglib.datasets.store import Split, mask_dtype, pack
+    from seglib import tasks
+    from seglib.datasets.store import Split
     from seglib.evaluation import evaluate
     from seglib.training.encoding import Encoding
     from seglib.training.inference import Predictor
+
+    task = tasks.get("multilabel")
 
     class MadeUp(Predictor):
         device = torch.device("cpu")
@@ -179,7 +182,7 @@ def score_classes(folder: str, count: int) -> None:
             values = tuple(50.0 * (k + 1) for k in range(count))
             self.header = SimpleNamespace(targets="unit", label_values=values, resize="stretch", image_size=[64, 64])
             self.encoding = Encoding(pixels="unit", targets="unit", output="sigmoid", label_values=values,
-                                     task="multilabel")
+                                     task=task)
 
         def logits(self, images_BHWC: torch.Tensor) -> torch.Tensor:
             """The picture's number stands in its first pixel."""
@@ -198,8 +201,7 @@ def score_classes(folder: str, count: int) -> None:
     images = np.zeros((DRAWN, 64, 64, 3), np.uint8)
     images[:, 0, 0, 0] = np.arange(DRAWN)
     np.save(test / "images.npy", images)
-    np.save(test / "masks.npy", np.stack([pack(one, task="multilabel") for one in planes]).astype(
-        mask_dtype(count, "multilabel")))
+    np.save(test / "masks.npy", np.stack([task.pack(planes_KHW) for planes_KHW in planes]))
     pd.DataFrame({"id": [str(n) for n in range(DRAWN)]}).to_parquet(test / "index.parquet")
     split, names = Split.open(test.parent, "test"), [f"class {k}" for k in range(count)]
     _timed(lambda: evaluate(MadeUp(), split, names, tolerance=2))

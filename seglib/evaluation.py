@@ -12,7 +12,7 @@ import pandas as pd
 from torch import Tensor
 from tqdm import tqdm
 
-from seglib.datasets.store import Split, ignored, pack, unpack
+from seglib.datasets.store import Split
 from seglib.metrics.boundary import BOUNDARY, boundary_BK6
 from seglib.metrics.confusion import pixel_confusion
 from seglib.metrics.counts import COUNTS, OWN
@@ -62,7 +62,7 @@ def evaluate(predictor: Predictor, split: Split, classes: list[str], *, toleranc
         predicted, truth, valid = (None if tensor is None else tensor.cpu().numpy()
                                    for tensor in (predicted, truth, valid))
         outputs = None if label_values is None else logits.cpu().numpy()
-        masks.append(pack(predicted.swapaxes(0, 1), task=encoding.task))
+        masks.append(encoding.task.pack(predicted.swapaxes(0, 1)))
         for some in _parts(truth.shape):
             parts.append(_count(*(None if planes is None else planes[some]
                                   for planes in (outputs, predicted, truth, valid)),
@@ -121,7 +121,7 @@ def _counts_at_own_size(predictor: Predictor, logits_BKHW: Tensor, own_masks: It
         mask_HW = next(own_masks)
         shares_KHW = predictor.own_size(logits_KHW, mask_HW.shape)
         predicted_KHW = (predictor.encoding.present_of(shares_KHW) & shares_KHW.any(0)).cpu().numpy()
-        truth_KHW, valid_HW = unpack(mask_HW, len(logits_KHW), task=task), ~ignored(mask_HW, task=task)
+        truth_KHW, valid_HW = task.unpack(mask_HW, len(logits_KHW)), ~task.ignored(mask_HW)
         planes = (predicted_KHW & valid_HW, truth_KHW & valid_HW, valid_HW[None])
         found.append(_counts_BK4(*(planes_KHW[None] for planes_KHW in planes)))
     return np.concatenate(found)

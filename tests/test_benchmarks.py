@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import harness, inputs, peer, quality, speeds, training
-from seglib import params, resolve
-from seglib.datasets.store import Split, unpack
+from seglib import params, resolve, tasks
+from seglib.datasets.store import Split
 from seglib.models.munet import from_dlstudio
 from seglib.training.batches import Feed
 from seglib.training.encoding import Encoding
@@ -69,12 +69,12 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_both_feeds_give_the_same_pictures_and_targets(drawn: Path):
     split = Split.open(drawn, "train")
     order = torch.randperm(len(split)).tolist()
-    encoding = Encoding.of(inputs.course()["train"], [50.0, 100.0, 150.0, 200.0, 250.0], "multilabel")
+    encoding = Encoding.of(inputs.course()["train"], [50.0, 100.0, 150.0, 200.0, 250.0], inputs.TASK)
     theirs = peer.loader(inputs.as_the_course_has_it(split), workers=0, order=order)
     for (pictures, targets), batch in zip(theirs, Feed(split, 4, CPU).batches(np.array(order)), strict=True):
         assert torch.equal(pictures, encoding.pictures(batch.images_BHWC))
         assert torch.equal(targets, encoding.targets_of(encoding.planes(batch.masks_BHW)[0]))
-    assert unpack(split.masks, 5, task="multilabel").any((0, 2, 3)).all()  # every class is drawn
+    assert tasks.get("multilabel").unpack(split.masks, 5).any((0, 2, 3)).all()  # every class is drawn
 
 
 def test_configurations_are_those_of_params(raw_params: dict[str, Any]):
@@ -124,7 +124,7 @@ def test_scores_are_taken_after_each_epoch(drawn: Path):
     seen.network.load_state_dict(seen.run(title="test").state)
     with torch.no_grad():
         logits = seen.network.eval()(torch.from_numpy(np.array(split.images)).permute(0, 3, 1, 2) / 255)
-    predicted, truth = (logits > 0).numpy(), unpack(split.masks, 5, task="multilabel")
+    predicted, truth = (logits > 0).numpy(), tasks.get("multilabel").unpack(split.masks, 5)
     both, either = (predicted & truth).sum((0, 2, 3)), (predicted | truth).sum((0, 2, 3))
     assert points[-1][1] == pytest.approx((both / either).mean())
 

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from sklearn.metrics import average_precision_score, confusion_matrix
 
-from seglib import evaluation
-from seglib.datasets.store import Split, ignored, pack, unpack
+from seglib import evaluation, tasks
+from seglib.datasets.store import Split
 from seglib.evaluation import SplitResult
 from seglib.metrics.counts import COUNTS
 from seglib.metrics.ranking import average_precision
@@ -46,7 +46,7 @@ def test_counts_equal_those_of_the_written_masks(tmp_path: Path, monkeypatch: py
                                                  case: tuple[np.ndarray, ...]):
     truth, logits, _ = case
     found = evaluated(tmp_path / "x", monkeypatch, truth, logits)
-    predicted = unpack(found.masks, len(CLASSES), task="multilabel")
+    predicted = tasks.get("multilabel").unpack(found.masks, len(CLASSES))
     np.testing.assert_array_equal(predicted, logits > 0)
     assert found.counts["image"].tolist() == [f"test-{n}" for n in range(PICTURES) for _ in CLASSES]
     assert found.counts["class"].tolist() == CLASSES * PICTURES
@@ -172,15 +172,15 @@ def test_counts_at_own_size_are_those_of_resized_probabilities(tmp_path: Path, m
     random = np.random.default_rng(8)
     tensor = torch.from_numpy(logits)
     probabilities = (tensor.softmax(1) if task == "multiclass" else tensor.sigmoid()).numpy()
-    own = [pack(random.random((4, *size)) < 0.4, random.random(size) < 0.3, task=task) for size in SIZES]
+    own = [tasks.get(task).pack(random.random((4, *size)) < 0.4, random.random(size) < 0.3) for size in SIZES]
     counts = evaluated(tmp_path / "x", monkeypatch, truth, logits, own=own, task=task).counts
     for n, (height, width) in enumerate(SIZES):
         resized = np.stack([np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR))
                             for plane in probabilities[n]])
         said = resized.argmax(0) == np.arange(4)[:, None, None] if task == "multiclass" else resized > 0.5
-        valid = ~ignored(own[n], task=task)
+        valid = ~tasks.get(task).ignored(own[n])
         found = counts.loc[counts["image"] == f"test-{n}", ["own_tp", "own_fp", "own_fn", "own_tn"]].to_numpy()
-        for k, true in enumerate(unpack(own[n], 4, task=task)):
+        for k, true in enumerate(tasks.get(task).unpack(own[n], 4)):
             (tn, fp), (fn, tp) = confusion_matrix(true[valid], said[k][valid], labels=[False, True])
             np.testing.assert_allclose(found[k], [tp, fp, fn, tn], atol=1)  # a probability may round to either side
     assert found.sum() == 4 * valid.sum() and (counts["tp"] != counts["own_tp"]).any()
@@ -193,7 +193,7 @@ def test_what_was_cropped_away_is_predicted_as_no_class(tmp_path: Path, monkeypa
     for task in ("multilabel", "multiclass"):
         everywhere = np.zeros((4, 10, 20), bool)
         everywhere[0] = True
-        own = [pack(everywhere, task=task)] * PICTURES
+        own = [tasks.get(task).pack(everywhere)] * PICTURES
         counts = evaluated(tmp_path / task, monkeypatch, truth, np.where(truth, 5, -5).astype(np.float32), own=own,
                            task=task, resize="crop").counts
         disk = counts[counts["class"] == "disk"]

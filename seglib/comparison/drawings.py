@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from seglib.comparison.variants import Run, Variant
-from seglib.datasets.store import DatasetInfo, Split, ignored, unpack
+from seglib.datasets.store import DatasetInfo, Split
 from seglib.figures import pictures, plots
 from seglib.metrics.scores import image_scores, mean_score
 
@@ -75,8 +75,8 @@ def _draw_snapshots(run: Run, info: DatasetInfo, val: Split, path: Path) -> bool
 
 def mask_iou(predicted_HW: np.ndarray, truth_HW: np.ndarray, info: DatasetInfo) -> float:
     """One packed mask's mean IoU over its classes, as `Run.picture_iou` has it; NaN with nothing there and found."""
-    valid_HW = ~ignored(truth_HW, task=info.task)
-    predicted, truth = (unpack(mask, len(info.classes), task=info.task) & valid_HW for mask in (predicted_HW, truth_HW))
+    valid_HW = ~info.task.ignored(truth_HW)
+    predicted, truth = (info.task.unpack(mask, len(info.classes)) & valid_HW for mask in (predicted_HW, truth_HW))
     sums = {"tp": predicted & truth, "fp": predicted & ~truth, "fn": truth & ~predicted}
     cases = {name: planes.sum((1, 2), dtype=np.float64)[None] for name, planes in sums.items()}
     return mean_score(image_scores(cases, "iou")[0])

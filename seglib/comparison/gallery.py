@@ -12,7 +12,7 @@ from PIL import Image
 
 from seglib.comparison.tables import rank_pictures
 from seglib.comparison.variants import Variant
-from seglib.datasets.store import DatasetInfo, Split, ignored, unpack
+from seglib.datasets.store import DatasetInfo, Split
 from seglib.figures.pictures import class_color, save_png
 from seglib.files import write_json
 
@@ -23,8 +23,8 @@ SMALL = 128  # pixels
 def write_gallery(variants: Sequence[Variant], info: DatasetInfo, test: Split, *, count: int, out: Path) -> None:
     """Fill `out` with gallery.json and the pictures: `count` of them, the best, those about the median, the worst.
 
-    Each variant shows the seed in the middle of its test scores (of two, the lower). Masks are run lengths of what
-    `shown_values` makes of them. A picture with pixels to ignore has an `ignored` of its own, 1 where they are.
+    Each variant shows the seed in the middle of its test scores (of two, the lower). Masks are run lengths of
+    the task's `shown_values`. A picture with pixels to ignore has an `ignored` of its own, which is 1 on these pixels.
     """
     ranked, means = rank_pictures(variants)
     chosen = _thirds(ranked, count)
@@ -34,18 +34,18 @@ def write_gallery(variants: Sequence[Variant], info: DatasetInfo, test: Split, *
     entries = []
     for number, (place, i) in enumerate(chosen):
         file = _save(np.asarray(test.images[i]), out, number)
-        truth, out_HW = np.asarray(test.masks[i]), ignored(test.masks[i], task=info.task)
-        held = unpack(truth, len(info.classes), task=info.task).any((1, 2))
+        truth, out_HW = np.asarray(test.masks[i]), info.task.ignored(test.masks[i])
+        held = info.task.unpack(truth, len(info.classes)).any((1, 2))
         entries.append({
             "id": ids.iat[i], "file": file, "place": place, "score": round(float(means[i]), 4),
             "classes": [name for name, is_there in zip(info.classes, held, strict=True) if is_there],
             "ignored": run_lengths(out_HW.astype(np.uint8)) if out_HW.any() else None,
-            "truth": run_lengths(shown_values(truth, out_HW, info.task)),
+            "truth": run_lengths(info.task.shown_values(truth, out_HW)),
             "variants": {label: {"iou": _rounded(run.picture_iou(i)),
-                                 "runs": run_lengths(shown_values(predictions[label][i], out_HW, info.task))}
+                                 "runs": run_lengths(info.task.shown_values(predictions[label][i], out_HW))}
                          for label, run in shown.items()}})
     write_json(out / "gallery.json", {
-        "task": info.task, "classes": info.classes,
+        "exclusive": info.task.exclusive, "classes": info.classes,
         "colors": ["#{:02x}{:02x}{:02x}".format(*class_color(k)) for k in range(len(info.classes))],
         "height": info.image_size[0], "width": info.image_size[1],
         "seed_shown": {label: run.seed for label, run in shown.items()}, "pictures": entries})
@@ -77,15 +77,6 @@ def _middle_seed(variant: Variant) -> Any:
 
 def _rounded(value: float) -> float | None:
     return None if np.isnan(value) else round(value, 4)
-
-
-def shown_values(mask_HW: np.ndarray, ignored_HW: np.ndarray, task: str) -> np.ndarray:
-    """A mask as the page reads it: bit k for class k where classes may overlap, else the class's number plus 1.
-
-    0 is nothing. What is ignored is neither there nor found.
-    """
-    values_HW = mask_HW.astype(np.int32) + 1 if task == "multiclass" else mask_HW
-    return np.where(ignored_HW, 0, values_HW)
 
 
 def run_lengths(mask_HW: np.ndarray) -> list[int]:

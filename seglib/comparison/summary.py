@@ -24,7 +24,8 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, siz
     rejected = pd.read_csv(prepared / "rejected.csv").groupby(["split", "what", "reason"]).size()
     return {
         "dataset": dataset,
-        "task": info.task,
+        "task": info.task.name,
+        "exclusive": info.task.exclusive,
         "classes": info.classes,
         "counts": info.counts,
         "image_size": info.image_size,

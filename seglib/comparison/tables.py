@@ -14,8 +14,9 @@ import pandas as pd
 
 from seglib.comparison.evidence import Evidence
 from seglib.comparison.variants import HEADLINE, Run, Variant, mean_of_known
-from seglib.datasets.store import Split, ignored
+from seglib.datasets.store import Split
 from seglib.metrics.scores import CROWDS, SCORES, image_scores, mean_score
+from seglib.tasks.task import Task
 
 NOTHING = "nothing"
 
@@ -70,12 +71,12 @@ def group_table(evidence: Evidence, sizes: Sequence[float]) -> pd.DataFrame:
                                        "low", "high", "n"])
 
 
-def confusion_table(variants: Sequence[Variant], classes: Sequence[str], task: str) -> pd.DataFrame:
+def confusion_table(variants: Sequence[Variant], classes: Sequence[str], task: Task) -> pd.DataFrame:
     """What true objects and true pixels of test are taken for: counts summed over seeds, shares of the truth's row.
 
-    Where classes exclude each other, every pixel that counts has one: there is neither background nor "several".
+    The task says which rows and columns of pixels there are.
     """
-    rows, exclusive = [], task == "multiclass"
+    rows = []
     for variant in variants:
         objects = np.zeros((len(classes), len(classes) + 1), np.int64)  # the last column: nothing
         for run in variant.runs:
@@ -84,8 +85,7 @@ def confusion_table(variants: Sequence[Variant], classes: Sequence[str], task: s
         pixels = sum(np.array(run.summary["test"]["confusion"]) for run in variant.runs)
         for kind, matrix, truths, predictions in (
                 ("objects", objects, [*classes], [*classes, NOTHING]),
-                ("pixels", pixels, [*classes, *([] if exclusive else ["background"])],
-                 [*classes, *([] if exclusive else ["background", "several"])])):
+                ("pixels", pixels, *task.confusion_names(classes))):
             matrix = matrix[:len(truths), :len(predictions)]
             totals = matrix.sum(1, keepdims=True)
             shares = np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
@@ -95,13 +95,13 @@ def confusion_table(variants: Sequence[Variant], classes: Sequence[str], task: s
     return pd.DataFrame(rows)
 
 
-def dice_names(variants: Sequence[Variant], test: Split, task: str) -> pd.DataFrame:
+def dice_names(variants: Sequence[Variant], test: Split, task: Task) -> pd.DataFrame:
     """What different codes call Dice, of the same test predictions, mean over seeds: how far they lie apart.
 
     `dice_batch_flattened_B`: B pictures and all classes as one long vector, then the mean over batches, as some
     training loops do. `_empty_0`, `_empty_1`: a picture without the class and without a find counts 0, or 1.
-    `dice_with_background`: background is one more class, all pixels pooled, where classes may overlap and so leave
-    any. `pixel_accuracy` has been called Dice too.
+    `dice_with_background`: background is one more class, all pixels pooled; only of a task that has background.
+    `pixel_accuracy` has been called Dice too.
     """
     rows = []
     for variant in variants:
@@ -111,7 +111,7 @@ def dice_names(variants: Sequence[Variant], test: Split, task: str) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
-def _dice_of(run: Run, test: Split, task: str) -> dict[str, float]:
+def _dice_of(run: Run, test: Split, task: Task) -> dict[str, float]:
     cases, scores = run.cases["test"], run.class_scores["test"]
     by_picture = image_scores(cases, "dice")
     found = {name: mean_score(scores[name]) for name in ("dice_dataset", "dice_image_mean")}
@@ -122,17 +122,18 @@ def _dice_of(run: Run, test: Split, task: str) -> dict[str, float]:
         above, below = np.add.reduceat(twice, starts), np.add.reduceat(total, starts)
         found[f"dice_batch_flattened_{size}"] = float(np.divide(above, below, out=np.ones_like(above),
                                                                 where=below > 0).mean())
-    if task == "multilabel":
-        found["dice_with_background"] = mean_score(np.append(scores["dice_dataset"], _background_dice(run, test)))
+    if task.has_background:
+        background = _background_dice(run, test, task)
+        found["dice_with_background"] = mean_score(np.append(scores["dice_dataset"], background))
     found["pixel_accuracy"] = mean_score(scores["pixel_accuracy_dataset"])
     return found
 
 
-def _background_dice(run: Run, test: Split) -> float:
-    """Of the pixels that no class holds, where classes may overlap; NaN where neither truth nor prediction has any."""
+def _background_dice(run: Run, test: Split, task: Task) -> float:
+    """The Dice score of background; NaN if neither truth nor prediction has any."""
     both = total = 0
     for truth_HW, predicted_HW in zip(test.masks, np.load(run.files.predictions, mmap_mode="r"), strict=True):
-        true, said = truth_HW == 0, (predicted_HW == 0) & ~ignored(truth_HW, task="multilabel")
+        true, said = task.background(truth_HW), task.background(predicted_HW) & ~task.ignored(truth_HW)
         both, total = both + np.count_nonzero(true & said), total + np.count_nonzero(true) + np.count_nonzero(said)
     return 2 * both / total if total else float("nan")
 

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from seglib import tasks
 from seglib.datasets.archives import read_zip_member
 from seglib.datasets.coco_annotations import AnnotationFile, Instance, category_ids, licence_of
 from seglib.datasets.coco_fetched import FetchedAnnotations, Place, read_entries
@@ -38,7 +39,7 @@ OFFICIAL = {"train": "train2017", "test": "val2017"}  # our split: theirs. val i
 
 def describe(config: dict[str, Any]) -> Description:
     classes, side = config["classes"], config["image_size"]
-    return Description(task="multilabel", classes=classes, label_values=spaced_labels(len(classes)),
+    return Description(task=tasks.get("multilabel"), classes=classes, label_values=spaced_labels(len(classes)),
                        image_size=(side, side))
 
 

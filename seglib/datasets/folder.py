@@ -25,6 +25,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from seglib import tasks
 from seglib.datasets.folder_masks import SUFFIXES, Masks, open_masks
 from seglib.datasets.images import FORMATS, is_turned, read_rgb
 from seglib.datasets.labels import files_by_name, split_by_hash, text_of
@@ -41,7 +42,7 @@ def picture_suffixes() -> list[str]:
 
 def describe(config: dict[str, Any]) -> Description:
     classes, side = config["classes"], config["image_size"]
-    return Description(task="multiclass" if config["masks"] == "ids" else "multilabel", classes=classes,
+    return Description(task=tasks.get("multiclass" if config["masks"] == "ids" else "multilabel"), classes=classes,
                        label_values=spaced_labels(len(classes)), image_size=(side, side), splits=SPLITS)
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from seglib.datasets import store
 from seglib.datasets.geometry import Fit, Size
 from seglib.datasets.samples import Box, Entry, Job, Rejection, Sample
+from seglib.tasks.task import Task
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Packer:
     files has the least to do.
     """
 
-    task: str
+    task: Task
     classes: list[str]
     size: Size  # the network's
     mode: str  # see geometry
@@ -56,8 +56,8 @@ class Packer:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of masks."""
-        return store.mask_dtype(len(self.classes), self.task)
+        """The type of a mask's pixels."""
+        return self.task.mask_dtype(len(self.classes))
 
     def pack(self, entry: Entry | Job) -> list[Packed | Rejection]:
         """What comes of it, in order: of a job, all that it gives; of a sample, itself or why it cannot be used, and
@@ -100,12 +100,12 @@ class Packer:
             return [Rejection(id=sample.id, source=sample.source, what="picture",
                               reason=f"nothing of its objects is left at {_by(self.size)}")]
         image_HWC = np.asarray(fit.picture(Image.fromarray(sample.image_HWC)))
-        mask_HW = store.pack(planes_KHW, _ignored(sample, fit), task=self.task)
-        # Nearly all runs: the quickest level leaves a fortieth of it.
-        own_mask = zlib.compress(store.pack(sample.planes_KHW, sample.ignore_HW, task=self.task), level=1)
+        mask_HW = self.task.pack(planes_KHW, _ignored(sample, fit))
+        # A mask is nearly all runs of one value, so the quickest level leaves a fortieth of it.
+        own_mask = zlib.compress(self.task.pack(sample.planes_KHW, sample.ignore_HW), level=1)
         objects, lost = self._objects(sample, fit, planes_KHW)
-        valid_HW = ~store.ignored(mask_HW, task=self.task)
-        stored_KHW = store.unpack(mask_HW, len(self.classes), task=self.task)
+        valid_HW = ~self.task.ignored(mask_HW)
+        stored_KHW = self.task.unpack(mask_HW, len(self.classes))
         record = json.dumps({"row": _row(sample, objects, planes_KHW), "valid_pixels": int(valid_HW.sum()),
                              "class_pixels": (stored_KHW & valid_HW).sum((1, 2)).tolist()}).encode()
         name = str(os.getpid())

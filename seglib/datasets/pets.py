@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from seglib import tasks
 from seglib.datasets import archives
 from seglib.datasets.download import Checksum, Downloader
 from seglib.datasets.images import ImageError, read_ids, read_rgb
@@ -35,7 +36,7 @@ LICENCE = "research use; the terms of the website each picture is from"  # annot
 
 
 def describe(config: dict[str, Any]) -> Description:
-    return Description(task="multilabel", classes=["pet"], label_values=spaced_labels(1),
+    return Description(task=tasks.get("multilabel"), classes=["pet"], label_values=spaced_labels(1),
                        image_size=(config["image_size"], config["image_size"]))
 
 

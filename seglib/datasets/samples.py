@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from seglib.tasks.task import Task
+
 Box = tuple[float, float, float, float]  # min_x, min_y, max_x, max_y in pixels, an edge lying between two pixels
 
 
@@ -12,7 +14,7 @@ Box = tuple[float, float, float, float]  # min_x, min_y, max_x, max_y in pixels,
 class Description:
     """What a dataset's configuration says it will hold. A reader without a val split has it carved from train."""
 
-    task: str  # "multilabel" | "multiclass", see store
+    task: Task
     classes: list[str]
     label_values: list[float]
     image_size: tuple[int, int]  # (H, W), pixels: what every picture is brought to

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from seglib import tasks
 from seglib.datasets import archives, shapes_generator
 from seglib.datasets.download import Downloader
 from seglib.datasets.samples import Description, Rejection, Sample
@@ -31,8 +32,8 @@ def file_name(config: dict[str, Any], split: str) -> str:
 
 
 def describe(config: dict[str, Any]) -> Description:
-    return Description(task="multilabel", classes=list(LABELS), label_values=[float(v) for v in LABELS.values()],
-                       image_size=(SIDE, SIDE))
+    return Description(task=tasks.get("multilabel"), classes=list(LABELS),
+                       label_values=[float(v) for v in LABELS.values()], image_size=(SIDE, SIDE))
 
 
 def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from seglib import tasks
 from seglib.datasets import archives
 from seglib.datasets.download import Downloader
 from seglib.datasets.images import read_ids, read_rgb
@@ -40,7 +41,7 @@ CLASS_NAMES = "classes.txt"
 
 def describe(config: dict[str, Any]) -> Description:
     side = config["image_size"]
-    return Description(task="multiclass", classes=CLASSES, label_values=spaced_labels(len(CLASSES)),
+    return Description(task=tasks.get("multiclass"), classes=CLASSES, label_values=spaced_labels(len(CLASSES)),
                        image_size=(side, side), splits=SPLITS)
 
 

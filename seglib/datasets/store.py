@@ -1,14 +1,13 @@
-"""The prepared format: few packed files a dataset, memory-mapped, with every file's hash beside them.
+"""The prepared format: a few packed files per dataset, memory-mapped, with every file's hash beside them.
 
     dataset.json             what the dataset is: task, classes, sizes, counts, hashes
     <split>/images.npy       uint8 (N, H, W, 3)
     <split>/masks.npy        (N, H, W), see below
     <split>/index.parquet    one row per image: where it came from and what it holds
-    <split>/own.parquet      val and test, where pictures have sizes of their own: the masks at those sizes
+    <split>/own.parquet      val and test, if pictures have sizes of their own: the masks at those sizes
     rejected.csv             what was left out, and why
 
-The task says what a mask's pixel holds. "multilabel", where classes may overlap: bit k says class k is there, the
-highest bit says ignore. "multiclass", where they exclude each other: uint8, the class's number, 255 to ignore.
+The dataset's task says what a mask's pixel holds: see seglib/tasks.
 
 Shapes: N images, B batch, K classes, H, W.
 """
@@ -22,7 +21,9 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from seglib import tasks
 from seglib.files import file_sha256, read_json, write_json
+from seglib.tasks.task import MASK_DTYPES, Task, check_class_count
 
 # A training maps the arrays and opens no table: it starts without pandas and pyarrow, which take a second to import.
 if TYPE_CHECKING:
@@ -30,82 +31,28 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 2
 SPLITS = ("train", "val", "test")
-MAX_CLASSES = {"multilabel": 31, "multiclass": 127}  # so that a mask read as signed is negative where it is ignored
-MASK_DTYPES = (np.uint8, np.uint16, np.uint32)
-IGNORE = 255  # of a multiclass mask
 OWN_MASKS = "own.parquet"
-
-
-def mask_dtype(classes: int, task: str) -> np.dtype:
-    """The type of a mask's pixels. Multilabel: the smallest unsigned one with a bit a class and one for "ignore".
-
-    Raises ValueError for more than `MAX_CLASSES`.
-    """
-    if classes > MAX_CLASSES[task]:
-        raise ValueError(f"{classes} classes do not fit a {task} mask; at most {MAX_CLASSES[task]} do")
-    if task == "multiclass":
-        return np.dtype(np.uint8)
-    return next(np.dtype(dtype) for dtype in MASK_DTYPES if classes < np.iinfo(dtype).bits)
-
-
-def pack(planes_KHW: np.ndarray, ignore_HW: np.ndarray | None = None, *, task: str) -> np.ndarray:
-    """Boolean planes to a mask: (K, H, W) to (H, W) of `mask_dtype(K, task)`.
-
-    A pixel of a multiclass picture that no plane holds is ignored, as where `ignore_HW` is True; in several planes, it
-    has the last of them.
-    """
-    dtype = mask_dtype(len(planes_KHW), task)
-    if task == "multiclass":
-        mask_HW = np.full(planes_KHW.shape[1:], IGNORE, dtype)
-        for k, plane_HW in enumerate(planes_KHW):
-            mask_HW[plane_HW] = k
-        if ignore_HW is not None:
-            mask_HW[ignore_HW] = IGNORE
-        return mask_HW
-    mask_HW = np.zeros(planes_KHW.shape[1:], dtype)
-    for k, plane_HW in enumerate(planes_KHW):
-        mask_HW |= plane_HW.astype(dtype) << dtype.type(k)
-    if ignore_HW is not None:
-        mask_HW |= ignore_HW.astype(dtype) << dtype.type(_ignore_bit(dtype))
-    return mask_HW
-
-
-def unpack(masks: np.ndarray, classes: int, *, task: str) -> np.ndarray:
-    """A mask's boolean planes: (..., H, W) to (..., K, H, W); what is ignored is said by `ignored`."""
-    values = np.arange(classes, dtype=masks.dtype).reshape(-1, 1, 1)
-    if task == "multiclass":
-        return masks[..., None, :, :] == values
-    return ((masks[..., None, :, :] >> values) & 1).astype(bool)
-
-
-def ignored(masks: np.ndarray, *, task: str) -> np.ndarray:
-    """Which pixels count nowhere: bool, the masks' shape."""
-    return masks == IGNORE if task == "multiclass" else masks >> _ignore_bit(masks.dtype) == 1
-
-
-def _ignore_bit(dtype: np.dtype) -> int:
-    return np.iinfo(dtype).bits - 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
     """dataset.json. `label_values`: what each class's pixels are worth under `targets: label`."""
 
-    task: str  # "multilabel" | "multiclass"
+    task: Task  # dataset.json holds its name
     classes: list[str]
     label_values: list[float]
     image_size: list[int]  # [H, W], pixels
     resize: str  # how pictures came to that size: "stretch" | "pad" | "crop" (see geometry)
-    counts: dict[str, int]  # images a split
-    class_pixels: list[int]  # of the train split, by class
-    valid_pixels: int  # of the train split, those that are not ignored
+    counts: dict[str, int]  # images per split
+    class_pixels: list[int]  # pixels of each class in the train split
+    valid_pixels: int  # pixels of the train split that are not ignored
     selection: dict[str, Any]  # how many raw pictures were considered and why others were passed over
     files: dict[str, str]  # sha256 by path
     format_version: int = FORMAT_VERSION
 
     @classmethod
     def read(cls, folder: Path) -> "DatasetInfo":
-        """Raises ValueError where no prepared dataset of this format is."""
+        """Raises ValueError if the folder holds no prepared dataset of this format, or one with an unknown task."""
         path = folder / "dataset.json"
         if not path.exists():
             raise ValueError(f"{folder} holds no prepared dataset (no dataset.json): "
@@ -115,31 +62,31 @@ class DatasetInfo:
                 raise ValueError("no JSON object")
             if (found := content.get("format_version")) != FORMAT_VERSION:
                 raise ValueError(f"format {found!s:.40}, this seglib reads {FORMAT_VERSION}")
-            kinds = get_type_hints(cls)
+            kinds = get_type_hints(cls) | {"task": str}
             if content.keys() != kinds.keys():
                 raise ValueError(f"other keys than expected: {', '.join(sorted(content.keys() ^ kinds.keys())):.80}")
             for key, kind in kinds.items():
                 if not _is_of(content[key], kind):
                     raise ValueError(f"{key} is {content[key]!r:.40}, expected {kind}")
-            info = cls(**content)
+            info = cls(**content | {"task": tasks.get(content["task"])})
             info._check()
         except (ValueError, OverflowError, RecursionError) as error:
             raise _damaged(path, error) from None
         return info
 
     def _check(self) -> None:
-        """That its parts fit each other."""
+        """Raises ValueError if its parts do not fit each other."""
         classes = len(self.classes)
-        if not (self.task in MAX_CLASSES and 0 < classes <= MAX_CLASSES[self.task]
-                and classes == len(self.label_values) == len(self.class_pixels)):
+        if not 0 < classes == len(self.label_values) == len(self.class_pixels):
             raise ValueError(f"{classes} classes with {len(self.label_values)} label values and "
-                             f"{len(self.class_pixels)} counts of pixels, task {self.task!r:.40}")
+                             f"{len(self.class_pixels)} counts of pixels")
+        check_class_count(self.task, classes)
         if len(self.image_size) != 2 or not {*self.counts} <= {*SPLITS} or min(
                 *self.image_size, *self.counts.values()) < 1:
             raise ValueError(f"counts {self.counts!s:.80}, image_size {self.image_size!s:.40}")
 
     def write(self, folder: Path) -> None:
-        write_json(folder / "dataset.json", dataclasses.asdict(self))
+        write_json(folder / "dataset.json", dataclasses.asdict(self) | {"task": self.task.name})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +100,7 @@ class Split:
 
     @classmethod
     def open(cls, dataset: Path, name: str) -> "Split":
-        """Raises ValueError where the arrays are damaged, as far as their length and header tell."""
+        """Raises ValueError if the length or the header of an array shows that it is damaged."""
         folder = dataset / name
         images, masks = (_map(folder / f"{kind}.npy") for kind in ("images", "masks"))
         if images.dtype != np.uint8 or masks.dtype not in MASK_DTYPES or images.shape != (*masks.shape, 3):
@@ -164,7 +111,7 @@ class Split:
         return len(self.images)
 
     def index(self) -> "pd.DataFrame":
-        """Raises ValueError where index.parquet is damaged."""
+        """Raises ValueError if index.parquet is damaged."""
         import pandas as pd
 
         path = self.folder / "index.parquet"
@@ -180,9 +127,9 @@ class Split:
         return (self.folder / OWN_MASKS).exists()
 
     def own_masks(self) -> Iterator[np.ndarray]:
-        """Each picture's mask at its own size, (H, W) of the type of `masks`, in their order, where `has_own_masks`.
+        """Each picture's mask at its own size: (H, W), in the type and order of `masks`. Needs `has_own_masks`.
 
-        Raises ValueError where the file is damaged.
+        Raises ValueError if the file is damaged.
         """
         import pyarrow
         from pyarrow import parquet
@@ -198,7 +145,7 @@ class Split:
 
 
 def _is_of(value: Any, kind: Any) -> bool:
-    """Whether JSON's value is of the type that an annotation names."""
+    """Whether a value from JSON has the annotated type."""
     if kind is Any:
         return True
     if kind in (int, float):
@@ -212,10 +159,10 @@ def _is_of(value: Any, kind: Any) -> bool:
 
 
 def _map(path: Path) -> np.ndarray:
-    """An .npy as `ArrayWriter` writes it, memory-mapped. Raises ValueError for any other."""
+    """An .npy file, memory-mapped. Raises ValueError if it is not as `ArrayWriter` writes it."""
     try:
         with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what Python thinks of a damaged header
+            warnings.simplefilter("ignore")  # a damaged header may be Python code that warns
             if (version := np.lib.format.read_magic(file)) != (1, 0):
                 raise ValueError(f"version {version} of NumPy's format")
             shape, columns_first, dtype = np.lib.format.read_array_header_1_0(file)
@@ -234,7 +181,7 @@ def _damaged(path: Path, error: object) -> ValueError:
 
 
 class ArrayWriter:
-    """Writes an .npy whose length is not known before its last item; memory holds one item at a time."""
+    """Writes an .npy file whose length is not known before its last item. Memory holds one item at a time."""
 
     def __init__(self, path: Path, item_shape: tuple[int, ...], dtype: np.dtype):
         self._file, self._shape, self._dtype, self._count = path.open("wb"), item_shape, np.dtype(dtype), 0

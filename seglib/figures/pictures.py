@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from seglib.datasets.store import DatasetInfo, Split, ignored, unpack
+from seglib.datasets.store import DatasetInfo, Split
 from seglib.files import atomic_file
 
 PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178),
@@ -46,14 +46,14 @@ def overlay(image_HWC: np.ndarray, planes_KHW: np.ndarray, ignored_HW: np.ndarra
 
 def mask_overlay(image_HWC: np.ndarray, mask_HW: np.ndarray, info: DatasetInfo,
                  truth_HW: np.ndarray | None = None) -> np.ndarray:
-    """`overlay` of a packed mask; what is ignored is said by the truth, where the mask is a prediction."""
-    out_HW = ignored(mask_HW if truth_HW is None else truth_HW, task=info.task)
-    return overlay(image_HWC, unpack(mask_HW, len(info.classes), task=info.task), out_HW)
+    """`overlay` of a packed mask. If the mask is a prediction, the truth says which pixels are ignored."""
+    ignored_HW = info.task.ignored(mask_HW if truth_HW is None else truth_HW)
+    return overlay(image_HWC, info.task.unpack(mask_HW, len(info.classes)), ignored_HW)
 
 
 def any_ignored(split: Split, chosen: Sequence[int], info: DatasetInfo) -> bool:
     """Whether any of these pictures has pixels to ignore, so that a legend must say what the hatch is."""
-    return any(ignored(split.masks[i], task=info.task).any() for i in chosen)
+    return any(info.task.ignored(split.masks[i]).any() for i in chosen)
 
 
 def _stripes(shape: tuple[int, int]) -> np.ndarray:
@@ -84,7 +84,7 @@ def contact_sheet(split: Split, info: DatasetInfo, path: Path, *, chosen: Sequen
     ids = split.index()["id"]
     pairs = [(split.images[i], mask_overlay(split.images[i], split.masks[i], info)) for i in chosen]
     tiles = [np.concatenate([np.asarray(_enlarge(picture, side)) for picture in pair], axis=1) for pair in pairs]
-    held = [unpack(split.masks[i], len(info.classes), task=info.task).any((1, 2)) for i in chosen]
+    held = [info.task.unpack(split.masks[i], len(info.classes)).any((1, 2)) for i in chosen]
     captions = [f"{ids.iat[i]}: {', '.join(np.array(info.classes, object)[there])}"
                 for i, there in zip(chosen, held, strict=True)]
     columns = min(columns, len(tiles))

@@ -5,10 +5,12 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from seglib import tasks
 from seglib.params.strict import OfAKind, Once, Strict, Text
 from seglib.params.train import TrainOverride
 
-MOST_OVERLAPPING = 31  # a bit a class, in 32
+MOST_OVERLAPPING = tasks.get("multilabel").max_classes
+MOST_EXCLUSIVE = tasks.get("multiclass").max_classes
 
 
 class Dataset(Strict):
@@ -18,8 +20,8 @@ class Dataset(Strict):
     train: TrainOverride = TrainOverride()
 
     def task(self) -> str:
-        """multilabel: classes may overlap. multiclass: they exclude each other."""
-        return "multilabel"
+        """The name of its task, one of `tasks.NAMES`."""
+        raise AssertionError("each dataset names its own")
 
     def class_count(self) -> int:
         raise AssertionError("each dataset knows its own")
@@ -50,6 +52,9 @@ class Shapes(Dataset):
     seed: int = Field(ge=0, lt=2**63)
     background: Literal["dark", "varied"]
 
+    def task(self) -> str:
+        return "multilabel"
+
     def class_count(self) -> int:
         return 5
 
@@ -70,6 +75,9 @@ class Coco(Resized):
     min_box: float = Field(ge=0, le=1e6)
     instances: Literal["single", "any"]
 
+    def task(self) -> str:
+        return "multilabel"
+
     def class_count(self) -> int:
         return len(self.classes)
 
@@ -86,6 +94,9 @@ class Coco(Resized):
 class Pets(Resized):
     kind: Literal["pets"]
     border: Literal["foreground", "background", "ignore"]
+
+    def task(self) -> str:
+        return "multilabel"
 
     def class_count(self) -> int:
         return 1
@@ -125,7 +136,7 @@ class Folder(Resized):
     kind: Literal["folder"]
     path: Text
     masks: Literal["ids", "folders", "coco"]
-    classes: Annotated[list[Text], Field(min_length=1, max_length=127), Once]
+    classes: Annotated[list[Text], Field(min_length=1, max_length=MOST_EXCLUSIVE), Once]
     ignore: Annotated[list[Annotated[int, Field(ge=0, le=65535)]], Once] = []  # ids of masks: ids
     test_fraction: float = Field(gt=0, lt=1)
 

@@ -6,7 +6,6 @@ class Gallery {
 
   constructor(root, data, viewer) {
     Object.assign(this, {root, data, viewer, all: false, tiles: []});
-    data.exclusive = data.task === "multiclass";
     this.form = root.querySelector("form");
     this.crisp = Math.max(data.width, data.height) <= 160;  // small pictures in squares, photographs smooth
     this.observer = new IntersectionObserver(entries => entries.forEach(entry => {

@@ -44,7 +44,7 @@ class Comparison:
     @property
     def exclusive(self) -> bool:
         """Whether a pixel has one class and no more."""
-        return self.summary["task"] == "multiclass"
+        return self.summary["exclusive"]
 
     @property
     def variants(self) -> list[str]:

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from seglib import models, resolve
 from seglib.datasets.prepare import KINDS
 from seglib.datasets.samples import Description
-from seglib.datasets.store import DatasetInfo, mask_dtype
+from seglib.datasets.store import DatasetInfo
 from seglib.files import read_json
 from seglib.models.padding import Padded
 from seglib.params import Params
@@ -130,7 +130,7 @@ def estimate(settings: Params) -> Estimate:
         description, pictures = KINDS[config["kind"]].describe(config), pictures_of(settings, dataset)
         rows += [_row(pictures, description, grouped[dataset, model], measured) for model in settings.run.models]
         disk += COPIES * (pictures.train + pictures.val + pictures.test) * _pixels(description) * (
-            3 + mask_dtype(len(description.classes), description.task).itemsize)
+            3 + description.task.mask_dtype(len(description.classes)).itemsize)
     trains = [variant.config["train"] for variant in variants]
     return Estimate(rows=rows, disk=disk + sum(row.disk for row in rows), machine=_machine(max(trains, key=len)),
                     stops_early=any("patience" in train for train in trains))
@@ -178,7 +178,7 @@ def _row(pictures: Pictures, description: Description, variants: list[Variant],
     forward = cost.forward / rate if rate else 0.0
     train_seconds = [START + (_train_flop(variant.config["train"], pictures, cost) / rate if rate else 0.0)
                      for variant in variants]
-    masks = pictures.test * _pixels(description) * mask_dtype(len(description.classes), description.task).itemsize
+    masks = pictures.test * _pixels(description) * description.task.mask_dtype(len(description.classes)).itemsize
     return Row(dataset=variants[0].dataset, model=variants[0].model, trainings=len(variants), pictures=pictures,
                flop=cost.step, rate=rate, train_seconds=sum(train_seconds) / len(variants),
                evaluate_seconds=START + evaluated * (forward + counting),

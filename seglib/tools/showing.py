@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from seglib.datasets.store import SPLITS, DatasetInfo, Split, ignored
+from seglib.datasets.store import SPLITS, DatasetInfo, Split
 from seglib.figures import pictures
 from seglib.files import read_json, repository_root
 from seglib.names import nearest
+from seglib.tasks.task import Task
 from seglib.training.augment import NEUTRAL, Augment
 from seglib.training.batches import Feed, epoch_order
 
@@ -69,13 +70,13 @@ def augmented(dataset: Path, ids: Sequence[str], variant: Path | None, changes: 
         for epoch in range(1, EPOCHS + 1):
             image_HWC, mask_HW = seen(train, i, augment, config, info.task, epoch)
             rows[-1].append(pictures.mask_overlay(image_HWC, mask_HW, info))
-            hatched |= bool(ignored(mask_HW, task=info.task).any())
+            hatched |= bool(info.task.ignored(mask_HW).any())
     pictures.comparison_grid(
         rows, titles=["as prepared", *(f"epoch {epoch}" for epoch in range(1, EPOCHS + 1))],
         captions=[[names[i]] + [""] * EPOCHS for i in chosen], legend=info.classes, hatched=hatched, path=out, side=200)
 
 
-def seen(train: Split, i: int, augment: Augment, config: dict[str, Any], task: str, epoch: int
+def seen(train: Split, i: int, augment: Augment, config: dict[str, Any], task: Task, epoch: int
          ) -> tuple[np.ndarray, np.ndarray]:
     """Picture i as it comes to the network in an epoch, uint8 (H, W, 3), and its mask (H, W) of the type of `masks`."""
     order, size = epoch_order(len(train), seed=config["seed"], epoch=epoch), config["train"]["batch_size"]

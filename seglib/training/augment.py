@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from seglib.tasks.task import Task
 from seglib.training.batches import Batch
 from seglib.training.device import to_device
 
@@ -34,20 +35,20 @@ class Augment:
     def __init__(self, settings: dict[str, float], seed: int):
         self.settings, self.seed = NEUTRAL | settings, seed
 
-    def batch(self, batch: Batch, *, task: str, epoch: int, iteration: int) -> Batch:
+    def batch(self, batch: Batch, *, task: Task, epoch: int, iteration: int) -> Batch:
         """`apply`, to a batch; pixels may come from outside their picture where it is turned, and are ignored."""
         images_BHWC, masks_BHW = self.apply(batch.images_BHWC, batch.masks_BHW, task=task, epoch=epoch,
                                             iteration=iteration)
         return Batch(images_BHWC, masks_BHW, batch.ignores or self.settings["rotation"] > 0)
 
-    def apply(self, images_BHWC: Tensor, masks_BHW: Tensor, *, task: str, epoch: int, iteration: int
+    def apply(self, images_BHWC: Tensor, masks_BHW: Tensor, *, task: Task, epoch: int, iteration: int
               ) -> tuple[Tensor, Tensor]:
         """A batch, augmented: uint8 (B, H, W, 3) and signed integers (B, H, W), the shapes and types they came in.
 
         A function of its arguments, the settings and the seed alone: a resumed training needs no state, and a seed
         means the same on every device but for the last bit of a rounding. A picture's draws depend on its place in the
         batch and not on the settings, so that switching one off leaves the others as they were. Pixels from outside a
-        picture repeat its edge; their mask says "ignore", as `task` ("multilabel" or "multiclass") has it.
+        picture repeat its edge. In the mask they have the `ignore_value` of the task.
         """
         settings, draws_9B = self.settings, to_device(
             self._draws(len(images_BHWC), epoch, iteration), images_BHWC.device)
@@ -66,7 +67,7 @@ class Augment:
                 side_B=(smallest + (largest - smallest) * area_B).sqrt(), left_B=left_B, top_B=top_B,
                 size=tuple(masks_BHW.shape[1:]))
             x_BCHW = sample_pictures(images_BHWC.permute(0, 3, 1, 2).float(), x_BHW, y_BHW)
-            masks_BHW = sample_masks(masks_BHW, x_BHW, y_BHW, outside=ignore_value(masks_BHW.dtype, task))
+            masks_BHW = sample_masks(masks_BHW, x_BHW, y_BHW, outside=task.ignore_value(masks_BHW.dtype))
         if settings["color"]:
             x_BCHW = images_BHWC.permute(0, 3, 1, 2).float() if x_BCHW is None else x_BCHW
             factors_3B = 1 + settings["color"] * (2 * torch.stack(color_3B) - 1)
@@ -79,11 +80,6 @@ class Augment:
         """Uniform in [0, 1), float32 (9, B), drawn on the CPU so that a seed means the same on every device."""
         seed = int(np.random.SeedSequence((self.seed, epoch, iteration)).generate_state(1)[0])
         return torch.rand(pictures, DRAWS, generator=torch.Generator().manual_seed(seed)).T
-
-
-def ignore_value(dtype: torch.dtype, task: str) -> int:
-    """What a mask says of a pixel that does not count: the sign bit alone (multilabel), or 255 seen signed."""
-    return -1 if task == "multiclass" else torch.iinfo(dtype).min
 
 
 def source_positions(*, angle_B: Tensor, side_B: Tensor, left_B: Tensor, top_B: Tensor, size: tuple[int, int]

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from seglib import tasks
 from seglib.training.encoding import Encoding
 
 
@@ -26,7 +27,11 @@ class Header:
     precision: str
     threads: int | None
 
+    def __post_init__(self) -> None:
+        """Raises ValueError if there is no such task."""
+        tasks.get(self.task)
+
     @property
     def encoding(self) -> Encoding:
         return Encoding(pixels=self.pixels, targets=self.targets, output=self.output,
-                        label_values=tuple(self.label_values), task=self.task)
+                        label_values=tuple(self.label_values), task=tasks.get(self.task))

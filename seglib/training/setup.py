@@ -45,7 +45,7 @@ class Setup:
     @property
     def header(self) -> Header:
         return Header(model=self.config["model"], classes=self.info.classes, label_values=self.info.label_values,
-                      task=self.info.task, image_size=self.info.image_size, resize=self.info.resize,
+                      task=self.info.task.name, image_size=self.info.image_size, resize=self.info.resize,
                       pixels=self.encoding.pixels, targets=self.encoding.targets, output=self.encoding.output,
                       device=self.device.type, precision=self.precision, threads=self.settings["threads"])
 

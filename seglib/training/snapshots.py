@@ -1,8 +1,8 @@
 """snapshots.npz: the masks a network predicts for a few val pictures, after chosen epochs.
 
     epochs     int64 (E,): after which epochs; E may be 0
-    pictures   int64 (P,): rows of the val split, evenly spaced; P is 4, or all where there are fewer
-    masks      (E, P, H, W): packed as the true masks are, see datasets.store
+    pictures   int64 (P,): rows of the val split, evenly spaced; P is 4, or fewer if val holds fewer
+    masks      (E, P, H, W): packed by the dataset's task, as the true masks are
 """
 
 from collections.abc import Callable, Sequence
@@ -13,16 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seglib.datasets.store import Split, pack
+from seglib.datasets.store import Split
 from seglib.files import atomic_file
+from seglib.tasks.task import Task
 
 PICTURES = 4
 
 
 class Snapshots:
-    """wanted: epochs, counted from 1. split: of which pictures are taken. task: the dataset's."""
+    """wanted: epochs, counted from 1. split: where the pictures are taken from. task: the dataset's."""
 
-    def __init__(self, wanted: Sequence[int], split: Split, task: str):
+    def __init__(self, wanted: Sequence[int], split: Split, task: Task):
         self.wanted, self.task = frozenset(wanted), task
         self.pictures = np.linspace(0, len(split) - 1, min(PICTURES, len(split))).round().astype(np.int64)
         self.epochs: list[int] = []
@@ -30,15 +31,15 @@ class Snapshots:
         self._masks = np.zeros((0, *split.masks[self.pictures].shape), split.masks.dtype)
 
     def take(self, epoch: int, present: Callable[[Tensor], Tensor]) -> None:
-        """Where the epoch is wanted, keep where each class is said to be: uint8 (P, H, W, 3) to bool (P, K, H, W)."""
+        """Keep the predicted masks if the epoch is wanted. `present`: uint8 (P, H, W, 3) to bool (P, K, H, W)."""
         if epoch in self.wanted:
             planes_PKHW = present(torch.from_numpy(self._images_PHWC)).cpu().numpy()
-            masks_PHW = np.stack([pack(planes_KHW, task=self.task) for planes_KHW in planes_PKHW])
+            masks_PHW = np.stack([self.task.pack(planes_KHW) for planes_KHW in planes_PKHW])
             self._masks = np.concatenate([self._masks, masks_PHW[None]])
             self.epochs.append(epoch)
 
     def write(self, path: Path) -> None:
-        """Equal snapshots give equal bytes: no time and no compression is in them."""
+        """Write the file. It holds no time and is not compressed, so equal snapshots give equal bytes."""
         with atomic_file(path) as temporary, temporary.open("wb") as file:
             np.savez(file, epochs=np.array(self.epochs, np.int64), pictures=self.pictures, masks=self._masks)
 

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seglib import tasks
 from seglib.comparison.evidence import Evidence
 from seglib.comparison.variants import Variant, load
-from seglib.datasets.store import DatasetInfo, pack
+from seglib.datasets.store import DatasetInfo
 from tests.comparison.synthetic import (
     SIDE,
     epochs_of,
@@ -98,7 +99,7 @@ EPOCHS = 6
 
 
 def masks_of(planes_NKHW: np.ndarray) -> np.ndarray:
-    return np.stack([pack(planes_KHW, task=MULTICLASS) for planes_KHW in planes_NKHW])
+    return np.stack([tasks.get(MULTICLASS).pack(planes_KHW) for planes_KHW in planes_NKHW])
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +111,7 @@ def mixed_study(tmp_path_factory: pytest.TempPathFactory) -> Compared:
     folder, random = tmp_path_factory.mktemp("mixed"), np.random.default_rng(3)
     truth = {"val": exclusive(objects(random, 6)), "test": exclusive(objects(random, 20))}
     ignore = {split: np.broadcast_to(np.arange(SIDE) == 0, planes[:, 0].shape) for split, planes in truth.items()}
-    own = {split: [pack(plane.repeat(2, 1).repeat(3, 2), task=MULTICLASS) for plane in planes]
+    own = {split: [tasks.get(MULTICLASS).pack(plane.repeat(2, 1).repeat(3, 2)) for plane in planes]
            for split, planes in truth.items()}
     often = {split: np.broadcast_to(truth["test"].mean(0), planes.shape).astype(np.float32)
              for split, planes in truth.items()}

@@ -15,7 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from seglib.datasets.store import OWN_MASKS, DatasetInfo, Split, pack
+from seglib import tasks
+from seglib.datasets.store import OWN_MASKS, DatasetInfo, Split
 from seglib.datasets.store_tables import OwnMaskWriter
 from seglib.files import write_json
 from seglib.pipeline.workspace import TrainingFiles
@@ -40,7 +41,7 @@ class MadeUp(Predictor):
         self.made_up = logits
         self.header = SimpleNamespace(targets=targets, label_values=LABELS, resize=resize, image_size=[SIDE, SIDE])
         self.encoding = Encoding(pixels="unit", targets=targets, output="sigmoid" if targets == "unit" else "raw",
-                                 label_values=tuple(LABELS), task=task)
+                                 label_values=tuple(LABELS), task=tasks.get(task))
 
     def split(self, split: Split, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         start = 0
@@ -90,7 +91,7 @@ def write_dataset(truth: Planes, ignore: Planes | None = None, *, task: str = "m
         (folder / split).mkdir(parents=True)
         random = np.random.default_rng(len(planes))
         ignored = ignore[split] if ignore else [None] * len(planes)
-        masks = np.stack([pack(p, i, task=task) for p, i in zip(planes, ignored, strict=True)])
+        masks = np.stack([tasks.get(task).pack(p, i) for p, i in zip(planes, ignored, strict=True)])
         np.save(folder / split / "images.npy", random.integers(0, 256, (len(planes), SIDE, SIDE, 3), dtype=np.uint8))
         np.save(folder / split / "masks.npy", masks)
         pd.DataFrame({"id": [f"{split}-{n}" for n in range(len(planes))]}).to_parquet(folder / split / "index.parquet")
@@ -99,8 +100,9 @@ def write_dataset(truth: Planes, ignore: Planes | None = None, *, task: str = "m
                 for n, mask_HW in enumerate(own[split]):
                     writer.append(f"{split}-{n}", mask_HW)
     (folder / "rejected.csv").write_text("split,what,id,source,reason\n")
-    info = DatasetInfo(task=task, classes=CLASSES, label_values=LABELS, image_size=[SIDE, SIDE], resize=resize,
-                       counts={split: len(planes) for split, planes in truth.items()}, selection={}, files={},
+    info = DatasetInfo(task=tasks.get(task), classes=CLASSES, label_values=LABELS, image_size=[SIDE, SIDE],
+                       resize=resize, selection={}, files={},
+                       counts={split: len(planes) for split, planes in truth.items()},
                        class_pixels=[1] * len(CLASSES), valid_pixels=1)
     info.write(folder)
     return info

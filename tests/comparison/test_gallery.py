@@ -11,10 +11,11 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from sklearn.metrics import jaccard_score
 
+from seglib import tasks
 from seglib.comparison.gallery import PLACES, _middle_seed, _thirds, run_lengths, write_gallery
 from seglib.comparison.tables import pick_pictures, rank_pictures
 from seglib.comparison.variants import Run, Variant
-from seglib.datasets.store import Split, unpack
+from seglib.datasets.store import Split
 from seglib.files import read_json
 from tests.comparison.conftest import BAD, GOOD, Compared
 from tests.comparison.synthetic import SIDE
@@ -75,7 +76,7 @@ def test_the_gallery_is_what_was_predicted(compared: Compared, written: Path):
         i = ids.index(entry["id"])
         np.testing.assert_array_equal(np.asarray(Image.open(written / entry["file"])), test.images[i])
         np.testing.assert_array_equal(decoded(entry["truth"], shape), test.masks[i])
-        truth = unpack(np.asarray(test.masks[i]), 4, task="multilabel")
+        truth = tasks.get("multilabel").unpack(np.asarray(test.masks[i]), 4)
         assert entry["classes"] == [name for name, plane in zip(found["classes"], truth, strict=True) if plane.any()]
         assert set(entry["variants"]) == set(found["seed_shown"])
         for variant in compared.variants:
@@ -83,7 +84,7 @@ def test_the_gallery_is_what_was_predicted(compared: Compared, written: Path):
             mask = np.load(f"results/shapes/munet-{variant.names[0][1]}-{seed}/predictions.npy")[i]
             shown = entry["variants"][variant.label]
             np.testing.assert_array_equal(decoded(shown["runs"], shape), mask)
-            predicted = unpack(mask, 4, task="multilabel")
+            predicted = tasks.get("multilabel").unpack(mask, 4)
             by_class = [jaccard_score(t.ravel(), p.ravel()) for t, p in zip(truth, predicted, strict=True)
                         if t.any() or p.any()]
             assert shown["iou"] == pytest.approx(np.mean(by_class), abs=5e-5)
@@ -123,7 +124,7 @@ def test_exclusive_classes_are_shown_by_their_numbers_and_what_is_ignored_by_its
     test = Split.open(Path("data/prepared/shapes"), "test")
     write_gallery(mixed.variants, mixed.info, test, count=6, out=tmp_path)
     found, ids = read_json(tmp_path / "gallery.json"), test.index()["id"].tolist()
-    assert found["task"] == "multiclass"
+    assert found["exclusive"] is True
     assert found["seed_shown"]["frequency"] is None and found["seed_shown"]["unet ce"] in (1, 2, 3)
     for entry in found["pictures"]:
         i = ids.index(entry["id"])

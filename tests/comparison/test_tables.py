@@ -11,8 +11,9 @@ from monai.metrics import DiceMetric
 from sklearn import metrics as sk
 from torchmetrics.classification import MultilabelF1Score
 
+from seglib import tasks
 from seglib.comparison import tables
-from seglib.datasets.store import Split, unpack
+from seglib.datasets.store import Split
 from seglib.files import read_json
 from seglib.metrics.ranking import average_precision
 from seglib.pipeline.workspace import TrainingFiles
@@ -28,8 +29,8 @@ def split(compared: Compared) -> Split:
 
 def pairs_of(loss: str, split: Split) -> Pairs:
     predictions = [np.load(TrainingFiles("shapes", f"munet-{loss}-{seed}").predictions) for seed in (1, 2, 3)]
-    truth = unpack(np.asarray(split.masks), 4, task="multilabel")
-    return [(truth, unpack(predicted, 4, task="multilabel")) for predicted in predictions]
+    truth = tasks.get("multilabel").unpack(np.asarray(split.masks), 4)
+    return [(truth, tasks.get("multilabel").unpack(predicted, 4)) for predicted in predictions]
 
 
 def dice(truth: np.ndarray, predicted: np.ndarray, empty: float = np.nan) -> float:
@@ -78,7 +79,7 @@ DEFINITIONS = {
 
 @pytest.mark.parametrize("definition", DEFINITIONS)
 def test_what_is_called_dice(compared: Compared, split: Split, definition: str):
-    found = tables.dice_names(compared.variants, split, "multilabel")
+    found = tables.dice_names(compared.variants, split, compared.info.task)
     assert len(found) == 3 * len(DEFINITIONS)
     for label, loss in ((GOOD, "good"), (BAD, "bad")):
         value, = found[(found["variant"] == label) & (found["definition"] == definition)]["value"]
@@ -94,7 +95,7 @@ def test_a_picture_with_nothing_is_a_whole_batch_of_dice_1(compared: Compared, s
     counts = {"tp": np.zeros((2, 1)), "fp": np.zeros((2, 1)), "fn": np.array([[0.0], [5]]), "tn": np.ones((2, 1))}
     cases = {"test": run.cases["test"] | counts}
     silent = dataclasses.replace(run, cases=cases)
-    found = tables._dice_of(silent, split, "multilabel")
+    found = tables._dice_of(silent, split, compared.info.task)
     assert found["dice_batch_flattened_1"] == 0.5 and found["dice_batch_flattened_4"] == 0
     assert (found["dice_image_mean"], found["dice_image_mean_empty_0"], found["dice_image_mean_empty_1"]) == (0, 0, 0.5)
 
@@ -103,14 +104,14 @@ def test_ignored_pixels_are_no_background(compared: Compared, split: Split):
     masks = np.array(split.masks)
     where = np.random.default_rng(1).random(masks.shape) < 0.4
     ignoring = dataclasses.replace(split, masks=masks | (where.astype(np.uint8) << 7))
-    found = tables._dice_of(compared.variants[0].runs[0], ignoring, "multilabel")
+    found = tables._dice_of(compared.variants[0].runs[0], ignoring, compared.info.task)
     truth, predicted = pairs_of("good", split)[0]
     background = dice(~truth.any(1)[~where], ~predicted.any(1)[~where])
     assert found["dice_with_background"] == pytest.approx(np.mean([*pooled(truth, predicted)[:3], background]))
 
 
 def test_confusions_equal_scikit_learns(compared: Compared, split: Split):
-    found = tables.confusion_table(compared.variants, compared.info.classes, "multilabel")
+    found = tables.confusion_table(compared.variants, compared.info.classes, compared.info.task)
     found = found.set_index(["variant", "kind"])
     for label, loss in ((GOOD, "good"), (BAD, "bad")):
         expected = np.zeros((5, 6), int)
@@ -135,7 +136,7 @@ def test_exclusive_classes_are_confused_with_each_other_alone(mixed: Compared):
     split = Split.open(Path("data/prepared/shapes"), "test")
     truth = np.asarray(split.masks)
     counted = truth != 255
-    found = tables.confusion_table(mixed.variants, mixed.info.classes, "multiclass").set_index(["variant", "kind"])
+    found = tables.confusion_table(mixed.variants, mixed.info.classes, mixed.info.task).set_index(["variant", "kind"])
     for variant in mixed.variants:
         expected = sum(sk.confusion_matrix(truth[counted], np.load(run.files.predictions)[counted], labels=range(4))
                        for run in variant.runs)
@@ -146,7 +147,7 @@ def test_exclusive_classes_are_confused_with_each_other_alone(mixed: Compared):
 
 def test_where_every_pixel_has_a_class_there_is_no_background_to_score(mixed: Compared):
     split = Split.open(Path("data/prepared/shapes"), "test")
-    found = tables.dice_names(mixed.variants, split, "multiclass")
+    found = tables.dice_names(mixed.variants, split, mixed.info.task)
     assert set(found["definition"]) == set(DEFINITIONS) - {"dice_with_background"}
     assert len(found) == 3 * (len(DEFINITIONS) - 1) and found["value"].notna().all()
 

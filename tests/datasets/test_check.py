@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from seglib import tasks
 from seglib.datasets import check, folder, prepare, shapes, stanford
 from seglib.datasets.samples import Description, Sample
 from seglib.datasets.survey import Survey
@@ -234,7 +235,7 @@ def test_other_kinds_are_checked_where_they_were_fetched(tmp_path: Path, monkeyp
 
 
 def test_a_pixel_that_is_ignored_counts_for_no_class():
-    description = Description(task="multilabel", classes=["cat"], label_values=[250.0], image_size=SIZE)
+    description = Description(task=tasks.get("multilabel"), classes=["cat"], label_values=[250.0], image_size=SIZE)
     survey = Survey(description, config_of())
     survey.add("train", Sample(id="a", source="a.png", image_HWC=picture("a"), planes_KHW=np.ones((1, *SIZE), bool),
                                ignore_HW=np.arange(400).reshape(SIZE) < 100, objects=[], licence=""))

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from seglib import tasks
 from seglib.datasets import coco, prepare, store, workers
 from seglib.datasets.samples import done
 from seglib.files import canonical_json, write_json
@@ -123,8 +124,8 @@ def test_prepared_pixels_and_masks_are_the_originals_resized(fetched: Path, anno
             for k, mask in peer_masks(api, image["id"]):
                 resized = Image.fromarray(mask).resize((256, 256), Image.Resampling.NEAREST)
                 planes[k] |= np.asarray(resized).astype(bool)
-            np.testing.assert_array_equal(store.unpack(prepared.masks[i], 3, task="multilabel"), planes)
-            assert not store.ignored(prepared.masks[i], task="multilabel").any()
+            np.testing.assert_array_equal(tasks.get("multilabel").unpack(prepared.masks[i], 3), planes)
+            assert not tasks.get("multilabel").ignored(prepared.masks[i]).any()
     with (out / "rejected.csv").open() as file:
         rejected = list(csv.DictReader(file))
     assert [(row["what"], row["id"], row["reason"]) for row in rejected] == [
@@ -153,7 +154,7 @@ def test_own_masks_are_pycocotools_own(fetched: Path, annotations: Path, tmp_pat
             planes = np.zeros((3, row.height, row.width), bool)
             for k, plane in peer_masks(api, int(row.id)):
                 planes[k] |= plane.astype(bool)
-            np.testing.assert_array_equal(store.unpack(mask, 3, task="multilabel"), planes)
+            np.testing.assert_array_equal(tasks.get("multilabel").unpack(mask, 3), planes)
 
 
 def test_a_picture_that_keeps_no_object_at_a_small_size_is_left_out(fetched: Path, annotations: Path, tmp_path: Path):

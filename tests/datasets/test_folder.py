@@ -257,7 +257,7 @@ def test_a_folder_becomes_a_prepared_dataset(tmp_path: Path, monkeypatch: pytest
     write_json(raw / prepare.SELECTION, folder.fetch(fetch_config(config), raw))
     root.rename(tmp_path / "moved")  # the raw folder stands on its own
     info = prepare.prepare(raw, config, out, processes=processes)
-    assert info.task == ("multiclass" if masks == "ids" else "multilabel") and sum(info.counts.values()) == 30
+    assert info.task.name == ("multiclass" if masks == "ids" else "multilabel") and sum(info.counts.values()) == 30
     split = store.Split.open(out, "val")
     for i, name in enumerate(split.index()["id"]):
         resized = np.asarray(Image.fromarray(ids_of(name)).resize((16, 16), Image.Resampling.NEAREST))

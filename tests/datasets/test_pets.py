@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from seglib import tasks
 from seglib.datasets import pets, prepare, store, workers
 from seglib.datasets.geometry import MODES, Fit
 from seglib.datasets.samples import Rejection, Sample, done
@@ -90,14 +91,14 @@ def test_prepared_masks_brought_back_are_nearly_the_trimaps(fetched: Path, unpac
     out.mkdir()
     info = prepare.prepare(fetched, CONFIG | PREPARE | {"image_size": 256, "resize": mode}, out, processes=2)
     assert info.counts == {"train": 78, "val": 9, "test": 88}
-    assert (info.task, info.classes, info.label_values) == ("multilabel", ["pet"], [250.0])
+    assert (info.task.name, info.classes, info.label_values) == ("multilabel", ["pet"], [250.0])
     split = store.Split.open(out, "test")
     shares = []
     for row, mask, own in zip(split.index().itertuples(), split.masks, split.own_masks(), strict=True):
         trimap = np.asarray(Image.open(unpacked / "annotations/trimaps" / f"{row.id}.png"))
         np.testing.assert_array_equal(own, (trimap == 1) | (trimap == 3) << 7)
         fit = Fit(mode, (row.height, row.width), (256, 256))
-        plane = torch.from_numpy(store.unpack(mask, 1, task="multilabel").astype(np.float32))
+        plane = torch.from_numpy(tasks.get("multilabel").unpack(mask, 1).astype(np.float32))
         found, kept = fit.back(plane)[0].numpy() > 0.5, np.zeros(own.shape, bool)
         kept[fit.source.slices] = True
         expected = (trimap == 1) & kept

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from seglib import tasks
 from seglib.datasets import prepare, store, workers
 from seglib.datasets.samples import Description, Entry, Job, Rejection, Sample
 from seglib.files import write_json
@@ -40,8 +41,8 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
                         **settings: Any) -> tuple[Path, store.DatasetInfo]:
         def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Entry | Job]:
             return iter(splits[split])
-        description = Description(task=task, classes=CLASSES, label_values=[1.0, 2.0], image_size=(size, size),
-                                  splits=tuple(splits))
+        description = Description(task=tasks.get(task), classes=CLASSES, label_values=[1.0, 2.0],
+                                  image_size=(size, size), splits=tuple(splits))
         reader = types.ModuleType("made")
         reader.describe, reader.read = lambda config: description, read
         monkeypatch.setitem(prepare.KINDS, "made", reader)
@@ -73,14 +74,14 @@ def test_padding_and_unlabelled_pixels_are_ignored(made: Made, task: str):
     out, info = made({"train": train, "val": [sample("d", 8, 4)], "test": [sample("e", 8, 8)]}, task, resize="pad")
     assert info.resize == "pad"
     split = store.Split.open(out, "train")
-    ignored = store.ignored(split.masks, task=task)
+    ignored = tasks.get(task).ignored(split.masks)
     frame = np.ones((8, 8), bool)
     frame[2:6] = False
     np.testing.assert_array_equal(ignored[1], frame)
     frame[2, 0] = True
     np.testing.assert_array_equal(ignored[0], frame)
     assert not ignored[2].any()
-    np.testing.assert_array_equal(store.unpack(split.masks[2], 2, task=task), sample("c", 8, 8).planes_KHW)
+    np.testing.assert_array_equal(tasks.get(task).unpack(split.masks[2], 2), sample("c", 8, 8).planes_KHW)
     assert info.class_pixels == [15 + 16 + 32, 16 + 16 + 32]
     assert info.valid_pixels == 31 + 32 + 64
     assert split.index()["boxes"].iat[1].tolist()[1].tolist() == [4, 2, 8, 6]
@@ -106,8 +107,8 @@ def test_own_masks_are_those_of_the_reader(made: Made, task: str):
         for identifier, mask_HW in zip(split.index()["id"], own, strict=True):
             planes_KHW, ignore_HW = given[identifier].planes_KHW, given[identifier].ignore_HW
             ignore_HW = np.zeros(mask_HW.shape, bool) if ignore_HW is None else ignore_HW
-            np.testing.assert_array_equal(store.ignored(mask_HW, task=task), ignore_HW)
-            found = store.unpack(mask_HW, 2, task=task)
+            np.testing.assert_array_equal(tasks.get(task).ignored(mask_HW), ignore_HW)
+            found = tasks.get(task).unpack(mask_HW, 2)
             np.testing.assert_array_equal(found & ~ignore_HW, planes_KHW & ~ignore_HW)
     assert not store.Split.open(out, "train").has_own_masks()
     assert {name for name in info.files if name.endswith("own.parquet")} == {"val/own.parquet", "test/own.parquet"}

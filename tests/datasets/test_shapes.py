@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from seglib import tasks
 from seglib.datasets import prepare, shapes, shapes_generator, store
 from seglib.datasets.samples import Rejection, Sample
 from seglib.files import write_json
@@ -191,7 +192,7 @@ def test_val_is_the_lowest_hashes_of_train(raw: Path, tmp_path: Path):
     assert train.index()["id"].to_list() == sorted(set(ids) - set(lowest))
     row = train.index().iloc[0]
     entry = course_dataset(raw / TRAIN)[int(row["id"].split("-")[1])]
-    np.testing.assert_array_equal(store.unpack(train.masks[0], 5, task="multilabel"), entry[3] > 0)
+    np.testing.assert_array_equal(tasks.get("multilabel").unpack(train.masks[0], 5), entry[3] > 0)
     assert row["areas"].tolist() == (entry[3] > 0).sum((1, 2)).tolist()
 
 

@@ -218,7 +218,7 @@ def test_prepared_masks_hold_class_ids_and_255(tmp_path: Path, monkeypatch: pyte
     out = tmp_path / "out"
     out.mkdir()
     info = prepare.prepare(raw, CONFIG, out, processes=processes)
-    assert (info.task, info.classes, sum(info.counts.values())) == ("multiclass", COURSE[:-1], 20)
+    assert (info.task.name, info.classes, sum(info.counts.values())) == ("multiclass", COURSE[:-1], 20)
     split = store.Split.open(out, "test")
     for i, row in enumerate(split.index().itertuples()):
         ids_HW = scene(int(row.id))[1].astype(np.int8)

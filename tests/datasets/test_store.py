@@ -1,5 +1,6 @@
-"""The prepared format: bits and class numbers, growing arrays, own-size masks, hashes."""
+"""The prepared format: growing arrays, own-size masks, hashes."""
 
+import dataclasses
 import io
 import shutil
 from collections.abc import Callable
@@ -8,51 +9,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pyarrow import parquet
 
+from seglib import tasks
 from seglib.datasets import store
 from seglib.datasets.store_tables import OwnMaskWriter
 from seglib.files import file_sha256
-
-
-@given(st.integers(1, 31), st.integers(0, 2**31), st.booleans())
-def test_packing_classes_that_may_overlap_loses_nothing(classes: int, seed: int, ignores: bool):
-    random = np.random.default_rng(seed)
-    planes = random.random((classes, 4, 5)) < 0.5
-    ignore = random.random((4, 5)) < 0.5 if ignores else None
-    mask = store.pack(planes, ignore, task="multilabel")
-    assert mask.dtype == store.mask_dtype(classes, "multilabel")
-    np.testing.assert_array_equal(store.unpack(mask, classes, task="multilabel"), planes)
-    np.testing.assert_array_equal(store.ignored(mask, task="multilabel"), ignore if ignores else np.zeros((4, 5)))
-
-
-@given(st.integers(1, 127), st.integers(0, 2**31), st.booleans())
-def test_packing_classes_that_exclude_each_other_gives_their_numbers(classes: int, seed: int, ignores: bool):
-    random = np.random.default_rng(seed)
-    numbers = random.integers(-1, classes, (4, 5))  # -1: in no plane
-    ignore = random.random((4, 5)) < 0.5 if ignores else np.zeros((4, 5), bool)
-    planes = numbers == np.arange(classes).reshape(-1, 1, 1)
-    mask = store.pack(planes, ignore if ignores else None, task="multiclass")
-    expected = np.where(ignore | (numbers < 0), 255, numbers)
-    assert mask.dtype == np.uint8
-    np.testing.assert_array_equal(mask, expected)
-    np.testing.assert_array_equal(store.unpack(mask, classes, task="multiclass"), planes & ~ignore)
-    np.testing.assert_array_equal(store.ignored(mask, task="multiclass"), expected == 255)
-
-
-@pytest.mark.parametrize(("classes", "dtype"), [(1, "uint8"), (7, "uint8"), (8, "uint16"), (15, "uint16"),
-                                                (16, "uint32"), (31, "uint32")])
-def test_masks_take_the_smallest_type_with_room_for_ignore(classes: int, dtype: str):
-    assert store.mask_dtype(classes, "multilabel") == dtype
-    assert store.mask_dtype(classes, "multiclass") == np.uint8
-
-
-@pytest.mark.parametrize(("task", "most"), [("multilabel", 31), ("multiclass", 127)])
-def test_too_many_classes_are_refused(task: str, most: int):
-    with pytest.raises(ValueError, match=f"{most + 1} classes do not fit a {task} mask; at most {most} do"):
-        store.mask_dtype(most + 1, task)
 
 
 @pytest.mark.parametrize("count", [0, 1, 1234])
@@ -133,6 +95,24 @@ def test_a_damaged_description_is_a_clear_error(tmp_path: Path, prepared_shapes:
     spoil(tmp_path, prepared_shapes, "dataset.json", change)
     assert (tmp_path / "dataset.json").read_bytes() != (prepared_shapes / "dataset.json").read_bytes()
     with pytest.raises(ValueError, match="dataset.json is not as it was prepared: .*; prepare it again"):
+        store.DatasetInfo.read(tmp_path)
+
+
+def test_a_task_that_nobody_knows_is_said(tmp_path: Path, prepared_shapes: Path):
+    spoil(tmp_path, prepared_shapes, "dataset.json", lambda text: text.replace(b"multilabel", b"multiclas"))
+    with pytest.raises(ValueError, match="there is no task 'multiclas', did you mean 'multiclass'"):
+        store.DatasetInfo.read(tmp_path)
+
+
+@pytest.mark.parametrize(("task", "most"), [("multilabel", 31), ("multiclass", 127)])
+def test_a_description_of_too_many_classes_is_refused(tmp_path: Path, prepared_shapes: Path, task: str, most: int):
+    info = store.DatasetInfo.read(prepared_shapes)
+    for count in (most, most + 1):
+        dataclasses.replace(info, task=tasks.get(task), classes=["x"] * count, label_values=[1.0] * count,
+                            class_pixels=[1] * count).write(tmp_path)
+        if count == most:
+            assert store.DatasetInfo.read(tmp_path).task is tasks.get(task)
+    with pytest.raises(ValueError, match=f"{most + 1} classes do not fit a {task} mask"):
         store.DatasetInfo.read(tmp_path)
 
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib.datasets.store import DatasetInfo, Split, pack
+from seglib import tasks
+from seglib.datasets.store import DatasetInfo, Split
 from seglib.figures import pictures
 from seglib.figures.pictures import HATCH, PALETTE, class_color
 
@@ -36,7 +37,7 @@ def dataset(folder: Path, masks: list[np.ndarray], classes: list[str], task: str
     np.save(folder / "masks.npy", np.stack(masks))
     pd.DataFrame({"id": [f"{n}" for n in range(len(masks))]}).to_parquet(folder / "index.parquet")
     return Split.open(folder.parent, folder.name), DatasetInfo(
-        task=task, classes=classes, label_values=[1.0] * len(classes), image_size=list(masks[0].shape),
+        task=tasks.get(task), classes=classes, label_values=[1.0] * len(classes), image_size=list(masks[0].shape),
         resize="stretch", counts={}, class_pixels=[], valid_pixels=0, selection={}, files={})
 
 
@@ -45,10 +46,10 @@ def test_what_is_ignored_is_hatched_and_nothing_else(tmp_path: Path, task: str):
     planes = np.zeros((2, 40, 30), bool)
     planes[0, :20], planes[1, 20:] = True, True
     ignore = np.random.default_rng(1).random((40, 30)) < 0.5
-    split, info = dataset(tmp_path / "x", [pack(planes, ignore, task=task)], ["a", "b"], task)
-    plain = pictures.mask_overlay(split.images[0], pack(planes, task=task), info)
+    split, info = dataset(tmp_path / "x", [tasks.get(task).pack(planes, ignore)], ["a", "b"], task)
+    plain = pictures.mask_overlay(split.images[0], tasks.get(task).pack(planes), info)
     truth, said = (pictures.mask_overlay(split.images[0], mask, info, split.masks[0])
-                   for mask in (split.masks[0], pack(planes, task=task)))
+                   for mask in (split.masks[0], tasks.get(task).pack(planes)))
     np.testing.assert_array_equal(said[~ignore], plain[~ignore])
     for drawn in (truth, said):
         np.testing.assert_array_equal((drawn[..., None, :] == np.array(HATCH)).all(-1).any(-1), ignore)
@@ -60,7 +61,7 @@ def test_a_sheet_names_the_hatch_where_there_is_one(tmp_path: Path, task: str):
     planes = np.ones((1, 8, 8), bool)
     sheets = {}
     for name, ignore in (("some", np.eye(8, dtype=bool)), ("none", None)):
-        split, info = dataset(tmp_path / name, [pack(planes, ignore, task=task)] * 3, ["a"], task)
+        split, info = dataset(tmp_path / name, [tasks.get(task).pack(planes, ignore)] * 3, ["a"], task)
         assert pictures.any_ignored(split, [1], info) == (name == "some")
         pictures.contact_sheet(split, info, tmp_path / f"{name}.png")
         with Image.open(tmp_path / f"{name}.png") as image:

@@ -9,16 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seglib import tasks
 from seglib.datasets import store
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.datasets.store_tables import OwnMaskWriter, write_index
+from seglib.tasks.task import MASK_DTYPES
 from tests.fuzz.mutation import changed, changes, damaged, edits, fuzzed, json_of
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(900, method="thread")]
 
-INFO = DatasetInfo(task="multilabel", classes=["dog", "猫, gross"], label_values=[125.0, 250.0], image_size=[4, 5],
-                   resize="pad", counts={"train": 3, "val": 1, "test": 2}, class_pixels=[7, 9], valid_pixels=60,
-                   selection={"images": {"pictures": 9, "selected": 6}}, files={"train/images.npy": "0" * 64})
+INFO = DatasetInfo(task=tasks.get("multilabel"), classes=["dog", "猫, gross"], label_values=[125.0, 250.0],
+                   image_size=[4, 5], resize="pad", counts={"train": 3, "val": 1, "test": 2},
+                   class_pixels=[7, 9], valid_pixels=60, selection={"images": {"pictures": 9, "selected": 6}},
+                   files={"train/images.npy": "0" * 64})
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,7 @@ def test_damaged_arrays(place: Path, whole: dict[str, bytes], name: str, edits: 
         assert str(place / name) in str(error) or str(place) in str(error)
         return
     assert split.images.dtype == np.uint8 and split.images.shape == (*split.masks.shape, 3) and len(split) > 0
-    assert split.masks.dtype in store.MASK_DTYPES
+    assert split.masks.dtype in MASK_DTYPES
     assert int(split.images.sum(dtype=np.int64)) + int(split.masks.sum(dtype=np.int64)) >= 0  # every byte can be read
 
 
@@ -78,7 +81,7 @@ def test_a_damaged_description(place: Path, whole: dict[str, bytes], edits: list
     except ValueError as error:
         assert "dataset.json is not as it was prepared" in str(error)
         return
-    assert info.task in store.MAX_CLASSES and store.mask_dtype(len(info.classes), info.task)
+    assert info.task.name in tasks.NAMES and info.task.mask_dtype(len(info.classes)) in MASK_DTYPES
     assert len(info.classes) == len(info.label_values) == len(info.class_pixels)
     assert all(isinstance(name, str) for name in info.classes) and np.isfinite(info.label_values).all()
     assert len(info.image_size) == 2 and min(info.image_size) > 0 and min(info.counts.values()) > 0

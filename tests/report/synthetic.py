@@ -282,7 +282,8 @@ def _summary(study: Study) -> dict[str, Any]:
     if study.frequency:
         configs["frequency"] = {"model": {"kind": "frequency"}, "loss": {"terms": {}}, "train": {"batch_size": 64}}
     return {
-        "dataset": study.dataset, "task": study.task, "resize": "stretch", "resized": study.task == "multiclass",
+        "dataset": study.dataset, "task": study.task, "exclusive": study.task == "multiclass",
+        "resize": "stretch", "resized": study.task == "multiclass",
         "fewest_seeds": FEWEST_SEEDS,
         "seedless": ["frequency"] if study.frequency else [],
         "snapshots": {variant: f"snapshots_{i}" for i, variant in enumerate(study.trained, 1) if study.snapshots},

@@ -57,6 +57,6 @@ def write_gallery(study: Any, folder: Path, rng: np.random.Generator) -> None:
                         "truth": run_lengths(np.where(ignored, 0, mask)), "variants": variants})
     seeds = {variant: None if variant == "frequency" else study.seeds[0] for variant in study.variants}
     write_json(folder / "gallery.json", {
-        "task": study.task, "classes": list(study.classes),
+        "exclusive": exclusive, "classes": list(study.classes),
         "colors": ["#{:02x}{:02x}{:02x}".format(*class_color(k)) for k in range(len(study.classes))],
         "width": side, "height": side, "seed_shown": seeds, "pictures": entries})

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seglib.datasets.store import DatasetInfo, Split, unpack
+from seglib import tasks
+from seglib.datasets.store import DatasetInfo, Split
 from seglib.files import read_json
 from seglib.pipeline import tracking
 from seglib.pipeline.workspace import live_trainings
@@ -68,7 +69,7 @@ def test_prepared_data_hold_the_names_and_their_masks(repository: Path):
     assert DatasetInfo.read(repository / "data/prepared/mine").classes == CLASSES
     split = Split.open(repository / "data/prepared/mine", "train")
     assert all(row.tolist() == CLASSES for row in split.index()["objects"])
-    assert unpack(split.masks, len(CLASSES), task="multilabel").sum((0, 2, 3)).tolist() == [8 * 90] * len(CLASSES)
+    assert tasks.get("multilabel").unpack(split.masks, len(CLASSES)).sum((0, 2, 3)).tolist() == [8 * 90] * len(CLASSES)
 
 
 def test_counts_and_scores_have_a_row_for_each_name(repository: Path):

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from seglib.comparison import variants as comparison
-from seglib.datasets.store import DatasetInfo, Split, unpack
+from seglib.datasets.store import DatasetInfo, Split
 from seglib.files import file_sha256, read_json
 from seglib.metrics.counts import COUNTS
 from seglib.pipeline.workspace import TrainingFiles, live_trainings
@@ -34,7 +34,7 @@ def test_every_output_is_there_and_no_checkpoint_is_left(repository: Path):
 def test_scores_and_predictions_follow_from_each_other(repository: Path):
     files = TrainingFiles("shapes", "munet-mse_dice-1")
     info, test = DatasetInfo.read(files.prepared), Split.open(files.prepared, "test")
-    predicted, truth = (unpack(np.asarray(masks), 5, task=info.task)
+    predicted, truth = (info.task.unpack(np.asarray(masks), 5)
                         for masks in (np.load(files.predictions), test.masks))
     table = pd.read_parquet(files.counts).query("split == 'test'")
     assert table["class"].tolist() == info.classes * 10

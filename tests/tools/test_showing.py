@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from seglib import cli
+from seglib import cli, tasks
 from seglib.datasets.store import Split
 from seglib.files import write_json
 from seglib.tools import showing
@@ -64,7 +64,7 @@ def test_what_is_drawn_is_what_training_sees(prepared_shapes: Path, variant_conf
     augment = Augment(AUGMENT, config["seed"])
     for epoch in (1, 2):
         of_epoch = {image.numpy().tobytes() for image in shown[(epoch - 1) * len(train):epoch * len(train)]}
-        drawn = [showing.seen(train, i, augment, config, "multilabel", epoch) for i in range(len(train))]
+        drawn = [showing.seen(train, i, augment, config, tasks.get("multilabel"), epoch) for i in range(len(train))]
         assert {image.tobytes() for image, _ in drawn} == of_epoch
         masks = np.stack([mask for _, mask in drawn])
         assert masks.dtype == train.masks.dtype and (masks == 128).any() and (masks < 32).any()  # turned, and ignored

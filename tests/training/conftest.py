@@ -6,16 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seglib.datasets.store import IGNORE, SPLITS, DatasetInfo, Split, unpack
+from seglib import tasks
+from seglib.datasets.store import SPLITS, DatasetInfo, Split
+from seglib.tasks.multiclass import IGNORE
 
 
 @pytest.fixture(scope="session")
 def multiclass_shapes(prepared_shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The prepared shapes with a class a pixel: where shapes overlap the last, where none is, nobody knows."""
+    """The prepared shapes with one class per pixel: the last of several; pixels of none are ignored."""
     folder = tmp_path_factory.mktemp("multiclass")
     for name in SPLITS:
         split = Split.open(prepared_shapes, name)
-        planes_NKHW = unpack(split.masks, 5, task="multilabel")
+        planes_NKHW = tasks.get("multilabel").unpack(split.masks, 5)
         last_NHW = 4 - planes_NKHW[:, ::-1].argmax(1)
         masks = np.where(planes_NKHW.any(1), last_NHW, IGNORE).astype(np.uint8)
         (folder / name).mkdir()
@@ -23,6 +25,6 @@ def multiclass_shapes(prepared_shapes: Path, tmp_path_factory: pytest.TempPathFa
         np.save(folder / name / "masks.npy", masks)
     masks = np.load(folder / "train/masks.npy")
     info = DatasetInfo.read(prepared_shapes)
-    dataclasses.replace(info, task="multiclass", class_pixels=[int((masks == k).sum()) for k in range(5)],
+    dataclasses.replace(info, task=tasks.get("multiclass"), class_pixels=[int((masks == k).sum()) for k in range(5)],
                         valid_pixels=int((masks != IGNORE).sum())).write(folder)
     return folder

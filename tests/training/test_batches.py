@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from seglib.datasets.store import Split, pack
+from seglib import tasks
+from seglib.datasets.store import Split
 from seglib.training.batches import Feed
 from seglib.training.throughput import Throughput
 
@@ -18,7 +19,7 @@ def split_of(pictures: int, *, ignored: int = 0) -> Split:
     random = np.random.default_rng(pictures)
     planes_NKHW = random.random((pictures, 3, 6, 5)) < 0.5
     ignore_NHW = (random.random((pictures, 6, 5)) < 0.5) & (np.arange(pictures) >= pictures - ignored)[:, None, None]
-    masks = np.stack([pack(*of, task="multilabel") for of in zip(planes_NKHW, ignore_NHW, strict=True)])
+    masks = np.stack([tasks.get("multilabel").pack(*of) for of in zip(planes_NKHW, ignore_NHW, strict=True)])
     return Split(random.integers(0, 256, (pictures, 6, 5, 3), np.uint8), masks, Path())
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from seglib.datasets.store import Split, ignored, unpack
+from seglib import tasks
+from seglib.datasets.store import Split
 from seglib.training import closed_form, weights
 from seglib.training.inference import Predictor
 
@@ -20,7 +21,7 @@ CONFIG: dict[str, Any] = {
 def truth(dataset: Path, split: str, task: str) -> tuple[np.ndarray, np.ndarray]:
     """Planes (N, K, H, W) and valid pixels (N, 1, H, W)."""
     masks = np.asarray(Split.open(dataset, split).masks)
-    return unpack(masks, 5, task=task), ~ignored(masks, task=task)[:, None]
+    return tasks.get(task).unpack(masks, 5), ~tasks.get(task).ignored(masks)[:, None]
 
 
 @pytest.mark.parametrize("task", ["multilabel", "multiclass"])

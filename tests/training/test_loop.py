@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seglib.datasets.store import Split, unpack
+from seglib import tasks
+from seglib.datasets.store import Split
 from seglib.metrics.counts import count_BK4, pooled_scores
 from seglib.training import weights
 from seglib.training.batches import Feed, epoch_order
@@ -109,7 +110,7 @@ def test_augmentation_is_what_is_trained_on(variant_config: Make, prepared_shape
     with torch.no_grad():
         pictures = training.encoding.pictures(torch.from_numpy(split.images[:, :, ::-1].copy()))
         output = training.network.train()(pictures).sigmoid().numpy()
-    expected = np.square(output - unpack(split.masks[:, :, ::-1], 5, task="multilabel")).mean()
+    expected = np.square(output - tasks.get("multilabel").unpack(split.masks[:, :, ::-1], 5)).mean()
     assert Trainer(config, prepared_shapes).run(title="test").history[0]["loss"] == pytest.approx(expected, rel=1e-5)
 
 

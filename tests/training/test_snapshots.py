@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from seglib.datasets.store import Split, pack
+from seglib import tasks
+from seglib.datasets.store import Split
 from seglib.training import checkpoint, weights
 from seglib.training.inference import Predictor
 from seglib.training.loop import Trainer
@@ -43,9 +44,9 @@ def test_a_snapshot_is_what_the_weights_of_its_epoch_predict(
 def test_masks_of_many_classes_outlive_a_checkpoint(tmp_path: Path):
     """20 classes take 32 bits a pixel."""
     planes = np.random.default_rng(0).random((3, 20, 5, 6)) < 0.5
-    masks = np.stack([pack(each, task="multilabel") for each in planes])
+    masks = np.stack([tasks.get("multilabel").pack(each) for each in planes])
     split = Split(np.zeros((3, 5, 6, 3), np.uint8), masks, tmp_path)
-    first, second = (Snapshots([2], split, "multilabel") for _ in range(2))
+    first, second = (Snapshots([2], split, tasks.get("multilabel")) for _ in range(2))
     first.take(1, lambda images: torch.zeros(3, 20, 5, 6, dtype=torch.bool))
     first.take(2, lambda images: torch.from_numpy(planes))
     checkpoint.save(tmp_path / "last.pt", first.state_dict())
@@ -59,7 +60,7 @@ def test_masks_of_many_classes_outlive_a_checkpoint(tmp_path: Path):
 def test_none_wanted_is_an_empty_file_and_few_pictures_are_all(prepared_shapes: Path, tmp_path: Path):
     val = Split.open(prepared_shapes, "val")
     few = Split(val.images[:3], val.masks[:3], val.folder)
-    Snapshots([], few, "multilabel").write(tmp_path / "snapshots.npz")
+    Snapshots([], few, tasks.get("multilabel")).write(tmp_path / "snapshots.npz")
     content = np.load(tmp_path / "snapshots.npz")
     assert content["masks"].shape == (0, 3, 64, 64) and content["masks"].dtype == few.masks.dtype
     assert content["pictures"].tolist() == [0, 1, 2]
