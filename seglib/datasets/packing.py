@@ -1,6 +1,6 @@
-"""A reader's pictures brought to the network's size, as the prepared files hold them. Shapes: K classes, H, W.
+"""Brings a reader's pictures to the network's size and packs them as the prepared files hold them.
 
-Imports little: every process that prepares pictures imports it.
+It imports little, because every process that prepares pictures imports it. Shapes: K classes, H, W.
 """
 
 import dataclasses
@@ -21,12 +21,12 @@ from seglib.tasks.task import Task
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
-    """A picture that waits for its place among the others, in a file of the process that packed it."""
+    """A packed picture that waits for its place among the others, in a file of the process that packed it."""
 
     id: str
     own_size: Size
     file: str
-    start: int  # in the file: image, mask, the mask at the picture's own size (zlib's), record (JSON)
+    start: int  # where it begins: image, mask, the mask at the picture's own size (by zlib), record (JSON)
     own_bytes: int
     record_bytes: int
 
@@ -36,23 +36,23 @@ class Record:
     """What is known of a packed picture."""
 
     row: dict[str, Any]  # of index.parquet
-    class_pixels: list[int]  # of the stored mask: those of each class that are not ignored
-    valid_pixels: int  # all that are not ignored
+    class_pixels: list[int]  # pixels of each class in the stored mask, without those to ignore
+    valid_pixels: int  # all pixels that are not ignored
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Packer:
-    """Packs what a reader gives, job or entry, see `prepare`.
+    """Packs what a reader gives, a job or an entry: see `prepare`.
 
-    Each process writes a file of its own. As a result, little is sent between processes, and the one that reads all
-    files has the least to do.
+    Each process writes a file of its own. So little is sent between processes, and the process that reads all these
+    files has little to do.
     """
 
     task: Task
     classes: list[str]
     size: Size  # the network's
     mode: str  # see geometry
-    folder: Path  # where the files are
+    folder: Path  # of these files
 
     @property
     def dtype(self) -> np.dtype:
@@ -60,8 +60,10 @@ class Packer:
         return self.task.mask_dtype(len(self.classes))
 
     def pack(self, entry: Entry | Job) -> list[Packed | Rejection]:
-        """What comes of it, in order: of a job, all that it gives; of a sample, itself or why it cannot be used, and
-        then what is left out of it.
+        """Pack all that a job gives, or one entry, in order.
+
+        A sample becomes a packed picture, followed by rejections of the annotations that are left out of it. A sample
+        that cannot be used becomes a rejection.
         """
         if isinstance(entry, Rejection):
             return [entry]
@@ -90,7 +92,7 @@ class Packer:
 
     @property
     def _array_bytes(self) -> int:
-        """Of an image and its mask."""
+        """The bytes of an image and its mask."""
         return math.prod(self.size) * (3 + self.dtype.itemsize)
 
     def _pack(self, sample: Sample) -> list[Packed | Rejection]:
@@ -118,7 +120,7 @@ class Packer:
 
     def _objects(self, sample: Sample, fit: Fit,
                  planes_KHW: np.ndarray) -> tuple[list[tuple[str, Box]], list[Rejection]]:
-        """The objects that can still be seen, by class name and box, and those that cannot."""
+        """The objects that can still be seen, by class name and box, and rejections of those that cannot."""
         seen, lost = [], []
         for k, own_box in sample.objects:
             box = fit.box(own_box)
@@ -131,14 +133,14 @@ class Packer:
 
 
 def _ignored(sample: Sample, fit: Fit) -> np.ndarray | None:
-    """What nobody labelled and what is no picture."""
+    """The pixels that nobody labelled and those outside the picture."""
     parts = [fit.outside(), None if sample.ignore_HW is None else fit.plane(sample.ignore_HW)]
     there = [part for part in parts if part is not None]
     return np.logical_or.reduce(there) if there else None
 
 
 def _within(plane_HW: np.ndarray, box: Box) -> np.ndarray:
-    """Every pixel that the box touches."""
+    """All pixels that the box touches."""
     x0, y0, x1, y1 = box
     return plane_HW[math.floor(y0):math.ceil(y1), math.floor(x0):math.ceil(x1)]
 

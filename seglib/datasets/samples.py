@@ -1,4 +1,4 @@
-"""What a dataset's reader gives, picture by picture, before it is resized and packed. Shapes: K classes, H, W."""
+"""What a dataset's reader gives for each picture, before it is resized and packed. Shapes: K classes, H, W."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -17,13 +17,13 @@ class Description:
     task: Task
     classes: list[str]
     label_values: list[float]
-    image_size: tuple[int, int]  # (H, W), pixels: what every picture is brought to
-    splits: tuple[str, ...] = ("train", "test")  # or ("train", "val", "test"), where the dataset has a val of its own
+    image_size: tuple[int, int]  # (H, W) in pixels; every picture is brought to this size
+    splits: tuple[str, ...] = ("train", "test")  # or ("train", "val", "test") if the dataset has a val split of its own
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A usable picture at its own size, and all that is known of it there."""
+    """A usable picture at its own size, with all that is known about it."""
 
     id: str
     source: str
@@ -45,9 +45,9 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rejection:
-    """Something left out: a picture, one annotation of a picture that stays, or a file that is neither.
+    """Something that is left out: a picture, one annotation of a picture that stays, or a file that is neither.
 
-    `reason` is for people; they are counted by it, so one reason has one wording.
+    `reason` is for people. Rejections are counted by reason, so a reason must always be worded in the same way.
     """
 
     id: str
@@ -58,13 +58,13 @@ class Rejection:
 
 Entry = Sample | Rejection
 
-# Makes entries when it is called, in whatever process: a small picklable callable, such as functools.partial of a
-# module's function.
+# A small callable that makes entries when it is called, in any process. It must be picklable, such as functools.partial
+# of a module's function.
 Job = Callable[[], Iterable[Entry]]
 
 
 def done(given: Iterable[Entry | Job]) -> Iterator[Entry]:
-    """What a reader gives, its jobs done here, one after the other."""
+    """All entries that a reader gives. Its jobs are run in this process, one after the other."""
     for entry in given:
         if isinstance(entry, Entry):
             yield entry
@@ -73,11 +73,11 @@ def done(given: Iterable[Entry | Job]) -> Iterator[Entry]:
 
 
 def spaced_labels(classes: int) -> list[float]:
-    """Label values spaced evenly up to 250, the one the course's Shapes end at."""
+    """Label values that are spaced evenly up to 250, the highest value of the course's Shapes."""
     return [250.0 * (k + 1) / classes for k in range(classes)]
 
 
 def box_around(plane_HW: np.ndarray) -> Box:
-    """The smallest box that holds every True pixel, of which there is at least one."""
+    """The smallest box that holds every True pixel. At least one pixel must be True."""
     rows, columns = plane_HW.any(1).nonzero()[0], plane_HW.any(0).nonzero()[0]
     return float(columns[0]), float(rows[0]), float(columns[-1]) + 1, float(rows[-1]) + 1

@@ -18,7 +18,7 @@ PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 9
            (85, 17, 34), (0, 0, 153), (102, 0, 255), (68, 85, 17), (0, 238, 187), (136, 119, 255), (153, 51, 102),
            (17, 51, 85), (204, 204, 255), (153, 187, 153), (85, 68, 153), (221, 17, 204))
 INK, PAPER = (40, 40, 40), (255, 255, 255)
-HATCH = ((105, 105, 105), (175, 175, 175))  # of what is ignored: stripes of two greys, which no class has
+HATCH = ((105, 105, 105), (175, 175, 175))  # stripes on ignored pixels: two greys that no class has
 IGNORED = "ignored"  # in legends
 FONT_SIZE, GAP, LINE, TIGHT = 13, 10, 22, 16  # points; pixels between tiles, and that a line of text takes
 
@@ -31,7 +31,7 @@ def class_color(k: int) -> tuple[int, int, int]:
 
 def overlay(image_HWC: np.ndarray, planes_KHW: np.ndarray, ignored_HW: np.ndarray | None = None, *,
             opacity: float = 0.45) -> np.ndarray:
-    """The picture with each class tinted and outlined in its colour, and what is ignored hatched in grey."""
+    """The picture with each class tinted and outlined in its colour, and ignored pixels hatched in grey."""
     drawn = image_HWC.astype(np.float32)
     for k, plane in enumerate(planes_KHW):
         drawn[plane] = (1 - opacity) * drawn[plane] + opacity * np.array(class_color(k), np.float32)
@@ -57,7 +57,7 @@ def any_ignored(split: Split, chosen: Sequence[int], info: DatasetInfo) -> bool:
 
 
 def _stripes(shape: tuple[int, int]) -> np.ndarray:
-    """Diagonal stripes, bool (H, W); wide enough to be seen where the picture is drawn small."""
+    """Diagonal stripes, bool (H, W); wide enough to be seen if the picture is drawn small."""
     period = max(6, max(shape) // 24)
     y_H1, x_W = np.arange(shape[0])[:, None], np.arange(shape[1])
     return (x_W + y_H1) % period < period // 2

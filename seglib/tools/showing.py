@@ -45,7 +45,7 @@ def _known(split: str) -> str:
 
 
 def augmented(dataset: Path, ids: Sequence[str], variant: Path | None, changes: Sequence[str], out: Path) -> None:
-    """Training pictures, a row each: as prepared, then as a variant's first epochs show them to its network.
+    """Training pictures, one row each: as prepared, then as a variant's first epochs show them to its network.
 
     variant: its file in conf/; without one, the first of this dataset that learns. changes: KEY=NUMBER, in place of the
     variant's own augmentation.

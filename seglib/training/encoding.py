@@ -57,7 +57,7 @@ class Encoding:
         return _constants_K11(values, device)
 
     def pictures(self, images_BHWC: Tensor) -> Tensor:
-        """uint8 (B, H, W, 3) to float (B, 3, H, W); the permutation leaves memory channels-last, as it was."""
+        """uint8 (B, H, W, 3) to float (B, 3, H, W). Memory stays channels-last."""
         x_BCHW = images_BHWC.permute(0, 3, 1, 2).float()
         if self.pixels == "raw":
             return x_BCHW
@@ -72,12 +72,12 @@ class Encoding:
         return self.task.targets(masks_BHW, self.classes, ignores=ignores)
 
     def targets_of(self, planes_BKHW: Tensor) -> Tensor:
-        """Planes to what the overlap terms aim at: 0, or the class's target value; float32."""
+        """Planes to what the overlap terms aim at: the class's target value, and 0 elsewhere; float32."""
         return planes_BKHW * self._target_values_K11(planes_BKHW.device)
 
     def seen_by_losses(self, logits_BKHW: Tensor) -> Tensor:
         """What mse and the overlap terms see, float32: probabilities, or the output itself."""
-        logits_BKHW = logits_BKHW.float().contiguous()  # the layout of the planes, which they are compared with
+        logits_BKHW = logits_BKHW.float().contiguous()  # in the memory layout of the planes
         if self.output == "raw":
             return logits_BKHW
         return self.task.probabilities(logits_BKHW)

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seglib import tasks
+from seglib import params, resolve, tasks
 from seglib.datasets import prepare, store, workers
 from seglib.datasets.samples import Description, Entry, Job, Rejection, Sample
 from seglib.files import write_json
+from tests.conftest import ROOT
 
 CLASSES = ["left", "right"]
 SETTINGS = {"kind": "made", "resize": "stretch", "val_fraction": 0.5, "max_rejected": 0.5}
@@ -198,3 +199,13 @@ def test_an_error_in_another_process_is_a_clear_one(made: Made, monkeypatch: pyt
     jobs = [functools.partial(job, [f"a{i}"]) for i in range(10)]
     with pytest.raises(ValueError, match="^classes.txt names nothing; expected sky$"):
         made({"train": [*jobs, refuse, *jobs], "test": jobs}, max_rejected=1.0, processes=2)
+
+
+PARAMS = params.load(ROOT / "params.yaml")
+
+
+@pytest.mark.parametrize("name", PARAMS.datasets)
+def test_params_and_reader_agree_on_task_and_classes(name: str):
+    dataset, config = PARAMS.datasets[name], resolve.prepare_config(PARAMS, name)
+    description = prepare.KINDS[config["kind"]].describe(config)
+    assert (description.task.name, len(description.classes)) == (dataset.task(), dataset.class_count())
