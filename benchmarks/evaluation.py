@@ -21,8 +21,9 @@ def evaluation(folder: Path, device: torch.device, sizes: Sizes, peaks: Mapping[
     try:
         from seglib.datasets.store_tables import write_index
         from seglib.evaluation import evaluate
+        from seglib.prediction.network import NetworkPredictor
         from seglib.training import weights
-        from seglib.training.inference import Predictor
+        from seglib.training.batches import Feed
     except ImportError as error:
         print(f"Not measured: {error}.\n")
         return
@@ -33,7 +34,7 @@ def evaluation(folder: Path, device: torch.device, sizes: Sizes, peaks: Mapping[
     recipe = inputs.default(depth=sizes.depth, width=sizes.width, device=device.type, epochs=4, batch_size=8, lr=4e-3)
     outcome = train(recipe, dataset)
     weights.save(folder / "weights.safetensors", outcome.state, outcome.header)
-    predictor = Predictor(folder / "weights.safetensors")
+    predictor = NetworkPredictor(folder / "weights.safetensors")
     network, batches = peer.MUnet(sizes.depth, sizes.width).to(device), inputs.endless_batches(split)
 
     def theirs() -> None:
@@ -50,14 +51,14 @@ def evaluation(folder: Path, device: torch.device, sizes: Sizes, peaks: Mapping[
         return (time.perf_counter() - start) / sizes.tested
 
     def predict() -> None:
-        for _ in predictor.split(split, batch_size=64):
-            pass
+        for batch in Feed(split, 64, device, resident=False).batches():
+            predictor.predict_batch(batch.images_BHWC)
 
     precision = outcome.header.precision
     names = ("the course's test loop, fp32, batch 4, no scores", f"seglib, predictions alone, {precision}",
              "seglib, with all scores")
     works = (lambda: ours(theirs), lambda: ours(predict),
-             lambda: ours(lambda: evaluate(predictor, split, list(inputs.CLASSES), tolerance=2)))
+             lambda: ours(lambda: evaluate(predictor, split, tolerance=2)))
     timings = in_turn(dict(zip(names, works, strict=True)), rounds=sizes.rounds)
     flops = [flops_an_image(network, backward=False)] + 2 * [flops_an_image(predictor.network, backward=False)]
     print_speeds(timings, flops, ("fp32", precision, precision), peaks, goals=("", "", "3×"))

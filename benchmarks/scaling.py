@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -130,11 +129,11 @@ def train_a_little(folder: str) -> None:
 def evaluate_shapes(place: str) -> None:
     from seglib.datasets.store import Split
     from seglib.evaluation import evaluate
-    from seglib.training.inference import Predictor
+    from seglib.prediction.network import NetworkPredictor
 
-    predictor = Predictor(Path(place).parent / "weights.safetensors")
+    predictor = NetworkPredictor(Path(place).parent / "weights.safetensors")
     split = Split.open(Path(place) / "prepared", "test")
-    _timed(lambda: evaluate(predictor, split, list(inputs.CLASSES), tolerance=2))
+    _timed(lambda: evaluate(predictor, split, tolerance=2))
 
 
 def _made_up_variants(count: int) -> list[Any]:
@@ -170,24 +169,16 @@ def score_classes(folder: str, count: int) -> None:
     from seglib import tasks
     from seglib.datasets.store import Split
     from seglib.evaluation import evaluate
-    from seglib.training.encoding import Encoding
-    from seglib.training.inference import Predictor
+    from seglib.prediction.predictor import Prediction, Predictor
 
     task = tasks.get("multilabel")
 
     class MadeUp(Predictor):
-        device = torch.device("cpu")
-
-        def __init__(self):
-            values = tuple(50.0 * (k + 1) for k in range(count))
-            self.header = SimpleNamespace(targets="unit", label_values=values, resize="stretch", image_size=[64, 64])
-            self.encoding = Encoding(pixels="unit", targets="unit", output="sigmoid", label_values=values,
-                                     task=task)
-
-        def logits(self, images_BHWC: torch.Tensor) -> torch.Tensor:
+        def predict_batch(self, images_BHWC: torch.Tensor, hints: None = None) -> Prediction:
             """The picture's number stands in its first pixel."""
             numbers = images_BHWC[:, 0, 0, 0].long()
-            return 8 * planes_NKHW[numbers].roll((2, 2), (2, 3)).float() - 4
+            logits_BKHW = 8 * planes_NKHW[numbers].roll((2, 2), (2, 3)).float() - 4
+            return Prediction(shares_BKHW=logits_BKHW.sigmoid(), certainty_BKHW=logits_BKHW)
 
     random = np.random.default_rng(0)
     planes = np.zeros((DRAWN, count, 64, 64), bool)
@@ -201,10 +192,12 @@ def score_classes(folder: str, count: int) -> None:
     images = np.zeros((DRAWN, 64, 64, 3), np.uint8)
     images[:, 0, 0, 0] = np.arange(DRAWN)
     np.save(test / "images.npy", images)
-    np.save(test / "masks.npy", np.stack([task.pack(planes_KHW) for planes_KHW in planes]))
+    np.save(test / "masks.npy", np.stack([task.pack(one) for one in planes]))
     pd.DataFrame({"id": [str(n) for n in range(DRAWN)]}).to_parquet(test / "index.parquet")
-    split, names = Split.open(test.parent, "test"), [f"class {k}" for k in range(count)]
-    _timed(lambda: evaluate(MadeUp(), split, names, tolerance=2))
+    predictor = MadeUp(classes=[f"class {k}" for k in range(count)], task=task, image_size=(64, 64), resize="stretch",
+                       device=torch.device("cpu"))
+    split = Split.open(test.parent, "test")
+    _timed(lambda: evaluate(predictor, split, tolerance=2))
 
 
 def draw(points: list[Point], path: Path) -> None:

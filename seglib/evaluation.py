@@ -1,4 +1,4 @@
-"""A finished network on one split: what it predicts, and every count that later figures are made of.
+"""A predictor on one split: what it predicts, and every count that scores are made of.
 
 Pictures are counted at the network's size, and once more at their own. Shapes: N pictures, B batch, K classes, H, W.
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -20,53 +21,56 @@ from seglib.metrics.display import displayed_BK
 from seglib.metrics.objects import OBJECT, SHAPE, objects_of, shape_BK3
 from seglib.metrics.planes import pixels_P
 from seglib.metrics.ranking import ScoreHistogram, coarse_histograms, places_of
-from seglib.training.inference import Predictor
+from seglib.prediction.hints import Hint, hint_of
+from seglib.prediction.predictor import Predictor
+from seglib.training.batches import Feed
 
 LARGEST_BATCH, BATCH_PIXELS = 64, 1 << 20  # pictures predicted at once, and their pixels; no influence on a score
-PART_PIXELS = 1 << 19  # times classes: what is counted at once
+PART_PIXELS = 1 << 19  # times classes: counted at once
 
 
 @dataclasses.dataclass(frozen=True)
 class SplitResult:
-    """What evaluation found on one split."""
+    """What evaluation counted on one split."""
 
     counts: pd.DataFrame  # one row per picture and class: see metrics.scores.COLUMNS
     objects: pd.DataFrame  # one row per true object: split, image, and the other columns of metrics.objects.OBJECT
     confusion: np.ndarray  # pixels by true and predicted class: int64 (K + 1, K + 2)
     ranking: ScoreHistogram
-    ranking_NKB2: np.ndarray  # the same in coarse bins, a picture each, for resampling: uint32
+    ranking_NKB2: np.ndarray  # the same in coarse bins, one histogram per picture, for resampling: uint32
     masks: np.ndarray  # what is predicted, packed as the true masks are: (N, H, W)
 
 
-def evaluate(predictor: Predictor, split: Split, classes: list[str], *, tolerance: int) -> SplitResult:
-    """Predict a whole split and count. `tolerance`, in pixels, is that of the boundary scores.
+@torch.no_grad()
+def evaluate(predictor: Predictor, split: Split, *, tolerance: int) -> SplitResult:
+    """Predict a whole split and count.
 
-    Pixels to ignore are in no count: they are taken out of prediction and truth alike.
+    tolerance: that of the boundary scores, in pixels. Pixels to ignore are in no count: they are taken out of
+    prediction and truth alike. A predictor that needs a hint gets one, made from the truth.
     """
-    name, ids, encoding = split.folder.name, split.index()["id"].to_list(), predictor.encoding
+    name, ids, classes, task = split.folder.name, split.index()["id"].to_list(), predictor.classes, predictor.task
     own_masks = split.own_masks() if split.has_own_masks() else None
-    label_values = predictor.header.label_values if predictor.header.targets == "label" else None
     ranking = ScoreHistogram(len(classes))
     parts, own, masks, coarse = [], [], [], []
     height, width = split.masks.shape[1:]
     size = min(LARGEST_BATCH, max(1, BATCH_PIXELS // (height * width)))
-    for logits, truth, valid in tqdm(predictor.split(split, batch_size=size), total=-(-len(split) // size),
-                                     desc=f"evaluating {name}", unit="batch", disable=None):
-        logits = logits.float().contiguous()  # as the planes lie in memory, which they are compared with
-        predicted = encoding.present(logits)
-        places = places_of(encoding.ranking_scores(logits), truth)
+    feed = Feed(split, size, predictor.device, resident=False)
+    for batch in tqdm(feed.batches(), total=feed.steps, desc=f"evaluating {name}", unit="batch", disable=None):
+        truth, valid = task.targets(batch.masks_BHW, len(classes), ignores=batch.ignores)
+        prediction = predictor.predict_batch(batch.images_BHWC, _hints(predictor, truth, valid))
+        predicted = task.present(prediction.shares_BKHW)
+        places = places_of(prediction.certainty_BKHW, truth)
         ranking.add(places, valid)
         coarse.append(coarse_histograms(places, valid))
         if own_masks is not None:
-            own.append(_counts_at_own_size(predictor, logits, own_masks))
-        predicted, truth, valid = (None if tensor is None else tensor.cpu().numpy()
-                                   for tensor in (predicted, truth, valid))
-        outputs = None if label_values is None else logits.cpu().numpy()
-        masks.append(encoding.task.pack(predicted.swapaxes(0, 1)))
+            own.append(_counts_at_own_size(predictor, prediction.shares_BKHW, own_masks))
+        outputs, predicted, truth, valid = (None if tensor is None else tensor.cpu().numpy() for tensor in (
+            prediction.outputs_BKHW, predicted, truth, valid))
+        masks.append(task.pack(predicted.swapaxes(0, 1)))
         for some in _parts(truth.shape):
             parts.append(_count(*(None if planes is None else planes[some]
                                   for planes in (outputs, predicted, truth, valid)),
-                                tolerance=tolerance, label_values=label_values))
+                                tolerance=tolerance, label_values=predictor.label_values))
     counts, objects, confusions = zip(*parts, strict=True)
     for objects_N7, first in zip(objects, np.cumsum([0, *map(len, counts[:-1])]), strict=True):
         objects_N7[:, OBJECT.index("picture")] += first
@@ -77,8 +81,16 @@ def evaluate(predictor: Predictor, split: Split, classes: list[str], *, toleranc
                        np.concatenate(coarse), np.concatenate(masks))
 
 
+def _hints(predictor: Predictor, truth_BKHW: Tensor, valid_B1HW: Tensor | None) -> list[Hint] | None:
+    """What the truth tells a predictor that declares a hint; None for all others."""
+    if predictor.hint is None:
+        return None
+    known_BKHW = truth_BKHW if valid_B1HW is None else truth_BKHW & valid_B1HW
+    return [hint_of(planes_KHW, predictor.hint) for planes_KHW in known_BKHW.cpu().numpy()]
+
+
 def _parts(shape_BKHW: tuple[int, ...]) -> Iterator[slice]:
-    """A batch's pictures, as many at a time as `PART_PIXELS` lets."""
+    """Slices of a batch's pictures, each of at most `PART_PIXELS` pixels, times classes."""
     size = max(1, PART_PIXELS // math.prod(shape_BKHW[1:]))
     return (slice(start, start + size) for start in range(0, shape_BKHW[0], size))
 
@@ -86,10 +98,7 @@ def _parts(shape_BKHW: tuple[int, ...]) -> Iterator[slice]:
 def _count(outputs_BKHW: np.ndarray | None, predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray,
            valid_B1HW: np.ndarray | None, *, tolerance: int, label_values: list[float] | None
            ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Counts of some pictures but those at their own size, float64 (B, K, C), their objects, and their confusion.
-
-    outputs_BKHW: asked for only with `label_values`.
-    """
+    """Counts of some pictures at the network's size, float64 (B, K, C); their objects; their confusion."""
     if valid_B1HW is not None:
         predicted_BKHW, truth_BKHW = predicted_BKHW & valid_B1HW, truth_BKHW & valid_B1HW
     displayed = (np.full(truth_BKHW.shape[:2], np.nan) if label_values is None
@@ -103,7 +112,7 @@ def _count(outputs_BKHW: np.ndarray | None, predicted_BKHW: np.ndarray, truth_BK
 
 
 def _counts_BK4(predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray, valid_B1HW: np.ndarray | None) -> np.ndarray:
-    """As `metrics.counts.count_BK4`, in a tenth of its time; no plane holds a pixel to ignore any more."""
+    """As `metrics.counts.count_BK4`, in a tenth of its time. No plane may hold an ignored pixel."""
     pictures, classes, height, width = truth_BKHW.shape
     pixels_B1 = height * width if valid_B1HW is None else pixels_P(valid_B1HW)[:, None]
     tp, predicted, true = (pixels_P(planes_BKHW.reshape(-1, height, width)).reshape(pictures, classes)
@@ -111,17 +120,16 @@ def _counts_BK4(predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray, valid_B1HW: 
     return np.stack([tp, predicted - tp, true - tp, pixels_B1 - predicted - true + tp], axis=-1)
 
 
-def _counts_at_own_size(predictor: Predictor, logits_BKHW: Tensor, own_masks: Iterator[np.ndarray]) -> np.ndarray:
-    """int64 (B, K, 4): each output brought back to its picture's own size, against the next of the masks of that size.
+def _counts_at_own_size(predictor: Predictor, shares_BKHW: Tensor, own_masks: Iterator[np.ndarray]) -> np.ndarray:
+    """int64 (B, K, 4): each prediction brought back to its picture's own size, against the next of the own masks.
 
-    What the network never saw, because it was cropped away, is predicted as no class.
+    What a crop cut away is predicted as no class.
     """
-    found, task = [], predictor.encoding.task
-    for logits_KHW in logits_BKHW:
+    found, task = [], predictor.task
+    for shares_KHW in shares_BKHW:
         mask_HW = next(own_masks)
-        shares_KHW = predictor.own_size(logits_KHW, mask_HW.shape)
-        predicted_KHW = (predictor.encoding.present_of(shares_KHW) & shares_KHW.any(0)).cpu().numpy()
-        truth_KHW, valid_HW = task.unpack(mask_HW, len(logits_KHW)), ~task.ignored(mask_HW)
+        predicted_KHW = predictor.present_at(predictor.own_size(shares_KHW, mask_HW.shape))
+        truth_KHW, valid_HW = task.unpack(mask_HW, len(shares_KHW)), ~task.ignored(mask_HW)
         planes = (predicted_KHW & valid_HW, truth_KHW & valid_HW, valid_HW[None])
         found.append(_counts_BK4(*(planes_KHW[None] for planes_KHW in planes)))
     return np.concatenate(found)

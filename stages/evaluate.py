@@ -12,8 +12,8 @@ from seglib.metrics.scores import mean_score, none_for_nan, summarize
 from seglib.pipeline import records, tracking
 from seglib.pipeline.locks import wait_for_cores
 from seglib.pipeline.workspace import TrainingFiles, evaluate_config
+from seglib.prediction.network import NetworkPredictor
 from seglib.training.device import memory_of
-from seglib.training.inference import Predictor
 
 
 def main(dataset: str, variant: str) -> None:
@@ -21,9 +21,9 @@ def main(dataset: str, variant: str) -> None:
     files = TrainingFiles(dataset, variant)
     info = DatasetInfo.read(files.prepared)
     config = read_json(evaluate_config(dataset))
-    predictor = Predictor(files.weights)
+    predictor = NetworkPredictor(files.weights)
     with wait_for_cores(predictor.device), memory_of(predictor.device):
-        found = {name: evaluate(predictor, Split.open(files.prepared, name), info.classes, **config)
+        found = {name: evaluate(predictor, Split.open(files.prepared, name), **config)
                  for name in ("val", "test")}
     counts, objects = (pd.concat([getattr(result, table) for result in found.values()], ignore_index=True)
                        for table in ("counts", "objects"))

@@ -19,7 +19,7 @@ from seglib.pipeline import records, tracking
 from seglib.pipeline.identity import identity, identity_of
 from seglib.pipeline.locks import exclusive, wait_for_cores
 from seglib.pipeline.workspace import TrainingFiles, live_trainings
-from seglib.training import closed_form, history, weights
+from seglib.training import history, weights
 from seglib.training.device import choose_device, machine, peak_memory_mb, prepare_process
 from seglib.training.loop import Trainer
 from seglib.training.optimization import OPEN_ENDED
@@ -42,13 +42,10 @@ def main(dataset: str, variant: str) -> None:
     # A second training of an identity finds the checkpoint of the first.
     with exclusive(kept.parent.with_suffix(".lock"), f"trains {dataset} {variant} already"), wait_for_cores(device):
         on_epoch = tracking.LiveRun(this, files)
-        if config["loss"]["terms"]:
-            training = Trainer(config, files.prepared, checkpoint_path=kept)
-            kept = training.checkpoint.path  # another where a longer training has that one
-            with weights.last_good_kept(training.setup.header, kept):
-                outcome = training.run(title=title, on_epoch=on_epoch)
-        else:
-            outcome = closed_form.fit(config, files.prepared, title=title, on_epoch=on_epoch)
+        trainer = Trainer(config, files.prepared, checkpoint_path=kept)
+        kept = trainer.checkpoint.path  # another where a longer training has that one
+        with weights.last_good_kept(trainer.setup.header, kept):
+            outcome = trainer.run(title=title, on_epoch=on_epoch)
 
     weights.save(files.weights, outcome.state, outcome.header)
     history.write(files.history, outcome.history)

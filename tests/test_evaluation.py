@@ -14,6 +14,8 @@ from seglib.datasets.store import Split
 from seglib.evaluation import SplitResult
 from seglib.metrics.counts import COUNTS
 from seglib.metrics.ranking import average_precision
+from seglib.prediction.hints import Hint
+from seglib.prediction.predictor import Prediction, Predictor
 from tests.comparison.synthetic import CLASSES, MadeUp, exclusive, logits_of, objects, spoiled, write_dataset
 
 PICTURES = 7
@@ -30,7 +32,7 @@ def evaluated(folder: Path, monkeypatch: pytest.MonkeyPatch, truth: np.ndarray, 
     monkeypatch.setattr(evaluation, "PART_PIXELS", 2 * truth[0].size)  # nor parts the batches
     split = Split.open(Path("data/prepared/shapes"), "test")
     predictor = MadeUp({"test": logits}, targets=targets, task=task, resize=resize)
-    return evaluation.evaluate(predictor, split, CLASSES, tolerance=1)
+    return evaluation.evaluate(predictor, split, tolerance=1)
 
 
 @pytest.fixture
@@ -199,3 +201,46 @@ def test_what_was_cropped_away_is_predicted_as_no_class(tmp_path: Path, monkeypa
         disk = counts[counts["class"] == "disk"]
         assert (disk[["own_tp", "own_fp", "own_fn", "own_tn"]] == [100, 0, 100, 0]).all(axis=None)
         assert (counts[counts["class"] == "star"][["own_tp", "own_fp", "own_fn"]] == 0).all(axis=None)
+
+
+class Boxes(Predictor):
+    """Paints the boxes that it is told of."""
+
+    hint = "boxes"
+
+    def predict_batch(self, images_BHWC: torch.Tensor, hints: list[Hint] | None = None) -> Prediction:
+        shares_BKHW = torch.zeros(len(images_BHWC), len(self.classes), *self.image_size)
+        for shares_KHW, hint in zip(shares_BKHW, hints, strict=True):
+            for k, (left, top, right, bottom) in zip(hint.classes_N, hint.boxes_N4, strict=True):
+                shares_KHW[k, top:bottom, left:right] = 1
+        return Prediction(shares_BKHW=shares_BKHW, certainty_BKHW=shares_BKHW - 0.5)
+
+
+class Told(Boxes):
+    """Declares no hint, and fails if it gets one."""
+
+    hint = None
+
+    def predict_batch(self, images_BHWC: torch.Tensor, hints: list[Hint] | None = None) -> Prediction:
+        assert hints is None
+        nothing = [Hint(classes_N=np.zeros(0, int), boxes_N4=np.zeros((0, 4), int))] * len(images_BHWC)
+        return super().predict_batch(images_BHWC, nothing)
+
+
+@pytest.mark.parametrize("kind", [Boxes, Told])
+def test_only_a_predictor_that_declares_a_hint_is_told_of_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                     kind: type[Predictor]):
+    """One rectangle of a class in each picture: its box is the object. An ignored part is in no hint."""
+    monkeypatch.chdir(tmp_path)
+    truth = np.zeros((PICTURES, 4, 14, 14), bool)
+    for n in range(PICTURES):
+        truth[n, n % 3, 2:6 + n, 3:9] = True
+    ignore = np.zeros((PICTURES, 14, 14), bool)
+    ignore[:, :4] = True
+    write_dataset({"test": truth}, {"test": ignore})
+    predictor = kind(classes=CLASSES, task=tasks.get("multilabel"), image_size=(14, 14), resize="stretch",
+                     device=torch.device("cpu"))
+    counts = evaluation.evaluate(predictor, Split.open(Path("data/prepared/shapes"), "test"), tolerance=1).counts
+    found = counts["tp" if kind is Boxes else "fn"].to_numpy().reshape(PICTURES, 4)
+    np.testing.assert_array_equal(found, (truth & ~ignore[:, None]).sum((2, 3)))
+    assert (counts[["fp", "fn" if kind is Boxes else "tp"]] == 0).all(axis=None)

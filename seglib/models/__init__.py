@@ -12,7 +12,6 @@ from typing import Any
 from torch import nn
 
 from seglib.models.convnet import ConvNet
-from seglib.models.frequency import Frequency
 from seglib.models.munet import MUnet
 from seglib.models.padding import Padded
 from seglib.models.resnet_unet import ResNetUNet
@@ -20,7 +19,6 @@ from seglib.models.unet import UNet
 
 KINDS: dict[str, type[nn.Module]] = {
     "convnet": ConvNet,
-    "frequency": Frequency,
     "munet": MUnet,
     "resnet_unet": ResNetUNet,
     "unet": UNet,

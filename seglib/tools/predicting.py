@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from seglib.datasets.images import ImageError, read_rgb
 from seglib.figures import pictures
 from seglib.files import refuse_to_overwrite
-from seglib.training.inference import Predictor
+from seglib.prediction.network import NetworkPredictor
 
 
 def predict(run: Path, images: Sequence[Path], out: Path, *, overwrite: bool = False) -> None:
@@ -21,7 +20,7 @@ def predict(run: Path, images: Sequence[Path], out: Path, *, overwrite: bool = F
     Raises ValueError if two pictures have one name, if a file exists already and `overwrite` is False, and, at the end,
     if a picture could not be read.
     """
-    predictor = Predictor(run / "weights.safetensors" if run.is_dir() else run)
+    predictor = NetworkPredictor(run / "weights.safetensors" if run.is_dir() else run)
     names = Counter(image.name for image in images)
     if repeated := [name for name, count in names.items() if count > 1]:
         raise ValueError(f"several pictures are called {repeated[0]}, and would overwrite each other in {out}")
@@ -46,16 +45,16 @@ def _files_of(stem: Path) -> tuple[Path, Path]:
     return stem.with_name(f"{stem.name}.mask.png"), stem.with_name(f"{stem.name}.overlay.png")
 
 
-def _write(predictor: Predictor, image: Image.Image, stem: Path) -> str:
-    """Draw one picture's mask and overlay; gives which share of it each class that was found takes, in words."""
-    shares_KHW = predictor.shares_at_own_size(image)
-    planes_KHW = predictor.encoding.present_of(torch.from_numpy(shares_KHW)).numpy() & shares_KHW.any(0)
-    labels_HW = np.where(planes_KHW.any(0), np.where(planes_KHW, shares_KHW, -np.inf).argmax(0) + 1, 0)
+def _write(predictor: NetworkPredictor, image: Image.Image, stem: Path) -> str:
+    """Draw one picture's mask and overlay. Returns the share of its pixels that each class found takes, in words."""
+    shares_KHW = predictor.shares(image)
+    planes_KHW = predictor.present_at(shares_KHW)
+    labels_HW = np.where(planes_KHW.any(0), np.where(planes_KHW, shares_KHW.cpu(), -np.inf).argmax(0) + 1, 0)
     mask = Image.fromarray(labels_HW.astype(np.uint8)).convert("P")
     mask.putpalette([0, 0, 0, *(channel for k in range(len(planes_KHW)) for channel in pictures.class_color(k))])
     mask_path, overlay_path = _files_of(stem)
     pictures.save_png(mask, mask_path)
     pictures.save_png(Image.fromarray(pictures.overlay(np.asarray(image), planes_KHW)), overlay_path)
     found = [f"{label} {share:.1%}" for label, share in
-             zip(predictor.header.classes, planes_KHW.mean((1, 2)), strict=True) if share]
+             zip(predictor.classes, planes_KHW.mean((1, 2)), strict=True) if share]
     return ", ".join(found) or "nothing found"

@@ -1,1 +1,1 @@
-"""Training and inference: batches, the loop, its checkpoints and the weights it ends with."""
+"""Training: batches, the loop, its checkpoints and the weights it ends with."""

@@ -94,7 +94,7 @@ class Encoding:
         """`present`, from shares of targets; K is the third axis from the end."""
         return self.task.present(share_BKHW)
 
-    def ranking_scores(self, logits_BKHW: Tensor) -> Tensor:
+    def certainty(self, logits_BKHW: Tensor) -> Tensor:
         """How sure a class is of a pixel, comparable between pixels; float32. 0 is a probability of 1/2.
 
         It is the task's certainty. For a raw output it is 8 · (share of its target - 0.5), so that the outputs 0 and

@@ -4,9 +4,8 @@ Shapes: N pictures, K classes, H, W.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,9 @@ from seglib.datasets.store import OWN_MASKS, DatasetInfo, Split
 from seglib.datasets.store_tables import OwnMaskWriter
 from seglib.files import write_json
 from seglib.pipeline.workspace import TrainingFiles
-from seglib.training.batches import Feed
+from seglib.prediction.hints import Hint
+from seglib.prediction.predictor import Prediction, Predictor
 from seglib.training.encoding import Encoding
-from seglib.training.inference import Predictor
 from stages import evaluate
 
 CLASSES = ["disk", "star", "box", "ghost"]  # no picture holds a ghost
@@ -32,23 +31,23 @@ Planes = dict[str, np.ndarray]  # by split, bool (N, K, H, W)
 
 
 class MadeUp(Predictor):
-    """A predictor that says what it was given: logits (N, K, H, W) a split."""
-
-    device = torch.device("cpu")
+    """A predictor that says what it was given: logits (N, K, H, W) of each split of data/prepared/shapes."""
 
     def __init__(self, logits: Mapping[str, np.ndarray], *, targets: str = "unit", task: str = "multilabel",
                  resize: str = "stretch"):
-        self.made_up = logits
-        self.header = SimpleNamespace(targets=targets, label_values=LABELS, resize=resize, image_size=[SIDE, SIDE])
+        super().__init__(classes=CLASSES, task=tasks.get(task), image_size=(SIDE, SIDE), resize=resize,
+                         device=torch.device("cpu"))
+        self.label_values = LABELS if targets == "label" else None
         self.encoding = Encoding(pixels="unit", targets=targets, output="sigmoid" if targets == "unit" else "raw",
                                  label_values=tuple(LABELS), task=tasks.get(task))
+        self.made_up = {image.tobytes(): torch.from_numpy(logits_KHW) for split, logits_NKHW in logits.items()
+                        for image, logits_KHW in zip(Split.open(Path("data/prepared/shapes"), split).images,
+                                                     logits_NKHW, strict=True)}
 
-    def split(self, split: Split, *, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        start = 0
-        for batch in Feed(split, batch_size, self.device).batches():
-            planes, valid = self.encoding.planes(batch.masks_BHW)
-            yield torch.from_numpy(self.made_up[split.folder.name][start:start + len(planes)]), planes, valid
-            start += len(planes)
+    def predict_batch(self, images_BHWC: Tensor, hints: Sequence[Hint] | None = None) -> Prediction:
+        logits_BKHW = torch.stack([self.made_up[image.numpy().tobytes()] for image in images_BHWC])
+        return Prediction(shares_BKHW=self.encoding.share_of_target(logits_BKHW),
+                          certainty_BKHW=self.encoding.certainty(logits_BKHW), outputs_BKHW=logits_BKHW)
 
 
 def objects(random: np.random.Generator, pictures: int, *, present: float = 0.7) -> np.ndarray:
@@ -126,7 +125,7 @@ def write_variant(name: str, logits: Planes, *, history: pd.DataFrame, terms: Ma
     np.savez(files.snapshots, epochs=np.array(list(snapshots or {}), int), pictures=np.arange(masks.shape[1]),
              masks=masks)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "Predictor", lambda path: MadeUp(logits, targets=targets, task=task))
+        patch.setattr(evaluate, "NetworkPredictor", lambda path: MadeUp(logits, targets=targets, task=task))
         patch.setattr(evaluate, "wait_for_cores", lambda device: contextlib.nullcontext())
         patch.setattr(evaluate.records, "leave_result", lambda files: None)
         patch.setattr(evaluate.tracking, "try_sync", lambda record: None)

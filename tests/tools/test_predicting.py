@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from seglib import cli
-from tests.training.test_inference import half_and_half
+from tests.prediction.test_network import RED_THEN_BLUE, red_and_blue
 
 
 def predict(run: Path, *pictures: Path, out: Path, options: tuple[str, ...] = ()) -> tuple[int, str]:
@@ -21,9 +21,9 @@ def predict(run: Path, *pictures: Path, out: Path, options: tuple[str, ...] = ()
                                                   ("crop", [(0, 30, 0), (30, 50, 1), (50, 70, 2), (70, 100, 0)])])
 def test_masks_name_classes_from_one_and_nothing_is_0(tmp_path: Path, task: str, resize: str,
                                                       expected: list[tuple[int, int, int]]):
-    half_and_half(tmp_path, resize=resize, task=task)
-    Image.new("RGB", (100, 40), "gray").save(tmp_path / "wide.jpg")
-    status, output = predict(tmp_path, tmp_path / "wide.jpg", out=tmp_path / "out")
+    red_and_blue(tmp_path, resize=resize, task=task)
+    RED_THEN_BLUE.save(tmp_path / "wide.png")
+    status, output = predict(tmp_path, tmp_path / "wide.png", out=tmp_path / "out")
     assert status == 0, output
     with Image.open(tmp_path / "out/wide.mask.png") as mask, Image.open(tmp_path / "out/wide.overlay.png") as overlay:
         assert mask.mode == "P" and mask.size == overlay.size == (100, 40)
@@ -31,11 +31,11 @@ def test_masks_name_classes_from_one_and_nothing_is_0(tmp_path: Path, task: str,
     for start, end, label in expected:
         inner = labels[:, start + 2:end - 2] if end - start > 4 else labels[:, start:end]
         assert (inner == label).all(), (start, end, label)
-    assert "left " in output and "right " in output
+    assert "red " in output and "blue " in output
 
 
 def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_done(tmp_path: Path):
-    half_and_half(tmp_path, resize="stretch", task="multilabel")
+    red_and_blue(tmp_path, resize="stretch", task="multilabel")
     (tmp_path / "bad.png").write_text("no picture")
     for name in ("a.png", "a.jpg"):
         Image.new("RGB", (20, 30)).save(tmp_path / name)
@@ -47,14 +47,14 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_done(tmp_path
 
 
 def test_pictures_of_one_name_would_overwrite_each_other(tmp_path: Path):
-    half_and_half(tmp_path, resize="stretch", task="multilabel")
+    red_and_blue(tmp_path, resize="stretch", task="multilabel")
     status, output = predict(tmp_path, tmp_path / "x/a.png", tmp_path / "y/a.png", out=tmp_path / "out")
     assert status == 1 and "several pictures are called a.png" in output
 
 
 def test_files_of_the_users_own_are_replaced_only_if_asked(tmp_path: Path):
     """Nothing is written if a file of any picture exists already."""
-    half_and_half(tmp_path, resize="stretch", task="multilabel")
+    red_and_blue(tmp_path, resize="stretch", task="multilabel")
     pictures = [tmp_path / "a.png", tmp_path / "b.png"]
     for path in pictures:
         Image.new("RGB", (20, 30)).save(path)

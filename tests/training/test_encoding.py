@@ -48,13 +48,13 @@ def test_where_classes_exclude_each_other_outputs_are_a_softmax_and_one_class_is
     shares = torch.tensor([1.0, 3.0, 2.0]).exp() / torch.tensor([1.0, 3.0, 2.0]).exp().sum()
     torch.testing.assert_close(NORMAL.seen_by_losses(logits).flatten(), shares)
     assert NORMAL.present(logits).flatten().tolist() == [False, True, False]
-    torch.testing.assert_close(NORMAL.ranking_scores(logits).flatten(), torch.logit(shares))
+    torch.testing.assert_close(NORMAL.certainty(logits).flatten(), torch.logit(shares))
     assert NORMAL.present(torch.zeros(1, 3, 1, 1)).sum() == 1
 
 
 def test_sure_pixels_still_rank():
     """Their probabilities are all 1 in float32."""
-    scores = NORMAL.ranking_scores(torch.tensor([[40.0, 50.0], [0.0, 0.0], [0.0, 0.0]]).view(1, 3, 1, 2))[0, 0, 0]
+    scores = NORMAL.certainty(torch.tensor([[40.0, 50.0], [0.0, 0.0], [0.0, 0.0]]).view(1, 3, 1, 2))[0, 0, 0]
     assert scores[1] - scores[0] == pytest.approx(10)
 
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from seglib.files import write_json
+from seglib.prediction.network import NetworkPredictor
 from seglib.training import checkpoint, weights
 from seglib.training.device import OutOfMemory, memory_of
 from seglib.training.history import Diverged
-from seglib.training.inference import Predictor
 from seglib.training.loop import Trainer
 from tests.conftest import ROOT
 
@@ -90,7 +90,7 @@ def test_the_last_good_weights_are_kept_and_predict(variant_config: Make, prepar
     with (pytest.raises(Diverged, match=f"at iteration 6 .*\n.*of epoch 2, are kept: seglib predict {tmp_path} "),
           weights.last_good_kept(training.setup.header, tmp_path / "last.pt")):
         training.run(title="test")
-    good = Predictor(tmp_path / "weights.safetensors")
+    good = NetworkPredictor(tmp_path / "weights.safetensors")
     kept = checkpoint.load(path)
     assert (kept["history"]["epoch"], kept["history"]["step"]) == (2, 1)
     for name, value in good.network.state_dict().items():

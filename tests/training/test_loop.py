@@ -15,9 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from seglib import tasks
 from seglib.datasets.store import Split
 from seglib.metrics.counts import count_BK4, pooled_scores
+from seglib.prediction.network import NetworkPredictor
 from seglib.training import weights
 from seglib.training.batches import Feed, epoch_order
-from seglib.training.inference import Predictor
 from seglib.training.loop import Trainer
 from seglib.training.setup import Outcome
 from tests.conftest import ROOT
@@ -84,9 +84,10 @@ def test_the_weights_kept_score_what_their_epoch_scored(variant_config: Make, pr
 
 def scores_of(outcome: Outcome, split: Split, folder: Path) -> dict[str, float]:
     weights.save(folder / "weights.safetensors", outcome.state, outcome.header)
-    predictor = Predictor(folder / "weights.safetensors")
-    counts = [count_BK4(predictor.encoding.present(logits), planes, valid).sum(0)
-              for logits, planes, valid in predictor.split(split, batch_size=7)]
+    predictor = NetworkPredictor(folder / "weights.safetensors")
+    counts = [count_BK4(predictor.encoding.present(predictor.logits(batch.images_BHWC)),
+                        *predictor.encoding.planes(batch.masks_BHW)).sum(0)
+              for batch in Feed(split, 7, predictor.device).batches()]
     return pooled_scores(sum(counts).numpy())
 
 

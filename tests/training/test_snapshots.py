@@ -10,8 +10,8 @@ import torch
 
 from seglib import tasks
 from seglib.datasets.store import Split
+from seglib.prediction.network import NetworkPredictor
 from seglib.training import checkpoint, weights
-from seglib.training.inference import Predictor
 from seglib.training.loop import Trainer
 from seglib.training.snapshots import Snapshots
 
@@ -27,8 +27,8 @@ def test_a_snapshot_is_what_the_weights_of_its_epoch_predict(
 
     def predict(rows: list) -> None:
         weights.save(tmp_path / "weights", training.network.state_dict(), training.setup.header)
-        predictor, val = Predictor(tmp_path / "weights"), Split.open(dataset, "val")
-        logits = np.concatenate([logits.numpy() for logits, _, _ in predictor.split(val, batch_size=64)])
+        predictor, val = NetworkPredictor(tmp_path / "weights"), Split.open(dataset, "val")
+        logits = predictor.logits(torch.from_numpy(np.array(val.images))).numpy()
         bits_NKHW = (logits > 0) << np.arange(5).reshape(5, 1, 1)
         predicted.append(logits.argmax(1) if task == "multiclass" else bits_NKHW.sum(1))
 

@@ -17,7 +17,7 @@ from PIL import Image
 from seglib.models import resnet
 from seglib.training import weights
 from tests.conftest import ROOT
-from tests.training.test_inference import half_and_half
+from tests.prediction.test_network import red_and_blue
 
 CPU = torch.device("cpu")
 
@@ -104,7 +104,7 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("name", DAMAGE)
 def test_a_damaged_weights_file_is_one_line(tmp_path: Path, name: str):
-    half_and_half(tmp_path, resize="stretch", task="multilabel")
+    red_and_blue(tmp_path, resize="stretch", task="multilabel")
     path = tmp_path / "weights.safetensors"
     weights.load(path, CPU)
     DAMAGE[name](path)
@@ -116,7 +116,7 @@ def test_a_damaged_weights_file_is_one_line(tmp_path: Path, name: str):
 @pytest.mark.parametrize("name", ["another network", *(pytest.param(name, marks=pytest.mark.slow)
                                                      for name in ("empty", "cut in its weights", "gone"))])
 def test_predicting_with_a_damaged_run_ends_in_one_line(tmp_path: Path, name: str):
-    half_and_half(tmp_path, resize="stretch", task="multilabel")
+    red_and_blue(tmp_path, resize="stretch", task="multilabel")
     (DAMAGE | {"gone": Path.unlink})[name](tmp_path / "weights.safetensors")
     Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
     process = subprocess.run([sys.executable, "-m", "seglib.cli", "predict", str(tmp_path), str(tmp_path / "a.png"),

@@ -1,0 +1,28 @@
+"""The `predictors` section: one class per kind of predictor that needs no training.
+
+The fields are the arguments of the class in `seglib/prediction/`. Baselines have no entry: every dataset has them.
+"""
+
+from typing import Any, Literal
+
+from seglib.params.strict import Strict
+
+
+class Predictor(Strict):
+    """What all kinds share."""
+
+    def user_paths(self) -> tuple[str, ...]:
+        """The keys whose values lead to files that the user owns."""
+        return ()
+
+    def resolved(self) -> dict[str, Any]:
+        """The predictor as its configuration has it."""
+        return self.model_dump()
+
+
+class Otsu(Predictor):
+    kind: Literal["otsu"]
+    bright: bool = True
+
+
+AnyPredictor = Otsu
