@@ -91,3 +91,8 @@ def prepare_config(params: Params, name: str) -> dict[str, Any]:
     """What decides the bytes of `data/prepared/<name>/`, besides the raw data."""
     dataset = params.datasets[name]
     return dataset.model_dump(exclude={"train"}) | params.prepare.model_dump()
+
+
+def compare_config(params: Params, name: str) -> dict[str, Any]:
+    """How the dataset's variants are compared, and whether the coursework's questions are asked about them."""
+    return params.compare.model_dump() | {"coursework": params.datasets[name].coursework}

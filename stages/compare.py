@@ -1,4 +1,4 @@
-"""The variants of a dataset side by side: tables, curves, pictures. `python -m stages.compare shapes`"""
+"""Compare the variants of a dataset: tables, curves, pictures. `python -m stages.compare shapes`"""
 
 from pathlib import Path
 
@@ -6,8 +6,10 @@ import pandas as pd
 
 import stages
 from seglib.comparison import claims, curves, drawings, gallery, tables
+from seglib.comparison.coursework import coursework
 from seglib.comparison.evidence import CONFIDENCE, Evidence
-from seglib.comparison.summary import conclusion, summary
+from seglib.comparison.findings import conclusion, findings
+from seglib.comparison.summary import summary
 from seglib.comparison.variants import HEADLINE, load
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.files import atomic_folder, read_json, write_json
@@ -17,7 +19,7 @@ from seglib.pipeline.workspace import prepared_folder
 
 
 def main(dataset: str) -> None:
-    """Fill comparisons/DATASET: all that the page shows of it."""
+    """Fill comparisons/DATASET with all that the page shows of this dataset."""
     prepared = prepared_folder(dataset)
     info, val, test = DatasetInfo.read(prepared), *(Split.open(prepared, name) for name in ("val", "test"))
     config = read_json(Path(f"conf/{dataset}.compare.json"))
@@ -50,12 +52,16 @@ def main(dataset: str) -> None:
         drawings.draw_pictures(variants, tables.pick_pictures(variants, config["pictures"]), info, test,
                                out / "figures" / "pictures.png")
         snapshots = drawings.draw_snapshots(variants, info, val, out / "figures")
-        write_json(out / "tables" / "summary.json", summary(
-            dataset, info, variants, sizes=sizes, config=config, prepared=prepared, snapshots=snapshots,
-            evaluation=read_json(Path(f"conf/{dataset}.evaluate.json")), confidence=CONFIDENCE))
+        about = summary(dataset, info, variants, sizes=sizes, config=config, prepared=prepared, snapshots=snapshots,
+                        evaluation=read_json(Path(f"conf/{dataset}.evaluate.json")), confidence=CONFIDENCE)
+        write_json(out / "tables" / "summary.json", about)
+        found = findings(written, seedless=about["seedless"])
+        write_json(out / "tables" / "findings.json", found)
+        if about["coursework"]:
+            write_json(out / "tables" / "coursework.json", coursework(about, written))
         gallery.write_gallery(variants, info, test, count=config["gallery"], out=out / "gallery")
     tracking.try_sync(records.leave_comparison(dataset))
-    print(f"{dataset}: {conclusion(ranking, pairs, written['seed_scores'], CONFIDENCE)}")
+    print(f"{dataset}: {conclusion(found['answer'], CONFIDENCE)}")
     for verdict in dict.fromkeys(claim["verdict"] for claim in verdicts):
         print(f"{dataset}: claims {verdict}: {', '.join(c['id'] for c in verdicts if c['verdict'] == verdict)}")
 

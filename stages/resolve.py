@@ -22,7 +22,7 @@ def main() -> None:
             write_json(conf / f"{name}.fetch.json", resolve.fetch_config(settings, name))
             write_json(conf / f"{name}.prepare.json", resolve.prepare_config(settings, name))
             write_json(conf / f"{name}.evaluate.json", settings.evaluate.model_dump())
-            write_json(conf / f"{name}.compare.json", settings.compare.model_dump())
+            write_json(conf / f"{name}.compare.json", resolve.compare_config(settings, name))
         for variant in variants:
             write_json(conf / variant.dataset / f"{variant.name}.json", variant.config)
     print(f"{len(variants)} variants of {', '.join(settings.run.datasets)}")

@@ -252,3 +252,10 @@ def test_a_class_or_a_path_is_text_on_one_line(raw_params: dict[str, Any], name:
         assert "\n" not in str(error.value) and len(str(error.value)) < 500
     raw_params["datasets"]["coco"]["classes"] = ["hot dog, large", "犬"]
     params.parse(raw_params)
+
+
+def test_the_coursework_asks_about_the_datasets_it_studied_and_no_folder_of_a_users():
+    settings = params.load(ROOT / "params.yaml")
+    asked = {dataset.kind: resolve.compare_config(settings, name)["coursework"]
+             for name, dataset in settings.datasets.items()}
+    assert asked == {"shapes": True, "coco": True, "pets": True, "stanford": True, "folder": False}

@@ -1,4 +1,4 @@
-"""What a comparison is of and what its words mean (summary.json), and its result in one line."""
+"""What a comparison is about and what its words mean: summary.json."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +35,8 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, siz
         "rejected": json_rows(rejected.reset_index(name="n")),
         "cases": {v.label: {"best": v.best_case().seed, "worst": v.worst_case().seed} for v in variants},
         "configs": {variant.label: variant.config for variant in variants},
+        "names": {variant.label: variant.names for variant in variants},
+        "coursework": config["coursework"],
         "seeds": sorted({run.seed for variant in variants for run in variant.runs} - {None}),
         "seedless": [variant.label for variant in variants if variant.seeds is None],
         "fewest_seeds": FEWEST_SEEDS,
@@ -49,19 +51,3 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, siz
         "confidence": confidence,
         "data_sha256": info.files | {"dataset.json": file_sha256(prepared / "dataset.json")},
     }
-
-
-def conclusion(ranking: pd.DataFrame, pairs: pd.DataFrame, seed_scores: pd.DataFrame, confidence: float) -> str:
-    """The variant with the highest mean test score. It is called best only if its lead over every other is settled."""
-    first = ranking.iloc[0]
-    if ranking["enough_seeds"].all():
-        of_first = pairs[(pairs["score"] == HEADLINE) & ((pairs["a"] == first["variant"]) | (
-            pairs["b"] == first["variant"]))]
-        is_best = len(of_first) and of_first["settled"].all()
-        return (f"{'best on test' if is_best else 'highest mean on test'}: {first['variant']}, IoU {first['mean']:.3f} "
-                f"({confidence:.0%} interval {first['low']:.3f} to {first['high']:.3f})")
-    too_few = sorted(set(ranking.loc[~ranking["enough_seeds"], "seeds"]))
-    of_first = seed_scores[(seed_scores["variant"] == first["variant"]) & (seed_scores["split"] == "test")]
-    scores = ", ".join(f"{score:.3f}" for score in of_first.loc[of_first["seed"].notna(), HEADLINE])
-    return (f"too few seeds ({', '.join(map(str, too_few))}) to call a variant best; highest mean test IoU: "
-            f"{first['variant']}, {first['mean']:.3f}" + (f" (seeds {scores})" if scores else ""))

@@ -5,7 +5,6 @@ It also chooses which pictures to show.
 Shapes: N pictures, K classes, H, W.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -156,5 +155,5 @@ def rank_pictures(variants: Sequence[Variant]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def json_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """A table as JSON rows, missing values as None."""
-    return json.loads(table.to_json(orient="records"))
+    """A table's rows as plain values that JSON can hold, missing values as None."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")

@@ -1,6 +1,6 @@
 """The `datasets` section: one class a kind of dataset."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -18,6 +18,7 @@ class Dataset(Strict):
 
     val_fraction: float = Field(gt=0, lt=1)
     train: TrainOverride = TrainOverride()
+    coursework: ClassVar[bool] = False  # whether the coursework that seglib repeats studied datasets of this kind
 
     def task(self) -> str:
         """The name of its task, one of `tasks.NAMES`."""
@@ -46,6 +47,7 @@ class Resized(Dataset):
 
 class Shapes(Dataset):
     kind: Literal["shapes"]
+    coursework: ClassVar[bool] = True
     source: Text
     train_images: int = Field(ge=2, le=10_000_000)
     test_images: int = Field(ge=1, le=10_000_000)
@@ -71,6 +73,7 @@ class Shapes(Dataset):
 
 class Coco(Resized):
     kind: Literal["coco"]
+    coursework: ClassVar[bool] = True
     classes: Annotated[list[Text], Field(min_length=1, max_length=MOST_OVERLAPPING), Once]
     min_box: float = Field(ge=0, le=1e6)
     instances: Literal["single", "any"]
@@ -93,6 +96,7 @@ class Coco(Resized):
 
 class Pets(Resized):
     kind: Literal["pets"]
+    coursework: ClassVar[bool] = True
     border: Literal["foreground", "background", "ignore"]
 
     def task(self) -> str:
@@ -113,6 +117,7 @@ class Pets(Resized):
 
 class Stanford(Resized):
     kind: Literal["stanford"]
+    coursework: ClassVar[bool] = True
     source: Text  # original | a path
     test_fraction: float = Field(gt=0, lt=1)
 

@@ -1,13 +1,17 @@
-"""The answer at the top of the page: which variant is best, by how much, and how sure that is."""
+"""The answer at the top of the page: which variant is best, by how much, and how sure that is.
 
+`compare` found it (`seglib/comparison/findings.py`); here it is put into sentences.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
 
-from seglib.report.tables import Comparison, records
+from seglib.report.tables import Comparison
 from seglib.report.words import count, listed, name, number, probability, say, signed
 
-NAMED = 4  # this many variants are named one by one; more are counted
+NAMED = 4  # up to this many variants are named one by one; more are counted
 
 
 def answer(comparison: Comparison) -> list[Markup]:
@@ -15,29 +19,28 @@ def answer(comparison: Comparison) -> list[Markup]:
 
     A variant is called best only if its lead over every other is settled. With too few seeds none is called so.
     """
-    ranked = records(comparison.ranking.dropna(subset="mean"))
-    if not ranked:
+    found = comparison.findings["answer"]
+    first, lead = found["first"], found["lead"]
+    if first is None:
         return [say("No class of this dataset stands in a test picture, so nothing can be ranked.")]
-    first = ranked[0]
-    if len(ranked) == 1:
-        return _alone(comparison, first)
-    if not all(row["enough_seeds"] for row in ranked):
-        return _too_few_seeds(comparison, ranked)
-    rivals = _rivals(comparison, ranked)
-    text = "{} has the highest mean test IoU, {}." if _open(rivals) else "{} segments best: test IoU {}."
-    return [say(text, name(first["variant"]), _score(comparison, first)), *_certainty(comparison, rivals),
+    if found["variants"] == 1:
+        return _alone(comparison, found)
+    if found["too_few_seeds"]:
+        return _too_few_seeds(comparison, found)
+    text = "{} has the highest mean test IoU, {}." if lead["open"] else "{} segments best: test IoU {}."
+    return [say(text, name(first["variant"]), _score(comparison, first)), *_certainty(comparison, found),
             *_seeds(comparison)]
 
 
-def _alone(comparison: Comparison, row: dict[str, Any]) -> list[Markup]:
+def _alone(comparison: Comparison, found: dict[str, Any]) -> list[Markup]:
     """About the only variant of a study."""
-    sentences = [say("{} reaches test IoU {}.", name(row["variant"]), _score(comparison, row)),
+    first = found["first"]
+    sentences = [say("{} reaches test IoU {}.", name(first["variant"]), _score(comparison, first)),
                  say("It is the only variant, so there is nothing to compare it with.")]
-    if row["enough_seeds"]:
+    if not found["too_few_seeds"]:
         return sentences + _seeds(comparison)
-    seeds = comparison.by_seed(row["variant"])
     return [*sentences, say("Too few seeds to say how much it varies: {} (at least {} are needed).",
-                            listed(map(number, seeds), ","), comparison.summary["fewest_seeds"])]
+                            listed(map(number, first["by_seed"]), ","), comparison.summary["fewest_seeds"])]
 
 
 def _score(comparison: Comparison, row: dict[str, Any]) -> Markup:
@@ -45,56 +48,48 @@ def _score(comparison: Comparison, row: dict[str, Any]) -> Markup:
     return say("{} ({} % interval {} to {})", number(row["mean"]), level, number(row["low"]), number(row["high"]))
 
 
-def _too_few_seeds(comparison: Comparison, ranked: list[dict[str, Any]]) -> list[Markup]:
+def _too_few_seeds(comparison: Comparison, found: dict[str, Any]) -> list[Markup]:
     """Why no variant is called best, the highest mean with its seeds, and what is known of those with enough seeds."""
-    first = ranked[0]
-    compared = [row for row in ranked if row["enough_seeds"]]
-    sentences = [_lack(comparison, ranked)]
+    first, lead = found["first"], found["lead"]
+    sentences = [_lack(comparison, found)]
     if not first["enough_seeds"]:
-        seeds = comparison.by_seed(first["variant"])
+        seeds = first["by_seed"]
         shown = say("; its seeds: {}", listed(map(number, seeds), ",")) if len(seeds) > 1 else say(" with one seed")
         sentences.append(say("{} has the highest mean test IoU, {}{}.", name(first["variant"]), number(first["mean"]),
                              shown))
-    elif len(compared) == 1:
+    elif lead is None:
         sentences.append(say("{} has the highest mean test IoU, {}.", name(first["variant"]),
                              _score(comparison, first)))
-    if len(compared) > 1:
+    if lead is not None:
         sentences.append(say("Of the {} variants with enough seeds, {} has the highest mean test IoU, {}.",
-                             len(compared), name(compared[0]["variant"]), _score(comparison, compared[0])))
-        sentences += _certainty(comparison, _rivals(comparison, compared))
+                             found["compared"], name(lead["variant"]), _score(comparison, lead)))
+        sentences += _certainty(comparison, found)
     return sentences
 
 
-def _lack(comparison: Comparison, ranked: list[dict[str, Any]]) -> Markup:
+def _lack(comparison: Comparison, found: dict[str, Any]) -> Markup:
     """How many seeds there are, or which variants have too few if others have enough."""
-    fewest = comparison.summary["fewest_seeds"]
-    few = [row["variant"] for row in ranked if not row["enough_seeds"]]
-    trained = [row["variant"] for row in ranked if row["variant"] not in comparison.summary["seedless"]]
+    fewest, few = comparison.summary["fewest_seeds"], found["too_few_seeds"]
     text = "Too few seeds to name a best variant: "
-    if few == trained:
-        seeds = comparison.seeds_of(few)
-        were = "was" if seeds == "1" else "were"
-        return say(text + "{} {} trained, and at least {} are needed.", seeds, were, fewest)
-    variants = listed(map(name, few)) if len(few) <= NAMED else f"{len(few)} of {len(ranked)} variants"
+    if found["all_too_few"]:
+        seeds = from_to(found["seeds_of_too_few"])
+        return say(text + "{} {} trained, and at least {} are needed.", seeds, "was" if seeds == "1" else "were",
+                   fewest)
+    variants = listed(map(name, few)) if len(few) <= NAMED else f"{len(few)} of {found['variants']} variants"
     return say(text + "{} {} fewer than {}.", variants, "has" if len(few) == 1 else "have", fewest)
 
 
-def _rivals(comparison: Comparison, ranked: list[dict[str, Any]]) -> dict[str, dict[str, Any] | None]:
-    """The differences between the first variant and each other."""
-    return {row["variant"]: comparison.pair(ranked[0]["variant"], row["variant"]) for row in ranked[1:]}
+def from_to(counts: Sequence[int]) -> str:
+    """The lowest and the highest of sorted numbers: "1 to 3", or "2" if there is only one."""
+    return " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
 
 
-def _open(rivals: dict[str, dict[str, Any] | None]) -> list[str]:
-    """The variants over which the lead is not settled."""
-    return [rival for rival, pair in rivals.items() if pair is None or not pair["settled"]]
-
-
-def _certainty(comparison: Comparison, rivals: dict[str, dict[str, Any] | None]) -> list[Markup]:
-    """Whether the lead over the next is settled, and over whom else it is not."""
-    runner_up, pair = next(iter(rivals.items()))
-    others = _grouped([rival for rival in _open(rivals) if rival != runner_up], len(rivals) - 1)
-    if pair is None:
-        return [say("It was not compared with {}.", name(runner_up))]
+def _certainty(comparison: Comparison, found: dict[str, Any]) -> list[Markup]:
+    """Whether the lead over the next is settled, and over which others it is not."""
+    lead = found["lead"]
+    runner_up = lead["next"]
+    others = _grouped([rival for rival in lead["open"] if rival != runner_up], found["compared"] - 2)
+    pair = comparison.pair(lead["variant"], runner_up)
     ahead = say("{} ({} to {}; Holm p {})", signed(pair["difference"]), signed(pair["low"]), signed(pair["high"]),
                 _p(pair["p_holm"]))
     if pair["settled"]:
@@ -107,7 +102,7 @@ def _certainty(comparison: Comparison, rivals: dict[str, dict[str, Any] | None])
 
 
 def _grouped(rivals: list[str], of: int) -> Markup:
-    """Names, or how many there are where they are many."""
+    """The names, or how many there are if there are many."""
     if len(rivals) > NAMED:
         if len(rivals) == of:
             return say("any of the other {} variants", of)
@@ -141,9 +136,10 @@ def to_settle(pair: dict[str, Any], comparison: Comparison) -> str:
 
 
 def _seeds(comparison: Comparison) -> list[Markup]:
+    """What the number of seeds means for the interval; nothing if there are more than 3."""
     if not comparison.summary["seeds"]:
         return [say("Nothing here was trained, so there are no seeds to vary.")]
-    n = int(comparison.scores["seeds"].max())
+    n = comparison.findings["answer"]["most_seeds"]
     if n == 1:
         return [say("One seed was trained: seeds were not varied, so another could change this order.")]
     if n <= 3:

@@ -17,8 +17,9 @@ from PIL import Image
 
 from seglib.cores import physical_cores
 from seglib.pipeline.workspace import revision
-from seglib.report import falling_loss, prose, seen, tables, views, words
+from seglib.report import tables, views, words
 from seglib.report.answer import answer
+from seglib.report.coursework import coursework
 from seglib.report.scripts import dataset_script
 from seglib.report.tables import Comparison
 
@@ -116,16 +117,9 @@ def _section(source: Source, out: Path, anchor: str) -> dict[str, Any]:
         "verdicts": [verdict for verdict in VERDICTS if verdict in {claim["verdict"] for claim in comparison.claims}],
         "figures": figures, "trainings": views.trainings(comparison),
         "snapshots": views.snapshots(comparison, figures), "gallery": comparison.gallery,
-        "script": quote(source.script), "course": _course(comparison),
+        "script": quote(source.script), "coursework": coursework(comparison),
         "left_out": views.left_out(comparison), "configurations": views.configurations(comparison),
     }
-
-
-def _course(comparison: Comparison) -> dict[str, Any]:
-    return {"scaling": prose.dice_scaling(comparison), "gradients": prose.gradients(comparison),
-            "windows": prose.WINDOWS, "variation": prose.variation(comparison),
-            "seen_sentences": seen.seen_sentences(comparison), "falling_loss": falling_loss.falling_loss(comparison),
-            "dice_names": prose.dice_names(comparison)}
 
 
 def _figures(source: Source, out: Path) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,6 @@
 """One dataset's comparison as read from `comparisons/<dataset>/`: tables, summary, claims, gallery."""
 
 import dataclasses
-from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,12 @@ NAMES = ("variant", "class", "a", "b", "group", "truth", "predicted")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What `compare` wrote of one dataset. Each table is the file of its name; the columns stand in its header."""
+    """What `compare` wrote about one dataset. Each table is the file of its name; its header names the columns."""
 
     folder: Path
     summary: dict[str, Any]
+    findings: dict[str, Any]
+    coursework: dict[str, Any] | None  # None if the coursework did not study this dataset
     claims: list[dict[str, Any]]
     gallery: dict[str, Any]
     scores: pd.DataFrame
@@ -56,16 +57,6 @@ class Comparison:
         """Whether any variant was trained more than once."""
         return bool((self.scores["seeds"] > 1).any())
 
-    @property
-    def too_few_seeds(self) -> list[str]:
-        """The variants with fewer seeds than a decided comparison needs."""
-        return [row["variant"] for row in records(self.ranking) if not row["enough_seeds"]]
-
-    def seeds_of(self, variants: Container[str]) -> str:
-        """How many seeds these variants have: "2", or "1 to 2" if they differ."""
-        counts = {int(row["seeds"]) for row in records(self.ranking) if row["variant"] in variants}
-        return " to ".join(map(str, sorted({min(counts), max(counts)})))
-
     def by_seed(self, variant: str, split: str = "test") -> list[float | None]:
         """The headline score of each seed; nothing of a variant that has no seeds."""
         table = self.seed_scores
@@ -93,7 +84,9 @@ def read(folder: Path) -> Comparison:
     tables = folder / "tables"
     frames = {field.name: _csv(tables / f"{field.name}.csv") for field in dataclasses.fields(Comparison)
               if field.type is pd.DataFrame}
-    return Comparison(folder=folder, summary=read_json(tables / "summary.json"),
+    summary = read_json(tables / "summary.json")
+    return Comparison(folder=folder, summary=summary, findings=read_json(tables / "findings.json"),
+                      coursework=read_json(tables / "coursework.json") if summary["coursework"] else None,
                       claims=read_json(tables / "claims.json"), gallery=read_json(folder / "gallery" / "gallery.json"),
                       **frames)
 

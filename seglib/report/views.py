@@ -4,17 +4,19 @@ from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
-from seglib.report.answer import to_settle
+from seglib.report.answer import from_to, to_settle
 from seglib.report.charts import Axis, axis
 from seglib.report.tables import Comparison, definition, lower_is_better, records, title
+from seglib.report.words import name, number, say
 
 SPLITS = ("test", "val")
 AGGREGATED = {"dataset": "all pixels", "image_mean": "image mean"}
 MAIN = ("iou", "dice", "boundary_iou")
 SIZES = ("iou", "iou_own", "dice", "dice_own")  # at the network's size and at the pictures' own
 REST = ("precision", "recall", "specificity", "pixel_accuracy", "overall_accuracy", "nsd", "hd95", "pixel_ap")
-SEEN = ("hole_share", "specks", "completeness", "displayed", "wrong_class", "missed", "missed_small", "missed_medium",
+SEEN = ("hole_share", "specks", "completeness", "wrong_class", "missed", "missed_small", "missed_medium",
         "missed_large", "missed_covered", "missed_free")
 FIRST_PAIRS = 10  # with no more pairs than this all are shown; else those of the first variant, the rest folded away
 PARTS = ("model", "loss", "train")  # of a configuration
@@ -73,9 +75,11 @@ def ranking(comparison: Comparison) -> dict[str, Any]:
                 "by_seed": comparison.by_seed(row["variant"], row["split"]),
                 "headline": comparison.score(row["variant"], comparison.headline, row["split"])}
     cells = [row["headline"] for row in table["rows"] if row["headline"]]
-    too_few = comparison.too_few_seeds
-    return table | {"axis": axis(cell[key] for cell in cells for key in ("mean", "low", "high")), "too_few": too_few,
-                    "seeds_of_too_few": comparison.seeds_of(too_few) if too_few else "", "any_rank": bool(ranks)}
+    answered = comparison.findings["answer"]
+    too_few = answered["too_few_seeds"]
+    return table | {"axis": axis(cell[key] for cell in cells for key in ("mean", "low", "high")),
+                    "any_rank": bool(ranks), "too_few": too_few,
+                    "seeds_of_too_few": from_to(answered["seeds_of_too_few"]) if too_few else ""}
 
 
 def forest(comparison: Comparison) -> dict[str, Any]:
@@ -179,11 +183,26 @@ def _matrix(table: pd.DataFrame, truths: list[str], predicted: list[str]) -> lis
 def dice_names(comparison: Comparison) -> dict[str, Any]:
     """One row per variant, one column per definition. Pixel accuracy, which is no Dice score, comes last."""
     table = comparison.dice_names
-    names = sorted(dict.fromkeys(table["definition"]), key=lambda name: name == "pixel_accuracy")
+    ways = sorted(dict.fromkeys(table["definition"]), key=lambda way: way == "pixel_accuracy")
     at = {(row["variant"], row["definition"]): row["value"] for row in records(table)}
-    return {"titles": [DICE_TITLES.get(name, name.replace("_", " ")) for name in names], "names": names,
-            "rows": [{"variant": variant, "values": [at.get((variant, name)) for name in names]}
-                     for variant in comparison.variants]}
+    return {"titles": [DICE_TITLES.get(way, way.replace("_", " ")) for way in ways], "names": ways,
+            "rows": [{"variant": variant, "values": [at.get((variant, way)) for way in ways]}
+                     for variant in comparison.variants],
+            "sentences": _dice_sentences(comparison.findings["dice_names"])}
+
+
+def _dice_sentences(found: dict[str, Any] | None) -> list[Markup]:
+    """About the variant with the highest mean. The table shows all variants."""
+    if found is None:
+        return []
+    sentences = []
+    if found["lowest"] is not None:
+        sentences.append(say("The same predictions of {} score {} to {}, depending on what is called Dice.",
+                             name(found["variant"]), number(found["lowest"]), number(found["highest"])))
+    if found["pixel_accuracy"] is not None:
+        sentences.append(say("Pixel accuracy, {} here, is not Dice: it counts every background pixel as a success.",
+                             number(found["pixel_accuracy"])))
+    return sentences
 
 
 def definitions(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
@@ -232,7 +251,7 @@ def configurations(comparison: Comparison) -> dict[str, Any]:
     """
     configs = comparison.summary["configs"]
     flat = {variant: dict(_flat(configs[variant])) for variant in comparison.variants}
-    trained = [config for variant, config in flat.items() if configs[variant]["loss"]["terms"]]
+    trained = [config for variant, config in flat.items() if variant not in comparison.summary["seedless"]]
     keys = list(dict.fromkeys(key for config in flat.values() for key in config))
     same = [key for key in (trained[0] if trained else ()) if len({config.get(key) for config in trained}) == 1]
     told = {variant: [(key, config[key]) for key in keys

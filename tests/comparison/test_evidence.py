@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import math
-import re
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,6 @@ import pandas as pd
 import pytest
 
 from seglib.comparison.evidence import PAIRED, Evidence
-from seglib.comparison.summary import conclusion
-from seglib.comparison.tables import seed_table
 from seglib.comparison.variants import load
 from seglib.files import read_json
 from seglib.metrics.scores import BY_NAME
@@ -218,45 +215,6 @@ def test_one_of_several_with_enough_seeds_has_no_rank(mixed: Compared):
     ranking = evidence.ranking(evidence.score_table(), evidence.pair_table()).set_index("variant")
     assert ranking["enough_seeds"].to_dict() == {"unet ce": False, "convnet ce": False, "frequency": True}
     assert ranking["rank"].isna().all()
-
-
-def result_of(study: Compared) -> str:
-    scores, pairs = study.evidence.score_table(), study.evidence.pair_table()
-    return conclusion(study.evidence.ranking(scores, pairs), pairs, seed_table(study.variants), 0.95)
-
-
-def test_the_conclusion_calls_a_variant_best_only_if_every_lead_is_settled(made_up: Compared):
-    scores, pairs = made_up.evidence.score_table(), made_up.evidence.pair_table()
-    ranking, seeds = made_up.evidence.ranking(scores, pairs), seed_table(made_up.variants)
-    of_good = pairs.index[(pairs["score"] == "iou_dataset") & ((pairs["a"] == GOOD) | (pairs["b"] == GOOD))]
-    assert len(of_good) > 1
-    for last, words in ((True, "best"), (False, "highest mean")):
-        pairs.loc[of_good, "settled"] = True
-        pairs.loc[of_good[-1], "settled"] = last
-        assert re.fullmatch(rf"{words} on test: {GOOD}, IoU 0\.\d+ \(95% interval 0\.\d+ to 0\.\d+\)",
-                            conclusion(ranking, pairs, seeds, 0.95))
-    no_pairs = pairs[pairs["score"] == "none"]
-    assert conclusion(ranking, no_pairs, seeds, 0.95).startswith(f"highest mean on test: {GOOD}, IoU ")
-
-
-def test_the_conclusion_calls_no_variant_best_with_too_few_seeds(one_seed: Compared, two_seeds: Compared,
-                                                                 mixed: Compared):
-    for study, few in ((one_seed, 1), (two_seeds, 2)):
-        seeds = study.variant(GOOD).scores_S("test", "iou_dataset")
-        listed = ", ".join(f"{score:.3f}" for score in seeds)
-        assert result_of(study) == (f"too few seeds ({few}) to call a variant best; highest mean test IoU: {GOOD}, "
-                                    f"{seeds.mean():.3f} (seeds {listed})")
-    assert " on test: unet ce, IoU " in result_of(mixed)
-    said = result_of(with_seeds(mixed, 1, "convnet ce"))
-    assert said.startswith("too few seeds (1) to call a variant best; highest mean test IoU: unet ce, 0.")
-    assert len(said.partition("(seeds ")[2].split(", ")) == 4
-
-
-def test_the_conclusion_of_a_model_without_seeds_lists_none(mixed: Compared):
-    variants = [mixed.variant("frequency"), *with_seeds(mixed, 1, "convnet ce").variants[1:2]]
-    study = dataclasses.replace(mixed, variants=variants, evidence=Evidence(variants, RESAMPLES))
-    assert re.fullmatch(r"too few seeds \(1\) to call a variant best; highest mean test IoU: frequency, 0\.\d{3}",
-                        result_of(study))
 
 
 def test_a_score_that_one_variant_lacks_is_compared_among_the_others(compared: Compared):

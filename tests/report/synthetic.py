@@ -2,12 +2,15 @@
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from seglib.comparison.coursework import coursework
+from seglib.comparison.findings import findings
 from seglib.files import write_json
 from tests.report.synthetic_figures import write_figures
 from tests.report.synthetic_gallery import write_gallery
@@ -52,6 +55,8 @@ class Study:
     frequency: bool = False  # whether the last variant is a model without loss and seed
     one_seed: tuple[str, ...] = ()  # the variants that were trained with the first seed alone
     snapshots: bool = False  # whether variants kept masks while they trained
+    coursework: bool = True  # whether the coursework studied the dataset
+    displayed: bool = False  # whether outputs were compared with DLStudio's display bands
     seed: int = 0
 
     @property
@@ -72,21 +77,32 @@ class Study:
         return variant == "frequency" or len(self.seeds_of(variant)) >= FEWEST_SEEDS
 
 
-def write(study: Study, comparisons: Path) -> Path:
-    """Fill comparisons/<dataset>/ and give its path."""
+def write(study: Study, comparisons: Path, *, pairs: dict[str, Any] | None = None, empty: Sequence[str] = ()) -> Path:
+    """Fill comparisons/<dataset>/ and give its path.
+
+    Args:
+        pairs: columns of the table of pairs to replace, as `DataFrame.assign` takes them.
+        empty: the tables to leave without rows.
+    """
     folder = comparisons / study.dataset
     for name in ("tables", "figures", "gallery"):
         (folder / name).mkdir(parents=True)
     rng = np.random.default_rng(study.seed)
     scores = _scores(study)
     tables = {"scores": scores, "ranking": _ranking(study, scores), "classes": _classes(study, rng),
-              "pairs": _pairs(study, scores), "groups": _groups(study), "confusion": _confusion(study),
+              "pairs": _pairs(study, scores).assign(**pairs or {}), "groups": _groups(study),
+              "confusion": _confusion(study),
               "curves": _curves(study, rng), "trainings": _trainings(study), "dice_names": _dice_names(study),
               "gradients": _gradients(study), "seed_scores": _seed_scores(study, scores)}
+    tables |= {name: tables[name].head(0) for name in empty}
     for name, table in tables.items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False, float_format="%.9g", lineterminator="\n")
     write_json(folder / "tables" / "claims.json", claims(study))
-    write_json(folder / "tables" / "summary.json", _summary(study))
+    summary = _summary(study)
+    write_json(folder / "tables" / "summary.json", summary)
+    write_json(folder / "tables" / "findings.json", findings(tables, seedless=summary["seedless"]))
+    if study.coursework:
+        write_json(folder / "tables" / "coursework.json", coursework(summary, tables))
     write_gallery(study, folder / "gallery", rng)
     write_figures(study.variants, folder / "figures", snapshots=len(study.trained) if study.snapshots else 0)
     return folder
@@ -107,7 +123,9 @@ def _names() -> dict[str, dict[str, str]]:
     for name in LOWER[1:]:
         named[name] = {"title": titles.get(name, name.replace("_", ", ")), "formula": f"how {name} is counted",
                        "unit": "a picture" if name == "specks" else "", "better": "lower"}
-    return named | {"completeness": {"title": "completeness", "formula": "share of an object's pixels that are found",
+    return named | {"displayed": {"title": "displayed", "formula": "how displayed is counted", "unit": "",
+                                  "better": "higher"},
+                    "completeness": {"title": "completeness", "formula": "share of an object's pixels that are found",
                                      "unit": "", "better": "higher"}}
 
 
@@ -116,7 +134,9 @@ def _scores(study: Study) -> pd.DataFrame:
     names = [f"{name}_{kind}" for name in SHARES for kind in ("dataset", "image_mean")]
     for i, variant in enumerate(study.variants):
         for split, extra in (("test", 0.0), ("val", 0.01)):
-            for j, name in enumerate([*names, "pixel_ap", "overall_accuracy", "completeness", *LOWER]):
+            for j, name in enumerate([
+                    *names, "pixel_ap", "overall_accuracy", "completeness", *LOWER,
+                    *(["displayed"] if study.displayed else [])]):
                 mean = 0.85 - study.gap * i - 0.004 * j + extra
                 if name in LOWER:
                     mean = 0.02 + 0.05 * (i * (j + 3) % 7) / 7
@@ -277,7 +297,8 @@ def claims(study: Study) -> list[dict[str, Any]]:
 def _summary(study: Study) -> dict[str, Any]:
     train = {"optimizer": "adamw", "lr": 0.02, "epochs": 5, "targets": "unit", "snapshots": [1, 2],
              "augment": {"flip": 0.5, "rotation": 15.0}}
-    configs = {variant: {"model": {"kind": model}, "loss": {"terms": TERMS[loss]}, "train": train}
+    configs = {variant: {"model": {"kind": model.removesuffix("_label")}, "loss": {"terms": TERMS[loss]},
+                         "train": train | ({"targets": "label"} if model.endswith("_label") else {})}
                for variant in study.trained for model, loss in [variant.split()]}
     if study.frequency:
         configs["frequency"] = {"model": {"kind": "frequency"}, "loss": {"terms": {}}, "train": {"batch_size": 64}}
@@ -293,7 +314,9 @@ def _summary(study: Study) -> dict[str, Any]:
         "rejected": [{"split": "train", "what": "picture", "reason": "does not decode", "n": 3}],
         "cases": {variant: {"best": study.seeds_of(variant)[0], "worst": study.seeds_of(variant)[-1]}
                   for variant in study.variants},
-        "configs": configs,
+        "configs": configs, "coursework": study.coursework,
+        "names": {variant: [tuple(variant.split())] for variant in study.trained} | (
+            {"frequency": [("frequency", "mse")]} if study.frequency else {}),
         "seeds": list(study.seeds) if study.trained else [], "headline": "iou_dataset", "scores": _names(),
         "aggregations": {"image_mean": "the score of each image, then their mean", "dataset": "all pixels added up"},
         "tolerance": 2, "sizes": [120, 400], "resamples": 10000, "confidence": 0.95,

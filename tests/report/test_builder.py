@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from seglib.files import read_json
@@ -99,10 +98,8 @@ def test_an_empty_study_has_a_page(tmp_path: Path):
 
 
 def test_tables_without_rows_are_left_out(tmp_path: Path):
-    folder = write(Study(pictures=0), tmp_path / "comparisons")
-    for name in ("groups", "confusion", "dice_names", "gradients", "pairs", "curves"):
-        path = folder / "tables" / f"{name}.csv"
-        pd.read_csv(path).head(0).to_csv(path, index=False)
+    folder = write(Study(pictures=0), tmp_path / "comparisons",
+                   empty=("groups", "confusion", "dice_names", "gradients", "curves"))
     (folder / "tables/claims.json").write_text("[]")
     (tmp_path / "reports").mkdir()
     build(["shapes"], tmp_path / "comparisons", tmp_path / "reports")

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from seglib.report import falling_loss, prose, seen, tables, views
+from seglib.report import tables, views
 from seglib.report.answer import answer, to_settle
 from seglib.report.builder import build
+from seglib.report.coursework import coursework
 from tests.report.synthetic import Study, write
 
 TWO = (1234, 1235)
@@ -144,23 +145,23 @@ def test_no_number_of_pictures_would_settle_too_few_seeds(compared: Any):
 
 
 def test_a_sweep_of_too_few_seeds_settles_nothing(compared: Any):
-    said = text(prose.dice_scaling(compared(seeds=TWO)))
+    said = text(coursework(compared(seeds=TWO))["dice_scale"])
     assert "Of the mixtures, k = 20 has the highest mean. Too few seeds to compare it with MSE alone, k = 1 or Dice " \
            "alone." in said
     assert "ettled" not in said
-    said = text(prose.dice_scaling(compared(dataset="mixed", one_seed=(LAST,))))
+    said = text(coursework(compared(dataset="mixed", one_seed=(LAST,)))["dice_scale"])
     assert "Settled: it is better than MSE alone. Not settled: its difference to k = 1. Too few seeds to compare it " \
            "with Dice alone." in said
 
 
 def test_pictures_of_too_few_seeds_tell_nothing_apart(compared: Any):
-    said = text(seen.seen_sentences(compared(seeds=TWO)))
+    said = text(coursework(compared(seeds=TWO))["seen"])
     assert said == "On munet the losses are not compared: too few seeds."
-    said = text(seen.seen_sentences(compared(dataset="mixed", one_seed=(LAST,))))
+    said = text(coursework(compared(dataset="mixed", one_seed=(LAST,)))["seen"])
     assert said == f"On munet the losses are not compared: too few seeds of {LAST}."
 
 
 def test_too_few_seeds_do_not_set_loss_against_score(compared: Any):
-    said = text(falling_loss.falling_loss(compared(seeds=TWO)))
+    said = text(coursework(compared(seeds=TWO))["falling_loss"])
     assert "There are too few seeds to decide whether a variant with a lower final loss has a lower score." in said
     assert "settled" not in said and "did not occur" not in said

@@ -1,0 +1,99 @@
+"""What the page says about every dataset, as facts: which variant leads, how sure that is, how far Dice scores vary.
+
+`compare` writes the facts to `tables/findings.json`. `seglib/report/answer.py` puts them into sentences.
+"""
+
+from collections.abc import Container, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from seglib.comparison.tables import json_rows
+from seglib.comparison.variants import HEADLINE
+
+Row = dict[str, Any]
+
+
+def findings(tables: Mapping[str, pd.DataFrame], *, seedless: Container[str]) -> dict[str, Any]:
+    """The facts under the keys `answer` and `dice_names`: see the functions of these names.
+
+    Args:
+        tables: the comparison's tables `ranking`, `pairs`, `seed_scores` and `dice_names`, by name.
+        seedless: the variants in which nothing is random.
+    """
+    ranking = tables["ranking"]
+    return {"answer": answer(ranking, tables["pairs"], tables["seed_scores"], seedless=seedless),
+            "dice_names": dice_names(tables["dice_names"], ranking["variant"].iloc[0]) if len(ranking) else None}
+
+
+def answer(ranking: pd.DataFrame, pairs: pd.DataFrame, seed_scores: pd.DataFrame, *,
+           seedless: Container[str]) -> dict[str, Any]:
+    """Which variant has the highest mean test score, and over which others its lead is settled.
+
+    Returns:
+        variants: how many variants have a score.
+        first: the ranking's first row, with `by_seed`, the score of each seed; None if no variant has a score.
+        compared: how many variants with a score have enough seeds.
+        lead: the first of these and how far it leads (see `_lead`); None if there are fewer than two.
+        too_few_seeds, seeds_of_too_few: the variants with too few seeds, and their different numbers of seeds.
+        all_too_few: whether these are all variants that are trained from a seed.
+        most_seeds: the highest number of seeds of any variant.
+    """
+    rows = json_rows(ranking)
+    scored = [row for row in rows if row["mean"] is not None]
+    compared = [row for row in scored if row["enough_seeds"]]
+    too_few = [row for row in rows if not row["enough_seeds"]]
+    trained = [row for row in rows if row["variant"] not in seedless]
+    return {
+        "variants": len(scored),
+        "first": scored[0] | {"by_seed": _by_seed(seed_scores, scored[0]["variant"])} if scored else None,
+        "compared": len(compared),
+        "lead": _lead(compared, pairs) if len(compared) > 1 else None,
+        "too_few_seeds": [row["variant"] for row in too_few],
+        "seeds_of_too_few": sorted({row["seeds"] for row in too_few}),
+        "all_too_few": too_few == trained,
+        "most_seeds": max((row["seeds"] for row in rows), default=0),
+    }
+
+
+def _by_seed(seed_scores: pd.DataFrame, variant: str) -> list[float]:
+    """The test score of each seed; empty for a variant without seeds."""
+    of = seed_scores[(seed_scores["variant"] == variant) & (seed_scores["split"] == "test")]
+    return of.loc[of["seed"].notna(), HEADLINE].tolist()
+
+
+def _lead(compared: Sequence[Row], pairs: pd.DataFrame) -> Row:
+    """The first row, with `next`, the variant after it, and `open`, the variants over which its lead is not settled."""
+    first, *rivals = [row["variant"] for row in compared]
+    settled = {frozenset((row["a"], row["b"])) for row in json_rows(pairs)
+               if row["score"] == HEADLINE and row["settled"]}
+    return compared[0] | {"next": rivals[0],
+                          "open": [rival for rival in rivals if frozenset((first, rival)) not in settled]}
+
+
+def dice_names(table: pd.DataFrame, variant: str) -> dict[str, Any]:
+    """How far the scores called Dice of one variant lie apart, and its pixel accuracy, which is no Dice score.
+
+    Each value is None if it is not known; `lowest` and `highest` also if there are no two definitions to compare.
+    """
+    known = table[(table["variant"] == variant) & table["value"].notna()]
+    values = dict(zip(known["definition"], known["value"], strict=True))
+    accuracy = values.pop("pixel_accuracy", None)
+    several = len(values) > 1
+    return {"variant": variant, "lowest": min(values.values()) if several else None,
+            "highest": max(values.values()) if several else None, "pixel_accuracy": accuracy}
+
+
+def conclusion(found: Mapping[str, Any], confidence: float) -> str:
+    """An `answer` in one line. A variant is called best only if its lead over every other is settled."""
+    first = found["first"]
+    if first is None:
+        return "no test picture holds any class, so no variant has a score"
+    if not found["too_few_seeds"]:
+        is_best = found["lead"] is not None and not found["lead"]["open"]
+        return (f"{'best on test' if is_best else 'highest mean on test'}: {first['variant']}, IoU {first['mean']:.3f} "
+                f"({confidence:.0%} interval {first['low']:.3f} to {first['high']:.3f})")
+    counts = ", ".join(map(str, found["seeds_of_too_few"]))
+    seeds = ", ".join(f"{score:.3f}" for score in first["by_seed"])
+    return (f"too few seeds ({counts}) to call a variant best; highest mean test IoU: {first['variant']}, "
+            f"{first['mean']:.3f}" + (f" (seeds {seeds})" if seeds else ""))

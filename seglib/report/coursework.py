@@ -1,0 +1,205 @@
+"""The section of the page that answers the coursework's questions, in sentences.
+
+Every figure in them comes from `tables/coursework.json` (`seglib/comparison/coursework.py`). If the study did not run
+what a question needs, the sentence says so.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from seglib.report.answer import NAMED
+from seglib.report.tables import Comparison
+from seglib.report.words import brief, count, listed, name, number, say, with_interval
+
+WINDOWS = {"first": "at first", "median": "in the middle", "last": "at the end"}
+VARIED = {"losses": "losses on one model", "models": "models with one loss"}
+GROUPS = {"size": "{} objects", "overlap": "{} objects", "objects": "pictures with {} object(s)"}
+FINAL_LOSSES = {"loss": "the raw loss", "normalised": "the min-max normalised loss"}
+# What a score is about, and what its highest and its lowest are called.
+SEEN = {
+    "hole_share": ("holes", "most holes", "fewest holes"),
+    "specks": ("specks", "most specks", "fewest specks"),
+    "completeness": ("completeness", "most complete", "least complete"),
+    "wrong_class": ("wrong classes", "most wrong classes", "fewest wrong classes"),
+    "missed_small": ("missed small objects", "most small objects missed", "fewest small objects missed"),
+    "missed_covered": ("missed covered objects", "most covered objects missed", "fewest covered objects missed"),
+    "boundary_iou_dataset": ("boundaries", "best boundaries", "worst boundaries"),
+}
+Facts = dict[str, Any]
+
+
+def coursework(comparison: Comparison) -> dict[str, Any] | None:
+    """What the template `coursework.html` prints; None if the coursework did not study this dataset."""
+    facts = comparison.coursework
+    if facts is None:
+        return None
+    scale = facts["dice_scale"]
+    return {"dice_scale": dice_scale(scale) if scale else [], "gradients": scale["gradients"] if scale else [],
+            "windows": WINDOWS, "displayed": displayed(comparison), "variation": variation(facts["variation"]),
+            "seen": seen(facts["seen"]), "falling_loss": falling_loss(facts["falling_loss"]),
+            "has_munet": facts["has_munet"]}
+
+
+def displayed(comparison: Comparison) -> dict[str, Any] | None:
+    """The score of DLStudio's display bands, one row per split and variant; None if no variant has it."""
+    rows = [{"variant": variant, "split": split, "score": comparison.score(variant, "displayed", split)}
+            for split in ("test", "val") for variant in comparison.variants]
+    if not any(row["score"] and row["score"]["mean"] is not None for row in rows):
+        return None
+    return comparison.summary["scores"]["displayed"] | {"rows": rows}
+
+
+# Should Dice be scaled, by how much, and why?
+
+def dice_scale(facts: Facts) -> list[Markup]:
+    sentences = _gradients(facts["equal"])
+    sweeps = facts["sweeps"]
+    if not sweeps:
+        ran = f" (it ran k = {listed(map(brief, facts['ran']))})" if facts["ran"] else ""
+        sentences.append(say("This study did not run MSE + k·Dice with more than one k on any model{}, so it does not "
+                             "say which k is best.", ran))
+    models = [sweep["model"] for sweep in sweeps]
+    for sweep in sweeps:  # one model may have been swept with targets of 1 and of label values
+        targets = f" (targets: {sweep['targets']})" if models.count(sweep["model"]) > 1 else ""
+        sentences.append(_sweep(sweep, targets))
+    return sentences
+
+
+def _gradients(scales: Sequence[Facts]) -> list[Markup]:
+    """One sentence per scale of targets, because the scale decides what k means."""
+    if not scales:
+        return [say("This study did not train MSE and Dice together, so it has no gradients of both to set against "
+                    "each other.")]
+    sentences = [say("Scaling Dice matters through the gradients: a term steers the training as hard as its gradient, "
+                     "times its weight, is long.")]
+    for scale in scales:
+        of = f" of networks with targets: {scale['targets']}" if len(scales) > 1 else ""
+        sentences.append(_equal_gradients(scale, of))
+    return sentences
+
+
+def _equal_gradients(scale: Facts, of: str) -> Markup:
+    parts = []
+    for window, when in WINDOWS.items():
+        if scale["ranges"][window] is not None:
+            low, high = map(brief, scale["ranges"][window])
+            parts.append(f"{low} {when}" if low == high else f"{low} to {high} {when}")
+    text = say("On the output layer{} both terms would pull equally hard at k = {}.", of, listed(parts))
+    led = [say("{} in {}", term, _named(variants, scale["variants"])) for term, variants in scale["led"].items()
+           if variants]
+    if led:
+        text += say(" By more than a factor of 2 the stronger one throughout was {}.", listed(led))
+    return text
+
+
+def _named(variants: Sequence[str], of: int) -> Markup | str:
+    return listed(map(name, variants)) if len(variants) <= NAMED else f"{len(variants)} of {of} variants"
+
+
+def _k(point: Facts) -> str:
+    return {None: "Dice alone", 0: "MSE alone"}.get(point["k"], f"k = {brief(point['k'])}")
+
+
+def _sweep(sweep: Facts, targets: str) -> Markup:
+    text = say("{}{}, test IoU: {}.", name(sweep["model"]), targets,
+               listed(f"{_k(point)}: {with_interval(point)}" for point in sweep["points"]))
+    text += say(" Of the mixtures, {} has the highest mean.", _k(sweep["highest"]))
+    against = sweep["against"]
+    settled = [f"{row['verdict']} than {_k(row)}" for row in against if row["verdict"] in ("better", "worse")]
+    if settled:
+        text += say(" Settled: it is {}.", listed(settled))
+    if open_ := [_k(row) for row in against if row["verdict"] == "open"]:
+        text += say(" Not settled: its difference to {}.", listed(open_, "or"))
+    if too_few := [_k(row) for row in against if row["verdict"] == "too few seeds"]:
+        text += say(" Too few seeds to compare it with {}.", listed(too_few, "or"))
+    return text
+
+
+# What explains the variations?
+
+def variation(facts: Facts | None) -> list[Markup]:
+    if facts is None:
+        return [say("Nothing could be ranked, so there is no variation to explain.")]
+    spread, seeds = facts["spread"], facts["spread"]["seeds"]
+    parts = [say("between {} {}", text, number(spread[what])) for what, text in VARIED.items()
+             if spread[what] is not None]
+    if seeds is not None:
+        parts.append(say("between seeds of one variant {}", number(seeds)))
+    sentences = []
+    if parts:
+        sentences.append(say("Spread of test IoU, as a standard deviation: {}.", listed(parts)))
+    for what, times in facts["times_seeds"].items():
+        if times is not None:
+            sentences.append(say("The spread between {} is {} times that between seeds.", VARIED[what], brief(times)))
+    if missing := [text for what, text in VARIED.items() if spread[what] is None]:
+        sentences.append(say("This study did not run several {}, so it says nothing of their share.",
+                             listed(missing, "or")))
+    if seeds is None:
+        sentences.append(say("Seeds were not varied, so their share is not known."))
+    elif facts["seeds"] <= 3:
+        sentences.append(say("A standard deviation from {} is itself rough.", count(facts["seeds"], "seed")))
+    if facts["groups"]:
+        sentences.append(say("Pictures differ too. Completeness of {}: {}.", name(facts["variant"]),
+                             listed(map(_extremes, facts["groups"]))))
+    return sentences
+
+
+def _extremes(group: Facts) -> Markup:
+    highest, lowest = group["highest"], group["lowest"]
+    text = GROUPS.get(group["by"], "{}")
+    return say("{} in {} against {} in {}", number(highest["mean"]), say(text, highest["group"]),
+               number(lowest["mean"]), say(text, lowest["group"]))
+
+
+# What do the pictures show for each variant?
+
+def seen(groups: Sequence[Facts]) -> list[Markup]:
+    """In each group, one sentence per variant that stands out, and one about the scores that do not tell it apart."""
+    if not groups:
+        return [say("This study did not run two losses on one model, nor two models with one loss, so there is nothing "
+                    "to tell apart.")]
+    return [sentence for group in groups for sentence in _seen_in(group)]
+
+
+def _seen_in(group: Facts) -> Iterable[Markup]:
+    place = say("On {} the losses" if group["others"] == "losses" else "With {} the models", name(group["fixed"]))
+    if too_few := group["too_few_seeds"]:
+        whose = say(" of {}", listed(map(name, too_few))) if len(too_few) < len(group["variants"]) else ""
+        yield say("{} are not compared: too few seeds{}.", place, whose)
+    for variant in group["variants"]:
+        marks = [f"{SEEN[row['score']][n]} ({number(row[end]['mean'])})" for n, end in ((1, "highest"), (2, "lowest"))
+                 for row in group["told_apart"] if row[end]["variant"] == variant]
+        if marks:
+            yield say("{}: {}.", name(variant), listed(marks))
+    if group["not_told_apart"]:
+        yield say("{} are not told apart by {}.", place, listed((SEEN[score][0] for score in group["not_told_apart"]),
+                                                                "or"))
+
+
+# Why can a falling loss and a good picture disagree?
+
+def falling_loss(facts: Facts) -> list[Markup]:
+    sentences = [say("Losses of different kinds have different scales and zero points, so a lower curve is not a "
+                     "better picture.")]
+    if facts["decided_pairs"]:
+        sentences += [_disagreement(facts["disagreement"][loss], text) for loss, text in FINAL_LOSSES.items()]
+    elif facts["pairs"]:
+        sentences.append(say("There are too few seeds to decide whether a variant with a lower final loss has a lower "
+                             "score."))
+    if facts["steps"]:
+        both = facts["steps_with_falling_iou"]
+        sentences.append(say("Within one training, of {} from an epoch to the next in which the val loss fell, the val "
+                             "IoU fell too in {}.", count(facts["steps"], "step"), f"{both:,}" if both else "none"))
+    return sentences
+
+
+def _disagreement(found: Facts | None, loss: str) -> Markup:
+    if found is None:
+        return say("By {}, no variant of a settled pair had both the lower final loss and the lower score: it did "
+                   "not occur here.", loss)
+    better, worse = found["better"], found["worse"]
+    return say("By {}, {} ends lower than {} ({} against {}), yet its test IoU is the lower one: {} against {}, a "
+               "settled difference.", loss, name(worse["variant"]), name(better["variant"]), brief(worse["loss"]),
+               brief(better["loss"]), number(worse["score"]), number(better["score"]))

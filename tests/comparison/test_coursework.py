@@ -1,0 +1,194 @@
+"""The facts that answer the coursework's questions, from small tables whose answers are known."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seglib.comparison.coursework import Study, apart, coursework, dice_scale, falling_loss, seen, variation
+
+LOSSES = {"mse": {"mse": 1.0}, "k1": {"mse": 1.0, "dice": 1.0}, "k40": {"mse": 0.5, "dice": 20.0},
+          "dice": {"dice": 1.0}, "ce": {"ce": 1.0}}
+
+
+def study(means: dict[str, float], *, seeds: int = 3, few: tuple[str, ...] = (), settled: bool = True,
+          targets: dict[str, str] | None = None, sd: float = 0.02, width: float = 0.01,
+          **tables: pd.DataFrame) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """The summary and the tables of variants "model loss" with these means of every score; `frequency` has no seed.
+
+    Args:
+        few: the variants with a single seed.
+        settled: whether the differences of pairs are settled if both variants have enough seeds.
+        targets: those of a model, "unit" if it is not named.
+        width: how far each interval reaches on both sides of its mean.
+        tables: tables to use in place of the ones made here.
+    """
+    ordered = sorted(means, key=lambda variant: -means[variant])
+    enough = {variant: variant not in few and (seeds > 2 or variant == "frequency") for variant in ordered}
+    names = {variant: [tuple(variant.split())] for variant in means if variant != "frequency"}
+    rows = [{"variant": variant, "mean": means[variant], "low": means[variant] - width, "high": means[variant] + width,
+             "sd": sd if seeds > 1 and variant != "frequency" else np.nan, "seeds": seeds,
+             "enough_seeds": enough[variant]} for variant in ordered]
+    pairs = [{"a": a, "b": b, "score": "iou_dataset", "difference": means[a] - means[b],
+              "enough_seeds": enough[a] and enough[b], "settled": settled and enough[a] and enough[b]}
+             for i, a in enumerate(ordered) for b in ordered[i + 1:]]
+    ranking = pd.DataFrame(rows)
+    made = {
+        "ranking": ranking,
+        "scores": pd.concat([ranking.assign(split="test", score=score) for score in ("iou_dataset", "specks")]),
+        "pairs": pd.DataFrame(pairs, columns=["a", "b", "score", "difference", "enough_seeds", "settled"]),
+        "gradients": pd.DataFrame(columns=["variant", "term", "weight", "first", "median", "last"]),
+        "groups": pd.DataFrame(columns=["variant", "split", "by", "group", "score", "mean", "low", "high"]),
+        "curves": pd.DataFrame(columns=["variant", "seed", "curve", "iteration", "loss", "normalised", "iou_score"])}
+    configs = {variant: {"model": {"kind": model}, "loss": {"terms": LOSSES[loss]},
+                         "train": {"targets": (targets or {}).get(model, "unit")}}
+               for variant, [(model, loss)] in names.items()}
+    configs["frequency"] = {"model": {"kind": "frequency"}, "loss": {"terms": {}}, "train": {"targets": "unit"}}
+    return {"configs": configs, "names": names | {"frequency": [("frequency", "mse")]}, "seedless": ["frequency"]}, \
+        made | tables
+
+
+def gradients(*rows: tuple[str, float, float, float, float]) -> pd.DataFrame:
+    """(variant, its k, the norms of MSE in the first, the median and the last window), where Dice's norm is 1."""
+    return pd.DataFrame([{"variant": variant, "term": term, "weight": weight, "first": norms[0], "median": norms[1],
+                          "last": norms[2]} for variant, k, *of_mse in rows
+                         for term, weight, norms in (("mse", 1.0, of_mse), ("dice", k, (1.0, 1.0, 1.0)))])
+
+
+def curves(variant: str, *, train: list[float], val: list[float], iou: list[float], seed: int = 1) -> pd.DataFrame:
+    epochs = range(1, len(val) + 1)
+    return pd.concat([
+        pd.DataFrame({"variant": variant, "seed": seed, "curve": "train epoch", "iteration": epochs, "loss": train,
+                      "normalised": 0.0}),
+        pd.DataFrame({"variant": variant, "seed": seed, "curve": "val epoch", "iteration": epochs, "loss": val,
+                      "normalised": 0.0, "iou_score": iou})])
+
+
+SWEEP = {"a mse": 0.6, "a k1": 0.7, "a k40": 0.8, "a dice": 0.5}
+
+
+def test_gradients_are_equal_at_the_ratio_of_their_norms():
+    table = gradients(("a k1", 1, 3.0, 1.5, 0.5), ("a k40", 40, 3.0, 2.0, np.nan))
+    found = dice_scale(Study.of(*study(SWEEP, gradients=table)))
+    first, second = found["gradients"]
+    assert first == {"variant": "a k1", "k": 1, "targets": "unit",
+                     "equal": {"first": 3, "median": 1.5, "last": 0.5},
+                     "pulls": {"first": "MSE", "median": "about equal", "last": "about equal"}}
+    assert second["equal"]["last"] is second["pulls"]["last"] is None
+    assert found["equal"] == [{"targets": "unit", "variants": 2, "led": {"MSE": [], "Dice": []},
+                               "ranges": {"first": [3, 3], "median": [1.5, 2], "last": [0.5, 0.5]}}]
+    assert found["ran"] == [1, 40]
+
+
+def test_a_term_that_led_throughout_and_one_that_vanished():
+    led = gradients(("a k1", 1, 3, 4, 5), ("a k40", 40, 3, 4, 5))
+    found = dice_scale(Study.of(*study(SWEEP, gradients=led)))
+    assert found["equal"][0]["led"] == {"MSE": ["a k1"], "Dice": ["a k40"]}
+    vanished = led.assign(**{window: np.where(led["term"] == "dice", 0.0, led[window])
+                             for window in ("first", "median", "last")})
+    assert dice_scale(Study.of(*study(SWEEP, gradients=vanished)))["equal"] == []
+
+
+def test_each_scale_of_targets_has_gradients_and_a_sweep_of_its_own():
+    means = SWEEP | {"b k1": 0.3, "b k40": 0.2}
+    table = gradients(("a k1", 1, 3, 3, 3), ("b k1", 1, 9, 9, 9))
+    found = dice_scale(Study.of(*study(means, targets={"b": "label"}, gradients=table)))
+    assert [(row["targets"], row["ranges"]["first"]) for row in found["equal"]] == [("unit", [3, 3]), ("label", [9, 9])]
+    assert [(sweep["model"], sweep["targets"]) for sweep in found["sweeps"]] == [("a", "unit"), ("b", "label")]
+
+
+def test_a_sweep_is_ordered_by_k_and_says_what_the_best_mixture_is_settled_against():
+    found, = dice_scale(Study.of(*study(SWEEP | {"a ce": 0.9}, few=("a dice",))))["sweeps"]
+    assert [(point["k"], point["mean"]) for point in found["points"]] == [(0, 0.6), (1, 0.7), (40, 0.8), (None, 0.5)]
+    assert found["highest"]["variant"] == "a k40"
+    assert found["against"] == [{"k": 0, "verdict": "better"}, {"k": 1, "verdict": "better"},
+                                {"k": None, "verdict": "too few seeds"}]
+    means = {"a mse": 0.9, "a k1": 0.7, "a k40": 0.8}
+    found, = dice_scale(Study.of(*study(means | {"a dice": 0.1})))["sweeps"]
+    assert [row["verdict"] for row in found["against"]] == ["worse", "better", "better"]
+    found, = dice_scale(Study.of(*study(means | {"a dice": 0.1}, settled=False)))["sweeps"]
+    assert {row["verdict"] for row in found["against"]} == {"open"}
+
+
+def test_one_mixture_is_no_sweep_and_no_dice_no_question():
+    assert dice_scale(Study.of(*study({"a mse": 0.6, "a k1": 0.7, "b k40": 0.5})))["sweeps"] == []
+    assert dice_scale(Study.of(*study({"a mse": 0.6, "a ce": 0.5, "frequency": 0.1}))) is None
+
+
+def test_spread_between_losses_models_and_seeds_is_a_standard_deviation():
+    means = {"a mse": 0.6, "a dice": 0.8, "b mse": 0.5, "b dice": 0.9, "frequency": 0.95}
+    found = variation(Study.of(*study(means, sd=0.05)))
+    between_losses = np.sqrt((np.var([0.6, 0.8], ddof=1) + np.var([0.5, 0.9], ddof=1)) / 2)
+    between_models = np.sqrt((np.var([0.6, 0.5], ddof=1) + np.var([0.8, 0.9], ddof=1)) / 2)
+    assert found["spread"] == pytest.approx({"losses": between_losses, "models": between_models, "seeds": 0.05})
+    assert found["times_seeds"] == pytest.approx({"losses": between_losses / 0.05, "models": between_models / 0.05})
+    assert found["seeds"] == 3 and found["variant"] == "frequency"
+
+
+def test_spread_is_no_multiple_of_that_between_too_few_seeds():
+    found = variation(Study.of(*study({"a mse": 0.6, "a dice": 0.8}, seeds=2)))
+    assert found["spread"]["losses"] > 0 and found["spread"]["seeds"] > 0
+    assert found["spread"]["models"] is None and found["times_seeds"] == {"losses": None, "models": None}
+    assert variation(Study.of(*study({"a mse": np.nan, "a dice": np.nan}))) is None
+
+
+def test_groups_of_objects_are_told_apart_if_their_intervals_are():
+    completeness = {"size": {"small": 0.3, "medium": 0.6, "large": 0.9}, "overlap": {"free": 0.7, "covered": 0.65}}
+    groups = pd.DataFrame([
+        {"variant": "a mse", "split": "test", "by": by, "group": group, "score": "completeness", "mean": mean,
+         "low": mean - 0.05, "high": mean + 0.05}
+        for by, means in completeness.items() for group, mean in means.items()])
+    found = variation(Study.of(*study({"a mse": 0.6}, groups=groups)))
+    assert found["groups"] == [{"by": "size", "highest": {"group": "large", "mean": 0.9},
+                                "lowest": {"group": "small", "mean": 0.3}}]
+
+
+def test_only_intervals_that_do_not_touch_are_apart():
+    low, high = {"mean": 0.4, "low": 0.3, "high": 0.5}, {"mean": 0.6, "low": 0.51, "high": 0.7}
+    assert apart([low, high]) == (high, low)
+    assert apart([low, high | {"low": 0.5}]) is None
+    assert apart([high]) is None and apart([high, {"mean": None, "low": None, "high": None}]) is None
+
+
+def test_what_is_seen_is_compared_among_losses_of_a_model_and_models_of_a_loss():
+    found = seen(Study.of(*study({"a mse": 0.6, "a dice": 0.8, "b mse": 0.605, "frequency": 0.1})))
+    assert [(row["fixed"], row["others"], row["variants"]) for row in found] == [
+        ("a", "losses", ["a dice", "a mse"]), ("mse", "models", ["b mse", "a mse"])]
+    assert found[0]["told_apart"] == [{"score": "specks", "highest": {"variant": "a dice", "mean": 0.8},
+                                       "lowest": {"variant": "a mse", "mean": 0.6}}]
+    assert found[1]["told_apart"] == [] and found[1]["not_told_apart"] == ["specks"]
+
+
+def test_what_is_seen_of_too_few_seeds_is_not_compared():
+    found, = seen(Study.of(*study({"a mse": 0.6, "a dice": 0.8}, few=("a mse",))))
+    assert found["too_few_seeds"] == ["a mse"]
+    assert found["told_apart"] == found["not_told_apart"] == []
+
+
+def test_a_lower_final_loss_with_a_lower_score_is_found_among_settled_pairs():
+    means = {"a mse": 0.9, "a dice": 0.7, "a ce": 0.5}
+    ended = pd.concat([curves("a mse", train=[9, 3], val=[9, 3], iou=[0.1, 0.2]),
+                       curves("a mse", train=[9, 5], val=[9, 3], iou=[0.1, 0.2], seed=2),
+                       curves("a dice", train=[9, 1], val=[9, 1], iou=[0.1, 0.2]),
+                       curves("a ce", train=[1, 4.5], val=[9, 8], iou=[0.1, 0.2])])
+    found = falling_loss(Study.of(*study(means, curves=ended)))
+    assert found["disagreement"] == {"loss": {"better": {"variant": "a mse", "loss": 4.0, "score": 0.9},
+                                              "worse": {"variant": "a dice", "loss": 1.0, "score": 0.7}},
+                                     "normalised": None}
+    assert (found["pairs"], found["decided_pairs"]) == (3, 3)
+    unsettled = falling_loss(Study.of(*study(means, settled=False, curves=ended)))
+    assert unsettled["disagreement"]["loss"] is None and unsettled["decided_pairs"] == 3
+    assert falling_loss(Study.of(*study(means, seeds=2, curves=ended)))["decided_pairs"] == 0
+
+
+def test_steps_in_which_loss_and_score_fell_together_are_counted_within_a_training():
+    both = pd.concat([curves("a mse", train=[1] * 4, val=[4, 3, 2, 5], iou=[0.5, 0.6, 0.4, 0.3]),
+                      curves("a mse", train=[1] * 4, val=[1, 2, 3, 4], iou=[0.9, 0.8, 0.7, 0.6], seed=2)])
+    found = falling_loss(Study.of(*study({"a mse": 0.6}, curves=both)))
+    assert (found["steps"], found["steps_with_falling_iou"]) == (2, 1)
+
+
+def test_munet_is_found_by_its_kind():
+    assert not coursework(*study({"a mse": 0.6}))["has_munet"]
+    assert coursework(*study({"munet mse": 0.6, "a mse": 0.5}))["has_munet"]

@@ -1,0 +1,114 @@
+"""The answers to the coursework's questions: what the sentences say, and on which pages they stand."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seglib.report import tables
+from seglib.report.coursework import coursework
+from tests.report.synthetic import Study, write
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Any:
+    """What the section says of a made-up study: all sentences under the name of their question."""
+    def make(**study: Any) -> dict[str, Any]:
+        found = coursework(tables.read(write(Study(pictures=3, **study), tmp_path)))
+        return {question: " ".join(sentence.striptags() for sentence in found[question])
+                for question in ("dice_scale", "variation", "seen", "falling_loss")}
+    return make
+
+
+def test_the_scale_follows_gradients_and_the_sweep(asked: Any):
+    said = asked()["dice_scale"]
+    assert "k = 3 at first, 1.5 in the middle and 0.5 at the end" in said
+    assert "the stronger one throughout was Dice in munet mse_dice20." in said
+    assert "munet, test IoU: MSE alone: 0.790" in said and "Of the mixtures, k = 20 has the highest mean." in said
+    assert "Settled: it is better than MSE alone and better than Dice alone." in said
+    assert "Not settled: its difference to k = 1." in said
+
+
+def test_one_scale_is_no_sweep(asked: Any):
+    said = asked(losses=("mse", "mse_dice", "dice"))["dice_scale"]
+    assert "did not run MSE + k·Dice with more than one k on any model (it ran k = 1)" in said
+
+
+def test_a_sweep_at_each_scale_of_targets_is_told_apart(asked: Any):
+    said = asked(models=("munet", "munet_label"), losses=("mse_dice20", "mse_dice", "mse_dice400", "mse"))["dice_scale"]
+    assert said.count("Scaling Dice matters through the gradients") == 1
+    for targets in ("unit", "label"):
+        assert f"On the output layer of networks with targets: {targets} both terms" in said
+
+
+def test_nothing_is_said_of_dice_if_there_is_none(asked: Any):
+    assert asked(losses=("ce_weighted",), frequency=True)["dice_scale"] == ""
+
+
+def test_no_mixture_has_no_gradients_to_compare(asked: Any):
+    said = asked(losses=("mse", "dice"))["dice_scale"]
+    assert "did not train MSE and Dice together" in said and "more than one k on any model, so" in said
+
+
+def test_variation_of_losses_models_and_seeds(asked: Any):
+    said = asked(models=("munet", "unet"))["variation"]
+    assert "between losses on one model" in said and "between models with one loss" in said
+    assert "between seeds of one variant" in said and "A standard deviation from 3 seeds is itself rough." in said
+    assert "Completeness of munet mse_dice20: 0.900 in small objects against 0.820 in large objects" in said
+
+
+def test_variation_says_what_was_not_run(asked: Any):
+    said = asked(seeds=(1,))["variation"]
+    assert "did not run several models with one loss" in said and "Seeds were not varied" in said
+    assert "times that between seeds" not in said
+
+
+def test_pictures_tell_losses_apart(asked: Any):
+    said = asked()["seen"]
+    assert "munet dice: " in said and "worst boundaries (0.712)" in said
+    assert "On munet the losses are not told apart by " in said
+
+
+def test_pictures_tell_models_of_one_loss_apart(asked: Any):
+    said = asked(models=("unet", "convnet"), losses=("ce_weighted",), frequency=True)["seen"]
+    assert "convnet ce_weighted: " in said and "frequency" not in said
+
+
+def test_pictures_of_one_loss(asked: Any):
+    assert "nothing to tell apart" in asked(losses=("mse",))["seen"]
+
+
+def test_a_lower_loss_with_a_lower_score(asked: Any):
+    said = asked()["falling_loss"]
+    assert "By the raw loss, munet dice ends lower than munet mse_dice20" in said and "0.760 against 0.850" in said
+    assert "By the min-max normalised loss, no variant of a settled pair" in said and "it did not occur here" in said
+
+
+def test_loss_and_score_that_fall_together(asked: Any):
+    assert "of 5 steps" in (said := asked(losses=("mse",), seeds=(1,))["falling_loss"])
+    assert "the val IoU fell too in none." in said
+
+
+def test_the_section_is_drawn_only_for_datasets_that_the_coursework_studied(built: Any):
+    text, _ = built(Study())
+    for part in ('id="d1-course"', 'href="#d1-course"', "What explains the variations?", "docs/munet.md"):
+        assert part in text
+
+
+def test_a_users_own_dataset_has_no_such_section(built: Any):
+    text, _ = built(Study(coursework=False, displayed=True))
+    for part in ("d1-course", "What explains the variations?", "docs/munet.md", "DLStudio’s code"):
+        assert part not in text
+    assert "segment" in text and 'href="#d1-data"' in text
+
+
+@pytest.mark.parametrize("displayed", [True, False])
+def test_display_bands_have_a_table_if_a_variant_has_label_values(built: Any, displayed: bool):
+    text, _ = built(Study(displayed=displayed))
+    assert ("What would DLStudio’s code display?" in text) == displayed
+    assert text.count("How displayed is counted.") == displayed
+
+
+def test_munet_is_explained_only_if_it_was_trained(built: Any):
+    text, _ = built(Study(models=("unet",)))
+    assert "docs/munet.md" not in text and "What explains the variations?" in text
