@@ -1,4 +1,4 @@
-"""The page, from comparisons/ alone. `python -m stages.report`"""
+"""Write the page from comparisons/. `python -m stages.report`"""
 
 from pathlib import Path
 

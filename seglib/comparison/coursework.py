@@ -42,7 +42,9 @@ class Study:
 
     @classmethod
     def of(cls, summary: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Self:
-        scores, ranking, pairs = tables["scores"], json_rows(tables["ranking"]), tables["pairs"]
+        scores = tables["scores"]
+        ranking = json_rows(tables["ranking"])
+        pairs = tables["pairs"]
         ordered = dict.fromkeys([row["variant"] for row in ranking] + scores["variant"].tolist())
         return cls(tables=tables,
                    configs={variant: summary["configs"][variant] for variant in ordered
@@ -228,21 +230,19 @@ def _spread(study: Study, groups: Sequence[Sequence[str]]) -> float | None:
 def _extremes(groups: pd.DataFrame, variant: str) -> list[Row]:
     """By size, number and overlap of objects: the groups of the highest and the lowest completeness, if apart."""
     table = groups[(groups["variant"] == variant) & (groups["split"] == "test") & (groups["score"] == "completeness")]
-    found = []
-    for by, of in table.groupby("by", sort=False):
-        if extremes := apart(json_rows(of)):
-            found.append({"by": by, **{end: {"group": row["group"], "mean": row["mean"]}
-                                       for end, row in zip(("highest", "lowest"), extremes, strict=True)}})
-    return found
+    ends = {by: apart(json_rows(of), "group") for by, of in table.groupby("by", sort=False)}
+    return [{"by": by} | found for by, found in ends.items() if found]
 
 
-def apart(rows: Sequence[Row]) -> tuple[Row, Row] | None:
-    """The rows of the highest and the lowest mean, if their intervals do not touch."""
+def apart(rows: Sequence[Row], name: str) -> dict[str, Row] | None:
+    """The `highest` and the `lowest` mean with their rows' `name`, if the intervals of the two do not touch."""
     known = [row for row in rows if row["mean"] is not None and row["low"] is not None]
     if len(known) < 2:
         return None
     highest, lowest = max(known, key=lambda row: row["mean"]), min(known, key=lambda row: row["mean"])
-    return (highest, lowest) if highest["low"] > lowest["high"] else None
+    if highest["low"] <= lowest["high"]:
+        return None
+    return {end: {name: row[name], "mean": row["mean"]} for end, row in (("highest", highest), ("lowest", lowest))}
 
 
 # What do the pictures show for each variant?
@@ -271,10 +271,8 @@ def _seen_in(study: Study, group: Sequence[str]) -> Row:
         return found
     for score in SEEN:
         rows = [study.scores[variant, score] for variant in group if (variant, score) in study.scores]
-        if extremes := apart(rows):
-            found["told_apart"].append({"score": score} | {
-                end: {"variant": row["variant"], "mean": row["mean"]}
-                for end, row in zip(("highest", "lowest"), extremes, strict=True)})
+        if ends := apart(rows, "variant"):
+            found["told_apart"].append({"score": score} | ends)
         elif any(row["mean"] is not None for row in rows):
             found["not_told_apart"].append(score)
     return found

@@ -22,7 +22,7 @@ def answer(comparison: Comparison) -> list[Markup]:
     found = comparison.findings["answer"]
     first, lead = found["first"], found["lead"]
     if first is None:
-        return [say("No class of this dataset stands in a test picture, so nothing can be ranked.")]
+        return [say("No test picture holds any class of this dataset, so nothing can be ranked.")]
     if found["variants"] == 1:
         return _alone(comparison, found)
     if found["too_few_seeds"]:
@@ -126,7 +126,8 @@ def to_settle(pair: dict[str, Any], comparison: Comparison) -> str:
     more = [count(int(n), noun) for noun, n in needed.items() if n is not None and n > there[noun]]
     if not more:
         if any(n is not None and n > 0 for n in needed.values()):
-            return "One such comparison would likely be settled with what is there; among so many it is not."
+            return ("Alone, this comparison would likely be settled with these pictures and seeds; among so many it "
+                    "is not.")
         if pair["seeds_needed"] is None:
             return "More pictures alone would not settle it."
         return "Neither more pictures nor more seeds alone would settle it."
@@ -141,7 +142,7 @@ def _seeds(comparison: Comparison) -> list[Markup]:
         return [say("Nothing here was trained, so there are no seeds to vary.")]
     n = comparison.findings["answer"]["most_seeds"]
     if n == 1:
-        return [say("One seed was trained: seeds were not varied, so another could change this order.")]
+        return [say("Only one seed was trained, and another could change this order.")]
     if n <= 3:
-        return [say("With {} seeds the part of the interval that comes from seeds is itself poorly known.", n)]
+        return [say("With {} seeds, the part of the interval that comes from seeds is itself poorly known.", n)]
     return []

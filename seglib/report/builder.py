@@ -1,4 +1,4 @@
-"""The page and all beside it, from `comparisons/`, by jinja2; every text that comes from data is escaped."""
+"""Writes the page and its files from `comparisons/` with jinja2. Every text that comes from data is escaped."""
 
 import dataclasses
 import itertools
@@ -30,7 +30,7 @@ VERDICTS = ("supported", "contradicted", "undecided", "too few seeds", "not run"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
-    """One section's comparison, and where its files lie from the page: paths with "/" between their parts."""
+    """The comparison of one section, and the paths of its files relative to the page, with "/" between their parts."""
 
     name: str
     comparison: Comparison
@@ -40,9 +40,9 @@ class Source:
 
 
 def build(datasets: list[str], comparisons: Path, out: Path) -> dict[str, Any]:
-    """Write the page, its scripts and its pictures into `out`; gives the headline scores, for metrics.json.
+    """Write the page, its scripts and its pictures into `out`. Return the headline scores for metrics.json.
 
-    The headline is, for each dataset and variant, the mean over seeds of test IoU and Dice, and IoU's interval.
+    The headline scores of a dataset and variant are the means over seeds of test IoU and Dice, and IoU's interval.
     """
     for dataset, kind in itertools.product(datasets, ("figures", "gallery")):
         shutil.copytree(comparisons / dataset / kind, out / kind / dataset, ignore=shutil.ignore_patterns("*.json"))
@@ -53,10 +53,10 @@ def build(datasets: list[str], comparisons: Path, out: Path) -> dict[str, Any]:
 
 
 def build_everything(folder: Path, *, command: str) -> dict[str, Any]:
-    """Write one page of many studies, folder/index.html; gives the headline scores by study and dataset.
+    """Write one page about many studies, folder/index.html. Return the headline scores by study and dataset.
 
-    `folder` holds a copy of comparisons/<dataset> as <study>/<dataset>, for each of them a section. Their figures and
-    galleries are shown where they lie. Raises ValueError where there is none.
+    `folder` holds a copy of each comparisons/<dataset> as <study>/<dataset>; each gets a section. The page shows their
+    figures and galleries from where they are. Raises ValueError if there is no comparison.
     """
     found = sorted(path.parents[1] for path in folder.glob("*/*/tables/summary.json"))
     if not found:
@@ -97,7 +97,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _section(source: Source, out: Path, anchor: str) -> dict[str, Any]:
-    """What the page says of one comparison; puts its script in place."""
+    """What the page says about one comparison. Also writes its script."""
     comparison = source.comparison
     confusion, figures = views.confusion(comparison), _figures(source, out)
     script = out / source.script
@@ -123,7 +123,7 @@ def _section(source: Source, out: Path, anchor: str) -> dict[str, Any]:
 
 
 def _figures(source: Source, out: Path) -> dict[str, dict[str, Any]]:
-    """Each figure that compare drew, by its stem: its address and its size, so that the page never jumps."""
+    """The address and size of each figure that compare drew, by its stem. With its size known, the page never jumps."""
     figures = {}
     for path in sorted((out / source.figures).glob("*.png")):
         with Image.open(path) as image:
@@ -142,7 +142,7 @@ def _headline(comparison: Comparison) -> dict[str, dict[str, float | None]]:
 
 
 def origin() -> dict[str, str]:
-    """Where and from what the page was made: the only part of a study that may differ on a rerun."""
+    """Where and from what the page was made. No other part of a study may differ on a rerun."""
     packages = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "numpy", "pillow", "pycocotools"))
     return {"git revision": revision() or "not a git repository",
             "experiment": os.environ.get("DVC_EXP_NAME") or "workspace",

@@ -1,4 +1,4 @@
-"""Where marks go on an axis. Positions are percent of its width, so that a chart fits any screen without distortion."""
+"""The positions of marks on an axis, in percent of its width, so that a chart fits any screen without distortion."""
 
 import dataclasses
 import math
@@ -17,12 +17,12 @@ class Axis:
 
     @property
     def labelled(self) -> tuple[float, ...]:
-        """The ticks that get a label: every second where there are many, for narrow screens; 0 is among them."""
+        """The ticks that get a label: every second one if there are many, for narrow screens. 0 is among them."""
         start = self.ticks.index(0) % 2 if 0 in self.ticks else 0
         return self.ticks[start::2] if len(self.ticks) > 4 else self.ticks
 
     def at(self, value: float) -> float:
-        """The position of a value, in percent; what lies outside is drawn at the edge."""
+        """The position of a value in percent. A value outside the axis is drawn at its edge."""
         return round(min(max(100 * (value - self.low) / (self.high - self.low), 0), 100), 2)
 
     def text(self, tick: float) -> str:
@@ -33,7 +33,7 @@ class Axis:
 
 
 def axis(values: Iterable[float | None], *, steps: int = 4, include: float | None = None) -> Axis:
-    """The axis that holds all values (None is skipped) and `include`, in about `steps` steps."""
+    """The axis that holds all values and `include`, in about `steps` steps. None is skipped."""
     found = [value for value in [*values, include] if value is not None] or [0.0, 1.0]
     low, high = min(found), max(found)
     raw = ((high - low) or abs(high) or 1.0) / steps

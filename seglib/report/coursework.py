@@ -70,10 +70,9 @@ def dice_scale(facts: Facts) -> list[Markup]:
 def _gradients(scales: Sequence[Facts]) -> list[Markup]:
     """One sentence per scale of targets, because the scale decides what k means."""
     if not scales:
-        return [say("This study did not train MSE and Dice together, so it has no gradients of both to set against "
-                    "each other.")]
-    sentences = [say("Scaling Dice matters through the gradients: a term steers the training as hard as its gradient, "
-                     "times its weight, is long.")]
+        return [say("This study did not train MSE and Dice together, so there are no gradients of both to compare.")]
+    sentences = [say("Scaling Dice matters through the gradients: a term steers the training in proportion to the "
+                     "length of its gradient times its weight.")]
     for scale in scales:
         of = f" of networks with targets: {scale['targets']}" if len(scales) > 1 else ""
         sentences.append(_equal_gradients(scale, of))
@@ -134,7 +133,7 @@ def variation(facts: Facts | None) -> list[Markup]:
         if times is not None:
             sentences.append(say("The spread between {} is {} times that between seeds.", VARIED[what], brief(times)))
     if missing := [text for what, text in VARIED.items() if spread[what] is None]:
-        sentences.append(say("This study did not run several {}, so it says nothing of their share.",
+        sentences.append(say("This study did not run several {}, so their share is not known.",
                              listed(missing, "or")))
     if seeds is None:
         sentences.append(say("Seeds were not varied, so their share is not known."))
@@ -197,9 +196,8 @@ def falling_loss(facts: Facts) -> list[Markup]:
 
 def _disagreement(found: Facts | None, loss: str) -> Markup:
     if found is None:
-        return say("By {}, no variant of a settled pair had both the lower final loss and the lower score: it did "
-                   "not occur here.", loss)
+        return say("By {}, no variant of a settled pair had both the lower final loss and the lower score.", loss)
     better, worse = found["better"], found["worse"]
-    return say("By {}, {} ends lower than {} ({} against {}), yet its test IoU is the lower one: {} against {}, a "
+    return say("By {}, {} ends lower than {} ({} against {}), but its test IoU is lower: {} against {}, a "
                "settled difference.", loss, name(worse["variant"]), name(better["variant"]), brief(worse["loss"]),
                brief(better["loss"]), number(worse["score"]), number(better["score"]))

@@ -1,4 +1,4 @@
-"""Data for the page's scripts. Pages opened from disk may not fetch files, so data come as scripts too.
+"""Data for the page's scripts. A page opened from disk may not fetch files, so its data are scripts too.
 
 Shapes: R numbers of run lengths.
 """
@@ -13,12 +13,12 @@ import numpy as np
 
 from seglib.report.tables import Comparison
 
-# JSON is JavaScript but for these; "<" and the rest must not end a script element or open a comment in one.
+# JSON is JavaScript except for these; "<" and the rest must not end a script element or open a comment in one.
 UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 def script_json(content: Any) -> str:
-    """JSON that is safe inside a script, whatever stands in it."""
+    """JSON that is safe inside a script, whatever its content."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character, escaped in UNSAFE.items():
         text = text.replace(character, escaped)
@@ -26,7 +26,7 @@ def script_json(content: Any) -> str:
 
 
 def packed_runs(runs: Sequence[int]) -> str:
-    """[value, length, ...] as base64 of variable-length integers, 7 bits a byte, the lowest first: half the text."""
+    """[value, length, ...] as base64 of variable-length integers (7 bits per byte, lowest first), half as long."""
     values = np.asarray(runs, np.uint64)
     place = np.arange(5)  # 35 bits are enough for a mask's value and any picture
     digits_R5 = (values[:, None] >> (7 * place).astype(np.uint64) & np.uint64(127)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Tables and charts in the shape the templates print them. Nothing is computed but positions on an axis."""
+"""Tables and charts in the shape in which the templates print them. Only positions on an axis are computed here."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,7 +18,7 @@ SIZES = ("iou", "iou_own", "dice", "dice_own")  # at the network's size and at t
 REST = ("precision", "recall", "specificity", "pixel_accuracy", "overall_accuracy", "nsd", "hd95", "pixel_ap")
 SEEN = ("hole_share", "specks", "completeness", "wrong_class", "missed", "missed_small", "missed_medium",
         "missed_large", "missed_covered", "missed_free")
-FIRST_PAIRS = 10  # with no more pairs than this all are shown; else those of the first variant, the rest folded away
+FIRST_PAIRS = 10  # up to this many are all shown; of more, only the first variant's, and the rest are folded away
 PARTS = ("model", "loss", "train")  # of a configuration
 CLASS_SCORES = ("iou", "dice", "precision", "recall", "boundary_iou")
 DICE_TITLES = {
@@ -64,7 +64,7 @@ def _says_something(comparison: Comparison, score: str) -> bool:
 
 
 def ranking(comparison: Comparison) -> dict[str, Any]:
-    """The main table: rank with ties, the headline's interval on a common axis, then the scores most asked for."""
+    """The main table: ranks with ties, the headline's interval on a common axis, then the most important scores."""
     table = score_table(comparison, MAIN)
     ranked = comparison.ranking.dropna(subset=["mean", "rank"])
     ranks = {row["variant"]: int(row["rank"]) for row in records(ranked)}
@@ -83,9 +83,9 @@ def ranking(comparison: Comparison) -> dict[str, Any]:
 
 
 def forest(comparison: Comparison) -> dict[str, Any]:
-    """Differences on the headline: first those that are shown at once, then the rest.
+    """Differences of the headline score, in two parts: those that are shown at once, and the rest.
 
-    Then, of each other score, those of the variant with the highest mean headline.
+    `others` are differences of the other scores, only of the variant with the highest mean headline score.
     """
     highest = comparison.variants[0]
     pairs = [_pair(comparison, pair) for pair in comparison.headline_pairs()]
@@ -128,7 +128,7 @@ def classes(comparison: Comparison) -> dict[str, Any]:
 
 
 def groups(comparison: Comparison) -> list[dict[str, Any]]:
-    """On test, by object size, number of objects and overlap: one table per score, one row per variant."""
+    """Test scores by object size, number of objects and overlap: one table per score, one row per variant."""
     table = comparison.groups
     if comparison.exclusive:
         table = table[table["by"] != "overlap"]
@@ -136,7 +136,7 @@ def groups(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def own_size(comparison: Comparison) -> dict[str, Any]:
-    """The scores at the network's size beside those at the pictures' own; empty where these are the same."""
+    """The scores at the network's size beside those at the pictures' own size; empty if the sizes are the same."""
     return score_table(comparison, SIZES if comparison.summary["resized"] else ())
 
 
@@ -230,13 +230,13 @@ def trainings(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def snapshots(comparison: Comparison, figures: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    """(variant, figure) of those that kept masks while they trained, the highest mean first."""
+    """(variant, figure) of each variant that kept masks while it trained, the highest mean first."""
     drawn = comparison.summary["snapshots"]
     return [(variant, figures[drawn[variant]]) for variant in comparison.variants if variant in drawn]
 
 
 def left_out(comparison: Comparison) -> list[tuple[str, str, str, str]]:
-    """(split, what, why, how many) of what raw data had and the dataset has not."""
+    """(split, what, why, how many) of what the raw data hold and the dataset does not."""
     passed = [(name, "picture", "does not pass the dataset's rule", f"{of['pictures'] - of['selected']:,} of "
                f"{of['pictures']:,}") for name, of in sorted(comparison.summary["selection"].items())
               if of["pictures"] > of["selected"]]
@@ -245,9 +245,9 @@ def left_out(comparison: Comparison) -> list[tuple[str, str, str, str]]:
 
 
 def configurations(comparison: Comparison) -> dict[str, Any]:
-    """What all trained variants share, once; and of each variant, part by part, the settings in which they differ.
+    """The settings that all trained variants share, and for each variant, by part, the settings in which they differ.
 
-    Of a model without a loss, which shares little with the others, all settings.
+    A variant that is not trained shares little with the others, so all its settings are given.
     """
     configs = comparison.summary["configs"]
     flat = {variant: dict(_flat(configs[variant])) for variant in comparison.variants}

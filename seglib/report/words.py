@@ -1,4 +1,4 @@
-"""Numbers and names as the page writes them. What comes from data is escaped where it enters a sentence."""
+"""Numbers and names as the page writes them. Text from data is escaped when it enters a sentence."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def a_seed(values: Iterable[float | None], digits: int = 0, *, percent: bool = False) -> Markup:
-    """Numbers, a line each; the same line is the same seed in every column."""
+    """One number per line. The same line is the same seed in every column."""
     texts = [f"{number(100 * value, 0)} %" if percent and value is not None else number(value, digits)
              for value in values]
     return Markup("<br>").join(texts)
@@ -24,7 +24,7 @@ def signed(value: float | None, digits: int = 3) -> str:
 
 
 def brief(value: float | None) -> str:
-    """Three significant digits, whatever the scale: for quantities that are no shares."""
+    """Three significant digits at any scale, for quantities that are not shares."""
     if value is None:
         return NONE
     rounded = float(f"{value:.3g}")
@@ -40,7 +40,7 @@ def count(n: int, noun: str) -> str:
 
 
 def interval(row: dict[str, Any], digits: int = 3) -> str:
-    """"0.812 to 0.841", or nothing where there is no interval."""
+    """"0.812 to 0.841", or "" if there is no interval."""
     return "" if row["low"] is None else f"{number(row['low'], digits)} to {number(row['high'], digits)}"
 
 

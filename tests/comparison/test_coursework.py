@@ -145,10 +145,13 @@ def test_groups_of_objects_are_told_apart_if_their_intervals_are():
 
 
 def test_only_intervals_that_do_not_touch_are_apart():
-    low, high = {"mean": 0.4, "low": 0.3, "high": 0.5}, {"mean": 0.6, "low": 0.51, "high": 0.7}
-    assert apart([low, high]) == (high, low)
-    assert apart([low, high | {"low": 0.5}]) is None
-    assert apart([high]) is None and apart([high, {"mean": None, "low": None, "high": None}]) is None
+    low = {"of": "a", "mean": 0.4, "low": 0.3, "high": 0.5}
+    high = {"of": "b", "mean": 0.6, "low": 0.51, "high": 0.7}
+    unknown = {"of": "c", "mean": None, "low": None, "high": None}
+    assert apart([low, high, unknown], "of") == {"highest": {"of": "b", "mean": 0.6},
+                                                 "lowest": {"of": "a", "mean": 0.4}}
+    assert apart([low, high | {"low": 0.5}], "of") is None
+    assert apart([high, unknown], "of") is None
 
 
 def test_what_is_seen_is_compared_among_losses_of_a_model_and_models_of_a_loss():

@@ -69,7 +69,7 @@ def test_nothing_to_rank(compared: Any):
     (-1, 7, "About 7 seeds would settle it; more pictures alone would not."),
     (1900, -1, "About 1,900 test pictures would settle it; more seeds alone would not."),
     (1900, 2, "About 1,900 test pictures would settle it."),  # 3 seeds were trained
-    (300, 2, "One such comparison would likely be settled with what is there; among so many it is not."),
+    (300, 2, "Alone, this comparison would likely be settled with these pictures and seeds; among so many it is not."),
     (-1, -1, "Neither more pictures nor more seeds alone would settle it."),
     (-1, None, "More pictures alone would not settle it."),
     (1900, None, "About 1,900 test pictures would settle it."), (None, None, "")])

@@ -148,16 +148,16 @@ def test_settings_read_as_in_params_yaml(value: Any, said: str):
 
 def test_exclusive_classes_of_resized_pictures(built: Any):
     text, headline = built(STANFORD)
-    assert "IoU at own size" in text and "Classes, of which each pixel has one: sky" in text
+    assert "IoU at own size" in text and "Each pixel has one class: sky" in text
     assert "overall accuracy" in text and "it belongs to the likeliest of them" in text
     assert "missed, covered" not in text and "by overlap" not in text and "exactly one class or to none" not in text
-    assert "Seeds: 1234, 1235, 1236; none of frequency, in which nothing is random." in text
+    assert "Seeds: 1234, 1235, 1236. Nothing is random in frequency, so there is no seed." in text
     assert "frequency" in headline["stanford"] and "Should Dice be scaled" not in text
 
 
 def test_what_only_resized_or_exclusive_pictures_have_is_not_asked_of_others(built: Any):
     text, _ = built(Study())
-    assert "own size" not in text and "overall accuracy" not in text and "each pixel has one" not in text
+    assert "own size" not in text and "overall accuracy" not in text and "Each pixel has one" not in text
     assert "missed, covered" in text and "by overlap" in text and "Should Dice be scaled" in text
 
 
@@ -171,7 +171,7 @@ def test_snapshots_have_a_figure_a_variant_the_best_first(everything: Path):
     text = everything.read_text()
     figures = re.findall(r'<img src="(stanford/stanford/figures/snapshots_\d.png)"', text)
     assert figures == [f"stanford/stanford/figures/snapshots_{n}.png" for n in range(1, 9)]
-    assert "What <em>resnet18_unet_frozen ce_weighted</em> sees in val pictures" in text
+    assert "What <em>resnet18_unet_frozen ce_weighted</em> predicts for val pictures" in text
 
 
 def test_a_study_that_only_counted_has_a_page(built: Any):

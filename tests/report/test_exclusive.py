@@ -89,11 +89,11 @@ def test_legends_say_what_can_be_seen(opened: Browser):
     shown = f"""return [...{STANFORD}.querySelectorAll(".legend:not([hidden]) span")]
         .filter(part => part.checkVisibility()).map(part => part.textContent)"""
     assert opened.run(shown) == ["sky", "tree", "road", "grass", "water", "building", "mountain", "foreground",
-                                 "ignored, in no count"]
+                                 "ignored, not counted"]
     choose(opened, "view", "errors")
-    assert opened.run(shown) == ["found", "another class", "ignored, in no count"]
+    assert opened.run(shown) == ["found", "another class", "ignored, not counted"]
     choose(opened, "class", "0")
-    assert opened.run(shown) == ["found", "found, but not there", "there, but not found", "ignored, in no count"]
+    assert opened.run(shown) == ["found", "found, but not there", "there, but not found", "ignored, not counted"]
 
 
 def test_legend_and_masks_have_the_same_colours(opened: Browser):
