@@ -31,7 +31,7 @@ for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_TIM
 DATABASE_TRIES = 3  # half a second; MLflow's own 10 are two minutes
 PATIENCE = 300  # seconds: for others that write, and for all that a stage does in the end; each call has far less
 
-IDENTITY_TAG, SYNCED_TAG = "seglib.pipeline.identity", "seglib.synced"
+IDENTITY_TAG, SYNCED_TAG = "seglib.identity", "seglib.synced"
 COMPARISON = "comparison"  # the name of runs that compare others
 MLFLOW_BATCH = 1000  # metrics, the most that one call may log
 _lost: set[str] = set()  # stores that were said to be

@@ -119,7 +119,7 @@ def test_a_record_goes_only_when_mlflow_holds_it(workspace: Path, monkeypatch: p
     assert cleaning.remove(cleaning.survey()) == [] and not record.exists()
     client = MlflowClient(f"sqlite:///{workspace}/store.db")
     run, = client.search_runs([client.get_experiment_by_name("shapes").experiment_id])
-    assert run.data.tags["seglib.pipeline.identity"] == "comparison-0"
+    assert run.data.tags["seglib.identity"] == "comparison-0"
 
 
 def test_a_record_of_what_the_next_run_or_the_comparison_would_make_stays(workspace: Path):
