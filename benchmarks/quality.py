@@ -29,7 +29,8 @@ from torch import Tensor
 from benchmarks import inputs, peer
 from benchmarks.harness import heading, machine, python, table
 from seglib.datasets.store import SPLITS, Split
-from seglib.metrics.counts import count_BK4, pooled_scores
+from seglib.metrics.counts import count_BK4
+from seglib.metrics.overlap import pooled
 from seglib.training.device import choose_device, choose_precision
 from seglib.training.loop import Trainer
 
@@ -225,7 +226,7 @@ def course_iou(network: peer.MUnet, test: Iterable[tuple[Tensor, Tensor]], devic
 
 def iou_of(predictions: Iterable[tuple[Tensor, Tensor]]) -> float:
     """Of predicted and true planes, boolean (B, K, H, W)."""
-    return pooled_scores(sum(count_BK4(*pair).sum(0) for pair in predictions).cpu().numpy())["iou"]
+    return pooled("iou", sum(count_BK4(*pair).sum(0) for pair in predictions).cpu().numpy())
 
 
 if __name__ == "__main__":

@@ -137,28 +137,28 @@ def evaluate_shapes(place: str) -> None:
 
 
 def _made_up_variants(count: int) -> list[Any]:
-    from seglib.metrics.statistics import Runs
+    from seglib.metrics.statistics import Ratios
 
-    random, runs = np.random.default_rng(0), []
+    random, ratios = np.random.default_rng(0), []
     for variant in range(count):
         bottom = random.integers(0, 4000, size=(SEEDS, TESTED, SCORED)).astype(np.float64)
-        runs.append(Runs(name=f"variant {variant}", numerator_SNK=np.floor(bottom * random.random(bottom.shape)),
-                         denominator_SNK=bottom, scored_K=np.ones(SCORED, bool)))
-    return runs
+        ratios.append(Ratios(name=f"variant {variant}", numerator_SNK=np.floor(bottom * random.random(bottom.shape)),
+                             denominator_SNK=bottom, scored_K=np.ones(SCORED, bool)))
+    return ratios
 
 
 def bootstrap_variants(count: int) -> None:
     from seglib.metrics.statistics import Resamples, bootstrap, interval
 
-    runs, resamples = _made_up_variants(count), Resamples(pictures=TESTED, count=RESAMPLES)
-    _timed(lambda: [interval(one.both_R) for one in bootstrap(runs, resamples)])
+    ratios, resamples = _made_up_variants(count), Resamples(pictures=TESTED, count=RESAMPLES)
+    _timed(lambda: [interval(one.both_R) for one in bootstrap(ratios, resamples)])
 
 
 def compare_variants(count: int) -> None:
     from seglib.metrics.statistics import Resamples, permutation_p
 
-    runs, resamples = _made_up_variants(count), Resamples(pictures=TESTED, count=RESAMPLES)
-    _timed(lambda: permutation_p(runs, list(itertools.combinations(range(count), 2)), resamples))
+    ratios, resamples = _made_up_variants(count), Resamples(pictures=TESTED, count=RESAMPLES)
+    _timed(lambda: permutation_p(ratios, list(itertools.combinations(range(count), 2)), resamples))
 
 
 def score_classes(folder: str, count: int) -> None:

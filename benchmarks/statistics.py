@@ -18,7 +18,7 @@ import scipy.stats
 
 from benchmarks import harness
 from benchmarks.harness import Timing, heading, interleaved, table
-from seglib.metrics.statistics import Resamples, Runs, bootstrap, interval, permutation_p
+from seglib.metrics.statistics import Ratios, Resamples, bootstrap, interval, permutation_p
 
 VARIANTS, SEEDS, PICTURES, CLASSES, SCORES, RESAMPLES = 20, 3, 5000, 5, 4, 10_000
 PAIRS = list(itertools.combinations(range(VARIANTS), 2))
@@ -32,17 +32,17 @@ def peak_mb() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
-def made_up_runs() -> list[Runs]:
+def made_up_ratios() -> list[Ratios]:
     """Pixel counts as a dataset IoU has them; a score after another, its variants in order."""
-    random, runs = np.random.default_rng(0), []
+    random, ratios = np.random.default_rng(0), []
     for _, variant in itertools.product(range(SCORES), range(VARIANTS)):
         bottom = random.integers(0, 4000, size=(SEEDS, PICTURES, CLASSES)).astype(np.float64)
-        runs.append(Runs(name=f"variant {variant}", numerator_SNK=np.floor(bottom * random.random(bottom.shape)),
-                         denominator_SNK=bottom, scored_K=np.ones(CLASSES, bool)))
-    return runs
+        ratios.append(Ratios(name=f"variant {variant}", numerator_SNK=np.floor(bottom * random.random(bottom.shape)),
+                             denominator_SNK=bottom, scored_K=np.ones(CLASSES, bool)))
+    return ratios
 
 
-def scipy_calls(a: Runs, b: Runs) -> tuple[Callable[[], object], ...]:
+def scipy_calls(a: Ratios, b: Ratios) -> tuple[Callable[[], object], ...]:
     """One run's interval, one pair's interval and one pair's permutation test, with SCIPY_RESAMPLES resamples.
 
     Pictures alone, as scipy has no two-way bootstrap. It is handed indices of pictures, as its samples are of numbers.
@@ -73,20 +73,20 @@ def scipy_calls(a: Runs, b: Runs) -> tuple[Callable[[], object], ...]:
 
 def speed() -> None:
     """Print the table. In a process of its own, because the peak of its memory is the process's."""
-    runs, resamples = made_up_runs(), Resamples(pictures=PICTURES, count=RESAMPLES)
+    ratios, resamples = made_up_ratios(), Resamples(pictures=PICTURES, count=RESAMPLES)
     square = np.random.default_rng(1).random((3000, 3000))
     before = peak_mb()
-    replicates = bootstrap(runs, resamples)
-    permutation_p(runs[:VARIANTS], PAIRS, resamples)
+    replicates = bootstrap(ratios, resamples)
+    permutation_p(ratios[:VARIANTS], PAIRS, resamples)
     memory = peak_mb() - before
 
     calls = (VARIANTS * SEEDS * SCORES, len(PAIRS), len(PAIRS))
     rows = (f"intervals of {SCORES} scores of {VARIANTS} variants", f"intervals of {len(PAIRS)} differences of a score",
             f"{len(PAIRS)} permutation tests of a score")
-    ours = (lambda: [interval(one.both_R) for one in bootstrap(runs, resamples)],
+    ours = (lambda: [interval(one.both_R) for one in bootstrap(ratios, resamples)],
             lambda: [interval(replicates[a].both_R - replicates[b].both_R) for a, b in PAIRS],
-            lambda: permutation_p(runs[:VARIANTS], PAIRS, resamples))
-    theirs = scipy_calls(runs[0], runs[1])
+            lambda: permutation_p(ratios[:VARIANTS], PAIRS, resamples))
+    theirs = scipy_calls(ratios[0], ratios[1])
     pieces = {"weights": lambda: [None for _ in resamples.weights()], "square": lambda: square @ square}
     found = interleaved({**dict(enumerate(ours)), **{f"scipy {i}": call for i, call in enumerate(theirs)}, **pieces},
                         rounds=ROUNDS)
@@ -124,20 +124,20 @@ def coverage(pictures: int = 200, trials: int = 2000, count: int = 2000) -> None
             f"{trials * 2:,} scores, {trials:,} pairs, {pictures} pictures, {count:,} resamples; in %")
     rows = []
     for seeds, ratio in itertools.product((1, 2, 3, 5, 10), (0.5, 1, 3)):
-        random, runs = np.random.default_rng([seeds, int(2 * ratio)]), []
+        random, ratios = np.random.default_rng([seeds, int(2 * ratio)]), []
         for index in range(2 * trials):
             if index % 2 == 0:
                 shared_N = random.normal(size=pictures)
             picture_N = (shared_N + random.normal(size=pictures)) / math.sqrt(2)
             values_SN = picture_N + random.normal(scale=ratio / math.sqrt(pictures), size=(seeds, 1))
-            runs.append(Runs(name=str(index), numerator_SNK=values_SN[:, :, None],
-                             denominator_SNK=np.ones((seeds, pictures, 1)), scored_K=np.ones(1, bool)))
+            ratios.append(Ratios(name=str(index), numerator_SNK=values_SN[:, :, None],
+                                 denominator_SNK=np.ones((seeds, pictures, 1)), scored_K=np.ones(1, bool)))
         pairs = [(index, index + 1) for index in range(0, 2 * trials, 2)]
-        replicates = bootstrap(runs, resamples)
+        replicates = bootstrap(ratios, resamples)
         scores = [low <= 0 <= high for low, high in (interval(one.both_R) for one in replicates)]
         held = [low <= 0 <= high for low, high in (
             interval(replicates[a].both_R - replicates[b].both_R) for a, b in pairs)]
-        small = permutation_p(runs, pairs, resamples) < 0.05
+        small = permutation_p(ratios, pairs, resamples) < 0.05
         rows.append([seeds, ratio, *(f"{100 * np.mean(column):.1f}" for column in (
             scores, held, small, small & ~np.array(held)))])
     table(["seeds", "seed sd / picture error", "score held", "difference held", "permutation p < 0.05",

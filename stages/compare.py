@@ -5,15 +5,16 @@ from pathlib import Path
 import pandas as pd
 
 import stages
-from seglib.comparison import claims, curves, drawings, gallery, tables
+from seglib.comparison import claims, curves, drawings, gallery, tables, verdicts
 from seglib.comparison.coursework import coursework
 from seglib.comparison.evidence import CONFIDENCE, Evidence
 from seglib.comparison.findings import conclusion, findings
-from seglib.comparison.summary import summary
-from seglib.comparison.variants import HEADLINE, load
+from seglib.comparison.summary import facts_of, summary
+from seglib.comparison.variants import load
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.files import atomic_folder, read_json, write_json
-from seglib.metrics.scores import size_edges
+from seglib.metrics.cases import size_edges
+from seglib.metrics.scores import HEADLINE
 from seglib.pipeline import records, tracking
 from seglib.pipeline.workspace import prepared_folder
 
@@ -26,44 +27,45 @@ def main(dataset: str) -> None:
     tried = claims.load(Path("claims.yaml"))
     variants = load(dataset, info)
     evidence = Evidence(variants, config["resamples"])
-    sizes = size_edges(variants[0].runs[0].objects)
+    sizes, facts = size_edges(variants[0].results[0].objects), facts_of(prepared, info)
 
     scores, pairs = evidence.score_table(), evidence.pair_table()
     ranking, points, trainings = (evidence.ranking(scores, pairs), curves.curve_table(variants),
                                   curves.training_table(variants))
     written = {
         "scores": scores, "pairs": pairs, "ranking": ranking, "curves": points, "trainings": trainings,
+        "training_scores": tables.training_scores(variants, info.classes),
         "seed_scores": tables.seed_table(variants),
         "classes": tables.class_table(variants, info.classes, evidence.class_intervals(HEADLINE, info.classes)),
-        "groups": tables.group_table(evidence, sizes), "gradients": curves.gradient_table(variants),
+        "groups": tables.group_table(evidence, sizes, facts), "gradients": curves.gradient_table(variants),
         "confusion": tables.confusion_table(variants, info.classes, info.task),
         "dice_names": tables.dice_names(variants, test, info.task)}
-    verdicts = claims.decide(tried, dataset, evidence)
+    decided = verdicts.decide(tried, dataset, evidence)
 
     with atomic_folder(Path("comparisons") / dataset, keeps_others=True) as out:
         for folder in ("tables", "figures", "gallery"):
             (out / folder).mkdir()
         for name, table in written.items():
             _write_csv(table, out / "tables" / f"{name}.csv")
-        write_json(out / "tables" / "claims.json", verdicts)
+        write_json(out / "tables" / "claims.json", decided)
         _write_csv(points[points["curve"] == "train window"], out / "curves.csv")
         _write_csv(ranking, out / "ranking.csv")
         drawings.draw_curves(variants, points, trainings, out / "figures")
         drawings.draw_pictures(variants, tables.pick_pictures(variants, config["pictures"]), info, test,
                                out / "figures" / "pictures.png")
         snapshots = drawings.draw_snapshots(variants, info, val, out / "figures")
-        about = summary(dataset, info, variants, sizes=sizes, config=config, prepared=prepared, snapshots=snapshots,
-                        evaluation=read_json(Path(f"conf/{dataset}.evaluate.json")), confidence=CONFIDENCE)
+        about = summary(dataset, info, variants, facts=facts, sizes=sizes, config=config, prepared=prepared,
+                        snapshots=snapshots, confidence=CONFIDENCE)
         write_json(out / "tables" / "summary.json", about)
         found = findings(written, seedless=about["seedless"])
         write_json(out / "tables" / "findings.json", found)
         if about["coursework"]:
             write_json(out / "tables" / "coursework.json", coursework(about, written))
         gallery.write_gallery(variants, info, test, count=config["gallery"], out=out / "gallery")
-    tracking.try_sync(records.leave_comparison(dataset))
+    tracking.try_sync(records.leave_comparison(dataset), *records.leave_scores(dataset))
     print(f"{dataset}: {conclusion(found['answer'], CONFIDENCE)}")
-    for verdict in dict.fromkeys(claim["verdict"] for claim in verdicts):
-        print(f"{dataset}: claims {verdict}: {', '.join(c['id'] for c in verdicts if c['verdict'] == verdict)}")
+    for verdict in dict.fromkeys(claim["verdict"] for claim in decided):
+        print(f"{dataset}: claims {verdict}: {', '.join(c['id'] for c in decided if c['verdict'] == verdict)}")
 
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:

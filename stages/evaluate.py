@@ -1,4 +1,4 @@
-"""One variant's predictions and counts on val and test. `python -m stages.evaluate shapes munet-mse_dice-1234`"""
+"""Predictions and counts of one training on val and test. `python -m stages.evaluate shapes munet-mse_dice-1234`"""
 
 import numpy as np
 import pandas as pd
@@ -7,8 +7,10 @@ import stages
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.evaluation import evaluate
 from seglib.files import atomic_file, file_sha256, read_json, write_json
-from seglib.metrics.ranking import average_precision
-from seglib.metrics.scores import mean_score, none_for_nan, summarize
+from seglib.metrics import ranking
+from seglib.metrics.cases import cases_of, size_edges
+from seglib.metrics.scores import SCORES
+from seglib.metrics.scores.score import mean_score
 from seglib.pipeline import records, tracking
 from seglib.pipeline.locks import wait_for_cores
 from seglib.pipeline.workspace import TrainingFiles, evaluate_config
@@ -16,9 +18,9 @@ from seglib.prediction.network import NetworkPredictor
 from seglib.training.device import memory_of
 
 
-def main(dataset: str, variant: str) -> None:
-    """Write the counts and scores of VARIANT (<model>-<loss>-<seed>), and its predictions of test."""
-    files = TrainingFiles(dataset, variant)
+def main(dataset: str, training: str) -> None:
+    """Write the counts of TRAINING (<model>-<loss>-<seed>), and its predictions of test."""
+    files = TrainingFiles(dataset, training)
     info = DatasetInfo.read(files.prepared)
     config = read_json(evaluate_config(dataset))
     predictor = NetworkPredictor(files.weights)
@@ -33,25 +35,26 @@ def main(dataset: str, variant: str) -> None:
             table.to_parquet(temporary, index=False, compression="zstd")
     with atomic_file(files.predictions) as temporary, temporary.open("wb") as file:
         np.save(file, found["test"].masks)
-    with atomic_file(files.ranking) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **{name: result.ranking_NKB2 for name, result in found.items()})
-    scores = summarize(counts, objects, info.classes)
-    for name, result in found.items():
-        precisions = average_precision(result.ranking.counts)
-        scores[name]["mean"]["pixel_ap"] = none_for_nan(mean_score(precisions))
-        for label, value in zip(info.classes, precisions, strict=True):
-            scores[name]["classes"][label]["pixel_ap"] = none_for_nan(value)
-        scores[name]["confusion"] = result.confusion.tolist()
-    write_json(files.scores, {"weights_sha256": file_sha256(files.weights), **scores})
+    with atomic_file(files.confusion) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **{name: result.confusion for name, result in found.items()})
+    ranking.write_histograms(files.ranking, {name: (result.ranking, result.ranking_NKB2)
+                                             for name, result in found.items()})
+    write_json(files.evaluation, {"weights_sha256": file_sha256(files.weights),
+                                  "pictures": {name: len(result.masks) for name, result in found.items()},
+                                  "tolerance": config["tolerance"]})
     tracking.try_sync(records.leave_result(files))
-    mean = scores["test"]["mean"]
-    print(f"{dataset} {variant}: test IoU {_text(mean['iou_dataset'])}, Dice {_text(mean['dice_dataset'])}, "
-          f"boundary IoU {_text(mean['boundary_iou_dataset'])} (all pixels of {scores['test']['images']} pictures, "
-          "mean over classes)")
+    print(f"{dataset} {training}: test {_headline(counts, objects, info.classes)}")
 
 
-def _text(score: float | None) -> str:
-    return "none" if score is None else f"{score:.3f}"
+def _headline(counts: pd.DataFrame, objects: pd.DataFrame, classes: list[str]) -> str:
+    """The main scores of all test pixels, for the terminal. No output depends on them."""
+    cases = cases_of(counts, objects, "test", classes, size_edges(objects))
+    told = []
+    for score in SCORES:
+        if "main" in score.tables and score.aggregation == "dataset":
+            value = mean_score(score.by_class(cases))
+            told.append(f"{score.heading} {'none' if np.isnan(value) else f'{value:.3f}'}")
+    return f"{', '.join(told)} (all pixels of {cases.pictures} pictures, mean over classes)"
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def test_adding_a_loss(project: Project):
     assert config["loss"] == {"terms": {"huber": 1.0}, "huber_delta": 0.1}
     history = pd.read_csv(project.folder / "runs/shapes/munet-huber-1/history.csv")
     assert (history["huber"] > 0).all() and (history["loss"] == history["huber"]).all()
-    assert read_json(project.folder / "results/shapes/munet-huber-1/scores.json")["test"]["images"] == 6
+    assert read_json(project.folder / "results/shapes/munet-huber-1/evaluation.json")["pictures"]["test"] == 6
 
 
 @pytest.mark.slow
@@ -136,7 +136,7 @@ def test_adding_a_model(project: Project):
     assert config["model"] == {"kind": "dilated", "width": 8}
     with safe_open(project.folder / "runs/shapes/dilated-mse-1/weights.safetensors", "pt") as weights:
         assert weights.get_slice("network.output_layer.weight").get_shape() == [5, 8, 1, 1]
-    assert read_json(project.folder / "results/shapes/dilated-mse-1/scores.json")["test"]["images"] == 6
+    assert read_json(project.folder / "results/shapes/dilated-mse-1/evaluation.json")["pictures"]["test"] == 6
 
 
 @pytest.mark.slow
@@ -161,6 +161,7 @@ def test_adding_a_dataset(project: Project):
     assert info["valid_pixels"] == pytest.approx(info["counts"]["train"] * 64 * 64 * 38 / 40, rel=0.02)
     history = pd.read_csv(project.folder / "runs/arrays/munet-ce-1/history.csv")
     assert (history["ce"] > 0).all()
-    scores = read_json(project.folder / "results/arrays/munet-ce-1/scores.json")
-    assert scores["test"]["images"] == info["counts"]["test"]
-    assert set(scores["test"]["classes"]) == set(info["classes"])
+    evaluated = read_json(project.folder / "results/arrays/munet-ce-1/evaluation.json")
+    assert evaluated["pictures"]["test"] == info["counts"]["test"]
+    counts = pd.read_parquet(project.folder / "results/arrays/munet-ce-1/counts.parquet")
+    assert set(counts["class"]) == set(info["classes"])

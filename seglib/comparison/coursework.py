@@ -13,7 +13,7 @@ from typing import Any, Self
 import pandas as pd
 
 from seglib.comparison.tables import json_rows
-from seglib.comparison.variants import HEADLINE
+from seglib.metrics.scores import HEADLINE
 
 WINDOWS = ("first", "median", "last")  # of a training, in which its gradients were measured
 ABOUT_EQUAL = 2  # gradients within this factor of each other pull about equally hard
@@ -54,7 +54,7 @@ class Study:
                    too_few_seeds={row["variant"] for row in ranking if not row["enough_seeds"]},
                    scores={(row["variant"], row["score"]): row
                            for row in json_rows(scores[scores["split"] == "test"])},
-                   pairs=json_rows(pairs[pairs["score"] == HEADLINE]))
+                   pairs=json_rows(pairs[pairs["score"] == HEADLINE.name]))
 
     def groups(self, *fixed: str) -> list[list[str]]:
         """The trained variants in groups that share the named parts of their configuration. No group has only one."""
@@ -169,7 +169,7 @@ def _sweep(study: Study, group: Sequence[str]) -> Row | None:
     """
     points = []
     for variant in group:
-        terms, score = study.configs[variant]["loss"]["terms"], study.scores.get((variant, HEADLINE))
+        terms, score = study.configs[variant]["loss"]["terms"], study.scores.get((variant, HEADLINE.name))
         if terms and set(terms) <= {"mse", "dice"} and score and score["mean"] is not None:
             k = terms.get("dice", 0) / terms["mse"] if "mse" in terms else None
             points.append({"variant": variant, "k": k, **{name: score[name] for name in ("mean", "low", "high")}})

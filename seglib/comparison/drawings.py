@@ -1,4 +1,4 @@
-"""The figures of a comparison: what its variants said while they trained, and what they see. Shapes: E epochs, H, W."""
+"""The figures of a comparison: curves of the trainings, and predicted masks. Shapes: E epochs, P pictures, H, W."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,18 +6,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seglib.comparison.variants import Run, Variant
+from seglib.comparison.variants import Result, Variant, trained
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.figures import pictures, plots
-from seglib.metrics.scores import image_scores, mean_score
+from seglib.metrics.cases import Cases
+from seglib.metrics.scores import HEADLINE
+from seglib.metrics.scores.score import mean_score
 
 
 def draw_curves(variants: Sequence[Variant], curves: pd.DataFrame, trainings: pd.DataFrame, folder: Path) -> None:
-    """Losses, terms and scores while training; of a study that only counted, nothing."""
-    trained = [variant for variant in variants if variant.config["loss"]["terms"]]
-    if not trained:
+    """Draw losses, terms and scores while training; nothing if no variant was trained."""
+    cases = {v.label: (v.best_case().seed, v.worst_case().seed) for v in trained(variants)}
+    if not cases:
         return
-    cases = {v.label: (v.best_case().seed, v.worst_case().seed) for v in trained}
     kept = {label: table["kept"].tolist() for label, table in trainings.groupby("variant", sort=False)}
     plots.loss_curves(curves, folder / "loss.png", value="loss", label="loss (log scale)")
     plots.loss_curves(curves, folder / "loss_normalised.png", value="normalised", label="loss, min-max normalised")
@@ -29,35 +30,33 @@ def draw_curves(variants: Sequence[Variant], curves: pd.DataFrame, trainings: pd
 
 def draw_pictures(variants: Sequence[Variant], chosen: Sequence[int], info: DatasetInfo, test: Split,
                   path: Path) -> None:
-    """Picture, truth, and every variant's prediction by its first seed."""
-    predictions = [np.load(variant.runs[0].files.predictions, mmap_mode="r") for variant in variants]
+    """Draw pictures beside their truth and every variant's prediction by its first seed."""
+    predictions = [np.load(variant.results[0].files.predictions, mmap_mode="r") for variant in variants]
     ids, rows, captions = test.index()["id"], [], []
     for i in chosen:
         image, truth = test.images[i], test.masks[i]
         masks = [truth, *(predicted[i] for predicted in predictions)]
         rows.append([image, *(pictures.mask_overlay(image, mask, info, truth) for mask in masks)])
-        captions.append([ids.iat[i], "truth", *(_iou(variant.runs[0].picture_iou(i)) for variant in variants)])
+        captions.append([ids.iat[i], "truth", *(_iou(variant.results[0].picture_iou(i)) for variant in variants)])
     pictures.comparison_grid(rows, titles=["picture", "truth", *(variant.label for variant in variants)],
                              captions=captions, legend=info.classes, path=path,
                              hatched=pictures.any_ignored(test, chosen, info))
 
 
 def draw_snapshots(variants: Sequence[Variant], info: DatasetInfo, val: Split, folder: Path) -> dict[str, str]:
-    """Draw the masks of val that each variant kept while it trained: one row per picture, one column per epoch.
+    """Draw the masks of val that each variant's first seed kept while it trained: rows are pictures, columns epochs.
 
-    Its first seed is drawn.
-
-    Writes snapshots_N.png for the N-th variant; gives the file's stem by the variant's label.
+    Writes snapshots_N.png for the N-th variant that was trained. Returns the file's stem by the variant's label.
     """
     drawn = {}
-    for number, variant in enumerate(variants, 1):
-        if _draw_snapshots(variant.runs[0], info, val, folder / f"snapshots_{number}.png"):
+    for number, variant in enumerate(trained(variants), 1):
+        if _draw_snapshots(variant.results[0], info, val, folder / f"snapshots_{number}.png"):
             drawn[variant.label] = f"snapshots_{number}"
     return drawn
 
 
-def _draw_snapshots(run: Run, info: DatasetInfo, val: Split, path: Path) -> bool:
-    with np.load(run.files.snapshots) as content:
+def _draw_snapshots(result: Result, info: DatasetInfo, val: Split, path: Path) -> bool:
+    with np.load(result.files.snapshots) as content:
         epochs, chosen, masks_EPHW = (content[name] for name in ("epochs", "pictures", "masks"))
     if not len(epochs):
         return False
@@ -74,12 +73,15 @@ def _draw_snapshots(run: Run, info: DatasetInfo, val: Split, path: Path) -> bool
 
 
 def mask_iou(predicted_HW: np.ndarray, truth_HW: np.ndarray, info: DatasetInfo) -> float:
-    """One packed mask's mean IoU over its classes, as `Run.picture_iou` has it; NaN with nothing there and found."""
+    """One packed mask's mean IoU over its classes, as `Result.picture_iou` gives it.
+
+    NaN if nothing is there and nothing was found.
+    """
     valid_HW = ~info.task.ignored(truth_HW)
     predicted, truth = (info.task.unpack(mask, len(info.classes)) & valid_HW for mask in (predicted_HW, truth_HW))
-    sums = {"tp": predicted & truth, "fp": predicted & ~truth, "fn": truth & ~predicted}
-    cases = {name: planes.sum((1, 2), dtype=np.float64)[None] for name, planes in sums.items()}
-    return mean_score(image_scores(cases, "iou")[0])
+    planes = {"tp": predicted & truth, "fp": predicted & ~truth, "fn": truth & ~predicted}
+    cases = Cases({name: of.sum((1, 2), dtype=np.float64)[None] for name, of in planes.items()})
+    return mean_score(HEADLINE.by_picture(cases)[0])
 
 
 def _iou(value: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from seglib.comparison.tables import json_rows
-from seglib.comparison.variants import HEADLINE
+from seglib.metrics.scores import HEADLINE
 
 Row = dict[str, Any]
 
@@ -59,14 +59,14 @@ def answer(ranking: pd.DataFrame, pairs: pd.DataFrame, seed_scores: pd.DataFrame
 def _by_seed(seed_scores: pd.DataFrame, variant: str) -> list[float]:
     """The test score of each seed; empty for a variant without seeds."""
     of = seed_scores[(seed_scores["variant"] == variant) & (seed_scores["split"] == "test")]
-    return of.loc[of["seed"].notna(), HEADLINE].tolist()
+    return of.loc[of["seed"].notna(), HEADLINE.name].tolist()
 
 
 def _lead(compared: Sequence[Row], pairs: pd.DataFrame) -> Row:
     """The first row, with `next`, the variant after it, and `open`, the variants over which its lead is not settled."""
     first, *rivals = [row["variant"] for row in compared]
     settled = {frozenset((row["a"], row["b"])) for row in json_rows(pairs)
-               if row["score"] == HEADLINE and row["settled"]}
+               if row["score"] == HEADLINE.name and row["settled"]}
     return compared[0] | {"next": rivals[0],
                           "open": [rival for rival in rivals if frozenset((first, rival)) not in settled]}
 

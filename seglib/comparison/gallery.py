@@ -1,20 +1,20 @@
-"""Test pictures for the page, with every variant's mask: data that the page draws, not drawings.
+"""Test pictures for the page, with every variant's mask, as data that the page draws.
 
 Shapes: N pictures, H, W.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from seglib.comparison.tables import rank_pictures
-from seglib.comparison.variants import Variant
+from seglib.comparison.variants import Result, Variant
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.figures.pictures import class_color, save_png
 from seglib.files import write_json
+from seglib.metrics.scores import HEADLINE
 
 PLACES = ("best", "median", "worst")
 SMALL = 128  # pixels
@@ -29,7 +29,7 @@ def write_gallery(variants: Sequence[Variant], info: DatasetInfo, test: Split, *
     ranked, means = rank_pictures(variants)
     chosen = _thirds(ranked, count)
     shown = {variant.label: _middle_seed(variant) for variant in variants}
-    predictions = {label: np.load(run.files.predictions, mmap_mode="r") for label, run in shown.items()}
+    predictions = {label: np.load(result.files.predictions, mmap_mode="r") for label, result in shown.items()}
     ids = test.index()["id"]
     entries = []
     for number, (place, i) in enumerate(chosen):
@@ -41,18 +41,18 @@ def write_gallery(variants: Sequence[Variant], info: DatasetInfo, test: Split, *
             "classes": [name for name, is_there in zip(info.classes, held, strict=True) if is_there],
             "ignored": run_lengths(out_HW.astype(np.uint8)) if out_HW.any() else None,
             "truth": run_lengths(info.task.shown_values(truth, out_HW)),
-            "variants": {label: {"iou": _rounded(run.picture_iou(i)),
+            "variants": {label: {"iou": _rounded(result.picture_iou(i)),
                                  "runs": run_lengths(info.task.shown_values(predictions[label][i], out_HW))}
-                         for label, run in shown.items()}})
+                         for label, result in shown.items()}})
     write_json(out / "gallery.json", {
         "exclusive": info.task.exclusive, "classes": info.classes,
         "colors": ["#{:02x}{:02x}{:02x}".format(*class_color(k)) for k in range(len(info.classes))],
         "height": info.image_size[0], "width": info.image_size[1],
-        "seed_shown": {label: run.seed for label, run in shown.items()}, "pictures": entries})
+        "seed_shown": {label: result.seed for label, result in shown.items()}, "pictures": entries})
 
 
 def _save(image_HWC: np.ndarray, folder: Path, number: int) -> str:
-    """Small pictures exactly, as PNG; photographs as JPEG, at a tenth of its size."""
+    """Write a small picture as PNG, without loss, and a photograph as JPEG, at a tenth of the size."""
     if max(image_HWC.shape) <= SMALL:
         save_png(Image.fromarray(image_HWC), folder / f"{number}.png")
         return f"{number}.png"
@@ -61,7 +61,7 @@ def _save(image_HWC: np.ndarray, folder: Path, number: int) -> str:
 
 
 def _thirds(ranked: np.ndarray, count: int) -> list[tuple[str, int]]:
-    """(place, picture), each picture once: from both ends and from the middle."""
+    """(place, picture), from both ends and from the middle; each picture once."""
     third = max(1, min(count, len(ranked)) // 3)
     middle = (len(ranked) - third) // 2
     parts = (ranked[:third], ranked[middle:middle + third], ranked[-third:])
@@ -70,9 +70,9 @@ def _thirds(ranked: np.ndarray, count: int) -> list[tuple[str, int]]:
             if not (i in seen or seen.add(i))]
 
 
-def _middle_seed(variant: Variant) -> Any:
-    order = np.argsort(variant.scores_S("test", "iou_dataset"), kind="stable")
-    return variant.runs[order[(len(order) - 1) // 2]]
+def _middle_seed(variant: Variant) -> Result:
+    order = np.argsort(variant.scores_S("test", HEADLINE.name), kind="stable")
+    return variant.results[order[(len(order) - 1) // 2]]
 
 
 def _rounded(value: float) -> float | None:

@@ -1,5 +1,6 @@
 """What a comparison is about and what its words mean: summary.json."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,20 +8,17 @@ from typing import Any
 import pandas as pd
 
 from seglib.comparison.tables import json_rows
-from seglib.comparison.variants import HEADLINE, Variant
+from seglib.comparison.variants import Variant, trained
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.files import file_sha256
 from seglib.metrics.decisions import FEWEST_SEEDS
-from seglib.metrics.scores import AGGREGATIONS, SCORES
-
-PIXEL_AP = {"title": "pixel AP", "unit": "", "better": "higher",
-            "formula": "the area under the interpolated precision-recall curve over all pixels of the split, ranked by "
-                       "the network's output (VOC, all points); the plain mean over classes"}
+from seglib.metrics.scores import HEADLINE, SCORES
+from seglib.metrics.scores.score import AGGREGATIONS, Facts
 
 
-def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, sizes: Sequence[float],
-            config: dict[str, Any], evaluation: dict[str, Any], prepared: Path, snapshots: dict[str, str],
-            confidence: float) -> dict[str, Any]:
+def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, facts: Facts, sizes: Sequence[float],
+            config: dict[str, Any], prepared: Path, snapshots: dict[str, str], confidence: float) -> dict[str, Any]:
+    """The content of summary.json."""
     rejected = pd.read_csv(prepared / "rejected.csv").groupby(["split", "what", "reason"]).size()
     return {
         "dataset": dataset,
@@ -30,24 +28,30 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, siz
         "counts": info.counts,
         "image_size": info.image_size,
         "resize": info.resize,
-        "resized": Split.open(prepared, "test").has_own_masks(),
+        "resized": facts.resized,
         "selection": info.selection,
         "rejected": json_rows(rejected.reset_index(name="n")),
-        "cases": {v.label: {"best": v.best_case().seed, "worst": v.worst_case().seed} for v in variants},
+        "cases": {v.label: {"best": v.best_case().seed, "worst": v.worst_case().seed} for v in trained(variants)},
         "configs": {variant.label: variant.config for variant in variants},
         "names": {variant.label: variant.names for variant in variants},
         "coursework": config["coursework"],
-        "seeds": sorted({run.seed for variant in variants for run in variant.runs} - {None}),
+        "seeds": sorted({result.seed for variant in variants for result in variant.results} - {None}),
         "seedless": [variant.label for variant in variants if variant.seeds is None],
         "fewest_seeds": FEWEST_SEEDS,
         "snapshots": snapshots,
-        "headline": HEADLINE,
-        "scores": {score.name: {"title": score.title, "formula": score.formula, "unit": score.unit,
-                                "better": score.better} for score in SCORES} | {"pixel_ap": PIXEL_AP},
-        "aggregations": AGGREGATIONS,
-        "tolerance": evaluation["tolerance"],
+        "weights_sha256": {result.files.name: result.weights_sha256
+                           for variant in variants for result in variant.results},
+        "headline": HEADLINE.name,
+        "scores": [score.described(facts) for score in SCORES],
+        "aggregations": {name: dataclasses.asdict(aggregation) for name, aggregation in AGGREGATIONS.items()},
+        "tolerance": variants[0].results[0].tolerance,
         "sizes": list(sizes),
         "resamples": config["resamples"],
         "confidence": confidence,
         "data_sha256": info.files | {"dataset.json": file_sha256(prepared / "dataset.json")},
     }
+
+
+def facts_of(prepared: Path, info: DatasetInfo) -> Facts:
+    """What decides which scores say something about this dataset."""
+    return Facts(resized=Split.open(prepared, "test").has_own_masks(), exclusive=info.task.exclusive)

@@ -1,54 +1,51 @@
-"""The variants of a dataset with their runs. A *variant* is model × loss; its seeds are repetitions.
-
-A model that is only counted, not trained, has neither loss nor seed: it is one variant with one run.
+"""The variants of a dataset with their results. A variant is model × loss; its seeds are repetitions.
 
 Shapes: S seeds, N pictures, K classes.
 """
 
 import dataclasses
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from seglib.datasets.store import DatasetInfo
 from seglib.files import canonical_json, read_json
-from seglib.metrics.scores import Cases, cases_of, class_scores, image_scores, mean_score, size_edges
+from seglib.metrics.cases import Cases, cases_of, size_edges
+from seglib.metrics.ranking import SplitHistograms
+from seglib.metrics.scores import HEADLINE, Ratio, class_scores
+from seglib.metrics.scores.score import mean_of_known, mean_score
 from seglib.pipeline.workspace import TrainingFiles, live_trainings
 
-HEADLINE = "iou_dataset"  # the score that ranks
+SPLITS = ("val", "test")
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """One trained and evaluated seed of a variant."""
+class Result:
+    """One evaluated training of a variant."""
 
     files: TrainingFiles
-    seed: int | None  # None where nothing is random
+    seed: int | None  # None if nothing is random
     history: pd.DataFrame
     cases: dict[str, Cases]  # by split
     objects: pd.DataFrame
-    summary: dict[str, Any]  # scores.json, whose classes stand in the order of their names
-    classes: list[str]
+    weights_sha256: str
+    tolerance: int  # of the boundary scores, in pixels
 
     @cached_property
     def class_scores(self) -> dict[str, dict[str, np.ndarray]]:
-        """By split, every score by class, (K,); the pixel-wise average precision among them."""
-        found = {split: class_scores(cases) for split, cases in self.cases.items()}
-        for split, scores in found.items():
-            by_class = [self.summary[split]["classes"][name]["pixel_ap"] for name in self.classes]
-            scores["pixel_ap"] = np.array([np.nan if value is None else value for value in by_class])
-        return found
+        """By split and by name, every score by class, (K,)."""
+        return {split: class_scores(cases) for split, cases in self.cases.items()}
 
-    def ranking(self, split: str) -> np.ndarray:
-        """Pixel scores of each picture in coarse bins, (N, K, B, 2)."""
-        with np.load(self.files.ranking) as content:
-            return content[split]
+    def confusion(self, split: str) -> np.ndarray:
+        """Pixels by true and predicted class: int64 (K + 1, K + 2), as `metrics.confusion` counts them."""
+        with np.load(self.files.confusion) as matrices:
+            return matrices[split]
 
     @cached_property
     def final_loss(self) -> float:
-        """The training loss of the last epoch: what "best case" and "worst case" are chosen by."""
+        """The training loss of the last epoch, which decides what "best case" and "worst case" are."""
         return float(self.epochs("train")["loss"].iloc[-1])
 
     def epochs(self, split: str) -> pd.DataFrame:
@@ -56,55 +53,59 @@ class Run:
         return self.history[(self.history["split"] == split) & (self.history["span"] == "epoch")]
 
     def picture_iou(self, picture: int) -> float:
-        """The mean IoU of one test picture over its classes; NaN with nothing there and nothing found."""
-        return mean_score(image_scores(self.cases["test"], "iou")[picture])
+        """The mean IoU of one test picture over its classes; NaN if nothing is there and nothing was found."""
+        return mean_score(HEADLINE.by_picture(self.cases["test"])[picture])
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One model × loss with its runs, by seed. `label` joins the names of variants that are the same configuration.
-
-    Without a loss the label is the model's name alone.
-    """
+    """One model × loss with its results, by seed. `label` joins the names of variants with the same configuration."""
 
     label: str
     names: list[tuple[str, str]]  # model, loss
     config: dict[str, Any]  # without the seed
-    runs: list[Run]
+    results: list[Result]
+    fit: Literal["gradients", "counts", "none"]  # how the model comes to be
 
     @property
     def seeds(self) -> int | None:
         """The number of seeds; None if the model is deterministic and has no seed."""
-        return None if self.runs[0].seed is None else len(self.runs)
+        return None if self.results[0].seed is None else len(self.results)
+
+    def cases_S(self, split: str) -> list[Cases]:
+        return [result.cases[split] for result in self.results]
 
     def scores_S(self, split: str, name: str) -> np.ndarray:
-        """The mean over classes of score `name`, a value a seed; NaN where no class has it."""
-        return np.array([mean_score(run.class_scores[split][name]) for run in self.runs])
+        """Score `name` of each seed, the mean over its classes; NaN if no class has it."""
+        return np.array([mean_score(result.class_scores[split][name]) for result in self.results])
 
-    def picture_scores(self, name: str) -> np.ndarray:
-        """Each test picture's score `name`, the mean over its classes and over seeds: (N,), NaN without any."""
-        base = name.removesuffix("_dataset").removesuffix("_image_mean")
-        return mean_of_known(np.stack([image_scores(run.cases["test"], base) for run in self.runs]), axis=(0, 2))
+    def picture_scores_N(self, score: Ratio) -> np.ndarray:
+        """The score of each test picture, the mean over its classes and over seeds; NaN if none has it."""
+        return mean_of_known(np.stack([score.by_picture(cases) for cases in self.cases_S("test")]), axis=(0, 2))
 
-    def best_case(self) -> Run:
-        return min(self.runs, key=lambda run: run.final_loss)
+    def best_case(self) -> Result:
+        return min(self.results, key=lambda result: result.final_loss)
 
-    def worst_case(self) -> Run:
-        return max(self.runs, key=lambda run: run.final_loss)
+    def worst_case(self) -> Result:
+        return max(self.results, key=lambda result: result.final_loss)
 
 
-def mean_of_known(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
-    """The mean along `axis` of what is not NaN; NaN where nothing is known, without a word."""
-    known = ~np.isnan(values)
-    total, number = np.where(known, values, 0).sum(axis), known.sum(axis)
-    return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+def trained(variants: list[Variant]) -> list[Variant]:
+    """The variants whose models were trained by gradients: they have a loss, seeds and a history."""
+    return [variant for variant in variants if variant.fit == "gradients"]
 
 
 def load(dataset: str, info: DatasetInfo) -> list[Variant]:
-    """The dataset's variants by their mean test score, the highest first; those of one configuration are one."""
+    """The dataset's variants by their mean test score, the highest first."""
+    variants = _trained_variants(dataset, info)
+    return sorted(variants, key=lambda v: -np.nan_to_num(v.scores_S("test", HEADLINE.name).mean(), nan=-1.0))
+
+
+def _trained_variants(dataset: str, info: DatasetInfo) -> list[Variant]:
+    """Trainings that differ in their seed alone are one variant, whatever their models and losses are called."""
     configs: dict[str, dict[str, Any]] = {}
     names: dict[str, list[tuple[str, str]]] = {}
-    files_of: dict[str, dict[int | None, TrainingFiles]] = {}
+    files_of: dict[str, dict[int, TrainingFiles]] = {}
     for files in live_trainings(dataset):
         config = read_json(files.conf)
         seed = config.pop("seed")
@@ -113,19 +114,17 @@ def load(dataset: str, info: DatasetInfo) -> list[Variant]:
         if (files.model, files.loss) not in names.setdefault(key, []):
             names[key].append((files.model, files.loss))
         files_of.setdefault(key, {}).setdefault(seed, files)
-    variants = [Variant(_label(names[key], config), names[key], config,
-                        [_run(files_of[key][seed], seed, info) for seed in sorted(files_of[key], key=lambda s: s or 0)])
-                for key, config in configs.items()]
-    return sorted(variants, key=lambda v: -np.nan_to_num(v.scores_S("test", HEADLINE).mean(), nan=-1.0))
+    return [Variant(label=" = ".join(f"{model} {loss}" for model, loss in names[key]), names=names[key], config=config,
+                    results=[_result(files, seed, info) for seed, files in sorted(files_of[key].items())],
+                    fit="gradients")
+            for key, config in configs.items()]
 
 
-def _label(names: list[tuple[str, str]], config: dict[str, Any]) -> str:
-    shown = [" ".join(pair) for pair in names] if config["loss"]["terms"] else [model for model, _ in names]
-    return " = ".join(dict.fromkeys(shown))
-
-
-def _run(files: TrainingFiles, seed: int | None, info: DatasetInfo) -> Run:
+def _result(files: TrainingFiles, seed: int | None, info: DatasetInfo) -> Result:
     counts, objects = pd.read_parquet(files.counts), pd.read_parquet(files.objects)
+    evaluation = read_json(files.evaluation)
     sizes = size_edges(objects)
-    cases = {split: cases_of(counts, objects, split, info.classes, sizes) for split in ("val", "test")}
-    return Run(files, seed, pd.read_csv(files.history), cases, objects, read_json(files.scores), info.classes)
+    cases = {split: cases_of(counts, objects, split, info.classes, sizes, SplitHistograms(files.ranking, split))
+             for split in SPLITS}
+    return Result(files=files, seed=seed, history=pd.read_csv(files.history), cases=cases, objects=objects,
+                  weights_sha256=evaluation["weights_sha256"], tolerance=evaluation["tolerance"])

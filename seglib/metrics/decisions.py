@@ -80,11 +80,11 @@ class Spread:
     """Of the difference, at so many pictures"""
     seeds: tuple[int, int]
     seed_variances: tuple[float, float]
-    """Of one run's score, an element a variant; NaN where a variant has one seed"""
+    """Of one training's score, one element per variant; NaN for a variant with one seed"""
 
     @classmethod
     def of(cls, scores_a_S: np.ndarray, a: Replicates, scores_b_S: np.ndarray, b: Replicates, pictures: int) -> Self:
-        """From the runs' scores on all pictures (`Runs.scores_S`) and the replicates of both variants."""
+        """From the trainings' scores on all pictures (`Ratios.scores_S`) and the replicates of both variants."""
         return cls(
             difference=float(scores_a_S.mean() - scores_b_S.mean()),
             pictures=pictures,
@@ -98,7 +98,7 @@ def pictures_needed(spread: Spread) -> int:
 
     The smallest n with (z_0.975 + z_0.8)² (picture_variance N / n + seed parts) <= difference², for one comparison
     (Holm's correction asks for more). May be less than there are now. A variant with one seed adds no seed part: then
-    the answer holds for these very runs.
+    the answer is about these trainings alone.
     """
     seed_part = sum(v / s for v, s in zip(spread.seed_variances, spread.seeds, strict=True) if s > 1)
     return _smallest(spread.picture_variance * spread.pictures, seed_part, spread.difference)

@@ -9,11 +9,16 @@ beginning to its end, and 1e-4 as a rule (tests/metrics/test_ranking.py).
 Shapes: B batch, K classes, H, W; histograms are (K, BINS, 2), the last axis false and true.
 """
 
+import dataclasses
 import math
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from seglib.files import atomic_file
 
 MANTISSA_BITS = 10  # 1024 bins between a power of two and the next: of 8, 9 and 10 the first that stays within 2e-3
 OCTAVES = (-3, 8)  # powers of two between which |score| + 2**-3 is told apart
@@ -52,23 +57,52 @@ def places_of(scores_BKHW: Tensor, truth_BKHW: Tensor) -> Tensor:
 
 
 class ScoreHistogram:
-    """How many true and false pixels have each score: `counts` is int64 (K, BINS, 2), and such counts add up."""
+    """How many true and false pixels have each score: `counts` is int64 (K, BINS, 2)."""
 
     def __init__(self, classes: int):
         self.counts = np.zeros((classes, BINS, 2), np.int64)
 
     def add(self, places_BKHW: Tensor, valid_B1HW: Tensor | None = None) -> None:
-        """`places_of` pixels; where `valid_B1HW` is False they count nowhere."""
+        """Add pixels by their `places_of`. Those where `valid_B1HW` is False are in no count."""
         self.counts += _histograms(places_BKHW, valid_B1HW, (len(self.counts), BINS))
 
 
 def coarse_histograms(places_BKHW: Tensor, valid_B1HW: Tensor | None = None) -> np.ndarray:
-    """One histogram a picture, `COARSE_BINS` bins a class: uint32 (B, K, COARSE_BINS, 2).
+    """One histogram per picture, with `COARSE_BINS` bins for each class: uint32 (B, K, COARSE_BINS, 2).
 
-    For resampling pictures: they say what an average precision varies by, where `ScoreHistogram` says what it is.
+    They are for resampling pictures: they say how much an average precision varies, and `ScoreHistogram` what it is.
     """
     coarse_BKHW = places_BKHW >> COARSE_BITS
     return _histograms(coarse_BKHW, valid_B1HW, (*places_BKHW.shape[:2], COARSE_BINS)).astype(np.uint32)
+
+
+def write_histograms(path: Path, of_splits: Mapping[str, tuple[ScoreHistogram, np.ndarray]]) -> None:
+    """Write ranking.npz: each split's own histogram, and the coarse ones of its pictures."""
+    arrays = {}
+    for split, (whole, by_picture_NKB2) in of_splits.items():
+        arrays |= {f"{split}_whole": whole.counts, f"{split}_by_picture": by_picture_NKB2}
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitHistograms:
+    """A split's histograms in ranking.npz. They are large, so they are read when they are asked for."""
+
+    path: Path
+    split: str
+
+    def whole_KB2(self) -> np.ndarray:
+        """All pixels of the split: int64 (K, BINS, 2)."""
+        return self._read("whole")
+
+    def by_picture_NKB2(self) -> np.ndarray:
+        """The pixels of each picture in coarse bins: uint32 (N, K, COARSE_BINS, 2)."""
+        return self._read("by_picture")
+
+    def _read(self, name: str) -> np.ndarray:
+        with np.load(self.path) as arrays:
+            return arrays[f"{self.split}_{name}"]
 
 
 def _histograms(places_BKHW: Tensor, valid_B1HW: Tensor | None, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,11 +1,11 @@
 """How far off a score may be, and whether two variants differ: resampled pictures, resampled seeds, swapped pictures.
 
-Shapes: S seeds (the runs of one variant), N pictures, K classes, R resamples, r resamples of a chunk, C columns.
+Shapes: S seeds (the trainings of one variant), N pictures, K classes, R resamples, r resamples of a chunk, C columns.
 Everything is float64 unless said.
 
-A run's class score is a ratio of sums over the pictures, its score the plain mean over the classes. Under picture
-weights w the sums are w @ numerator and w @ denominator, so that all runs under all weights are one matrix product.
-What follows from the numbers (Holm's correction, ranks, how many more pictures) stands in `decisions`.
+A training's class score is a ratio of sums over the pictures, and its score the plain mean over the classes. Under
+picture weights w the sums are w @ numerator and w @ denominator, so one matrix product gives all trainings under all
+weights. What follows from the numbers (Holm's correction, ranks, how many more pictures) is in `decisions`.
 """
 
 import math
@@ -21,17 +21,17 @@ PICTURES, SEEDS, SWAPS = range(3)  # the streams of random numbers, apart from e
 
 
 @dataclass(frozen=True, kw_only=True)
-class Runs:
-    """One variant's runs under one score, on the N pictures that all variants share."""
+class Ratios:
+    """One variant's trainings under one score, on the N pictures that all variants share."""
 
     name: str
-    """The variant. Its seeds are drawn from a stream of this name: another row in a table changes none of the others"""
+    """The variant. Its seeds are drawn from a stream of this name, so that other variants do not change its draws"""
     numerator_SNK: np.ndarray
     denominator_SNK: np.ndarray
     """Both (S, N, K), finite. Dataset IoU: TP over TP + FP + FN. A mean over pictures: the picture's score over 1,
-    and 0 over 0 where it has none"""
+    and 0 over 0 for a picture without a score"""
     scored_K: np.ndarray
-    """bool (K,): classes that take part, fixed by the whole test set. With none there is no score: NaN, and p is 1"""
+    """bool (K,): the classes that take part, fixed by the whole split. If none does, scores are NaN and p is 1"""
 
     @property
     def seeds(self) -> int:
@@ -42,13 +42,13 @@ class Runs:
         return self.numerator_SNK.shape[1]
 
     def scores_S(self) -> np.ndarray:
-        """The score of each run on the pictures as they are, (S,)."""
+        """The score of each training on the pictures as they are, (S,)."""
         return _mean_over_classes(_columns_2SKN(self).sum(axis=-1, keepdims=True))[:, 0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resamples:
-    """Random weights of N pictures, the same for everything that is given the same Resamples.
+    """Random weights of N pictures. Equal Resamples give equal weights.
 
     They are drawn again at each use and never kept: 10,000 x 5,000 of them take about a second.
     """
@@ -81,44 +81,48 @@ class Resamples:
 
 
 class Replicates(NamedTuple):
-    """What a variant's score would have been, (R,) each. Two variants' replicates r share their pictures: subtract.
+    """What a variant's score would have been, (R,) each; NaN if a resample holds no scored class.
 
-    NaN where a resample holds no scored class at all.
+    Replicate r has the same pictures for all variants, so the replicates of a difference are their differences.
     """
 
     both_R: np.ndarray
     """Other pictures and other seeds: for intervals"""
     pictures_R: np.ndarray
-    """Other pictures, the seeds as they are: the pictures' share of the variance"""
+    """Other pictures and the same seeds: for the pictures' part of the variance"""
 
 
-def bootstrap(runs: Sequence[Runs], resamples: Resamples) -> list[Replicates]:
-    """Two-way bootstrap of every score in `runs`, for as many variants and scores at once as there are.
+def bootstrap(ratios: Sequence[Ratios], resamples: Resamples) -> list[Replicates]:
+    """Two-way bootstrap of many variants and scores at once.
 
-    Replicate r is the mean over resampled seeds of f_s(w_r), with f_s(w) the score of run s under picture weights w.
-    Pictures are resampled for all alike, seeds for each variant on its own. The plain bootstrap of a mean of S seeds
-    understates its variance by (S - 1) / S; so the step from the mean of all seeds to that of the resampled ones, under
-    the same pictures, is stretched by sqrt(S / (S - 1)). One seed: pictures alone. A class whose denominator is 0 in a
-    resample is left out of that resample's mean.
+    Replicate r is the mean over resampled seeds of f_s(w_r), with f_s(w) the score of seed s under picture weights w.
+    Pictures are resampled for all alike, and seeds for each variant on its own. The plain bootstrap of a mean of S
+    seeds understates its variance by (S - 1) / S. So the step from the mean of all seeds to that of the resampled ones,
+    under the same pictures, is stretched by sqrt(S / (S - 1)). With one seed only pictures are resampled. A class whose
+    denominator is 0 in a resample is left out of that resample's mean.
 
-    Where seeds vary more than pictures do, the intervals of few seeds are too narrow all the same: 2 seeds have 3
-    possible means. `python -m benchmarks.statistics coverage` measures by how much.
+    If seeds vary more than pictures do, the intervals of few seeds are still too narrow: 2 seeds have 3 possible means.
+    `python -m benchmarks.statistics coverage` measures by how much.
     """
-    spans = _spans([2 * one.seeds * int(one.scored_K.sum()) for one in runs])
+    spans = _spans([2 * one.seeds * int(one.scored_K.sum()) for one in ratios])
     columns_CN = np.empty((spans[-1].stop, resamples.pictures))
-    for one, span in zip(runs, spans, strict=True):
+    for one, span in zip(ratios, spans, strict=True):
         columns_CN[span] = _columns_2SKN(one).reshape(-1, resamples.pictures)
-    scores_SR = [np.empty((one.seeds, resamples.count)) for one in runs]
+    scores_SR = [np.empty((one.seeds, resamples.count)) for one in ratios]
     for rows, weights_rN in resamples.weights():
         sums_Cr = columns_CN @ weights_rN.T
-        for one, span, out_SR in zip(runs, spans, scores_SR, strict=True):
+        for one, span, out_SR in zip(ratios, spans, scores_SR, strict=True):
             shape = (2, one.seeds, int(one.scored_K.sum()), len(weights_rN))
             out_SR[:, rows] = _mean_over_classes(sums_Cr[span].reshape(shape))
-    return [resample_seeds(one.name, found, resamples.seed) for one, found in zip(runs, scores_SR, strict=True)]
+    return [resample_seeds(one.name, found, resamples.seed) for one, found in zip(ratios, scores_SR, strict=True)]
 
 
 def resample_seeds(name: str, scores_SR: np.ndarray, seed: int) -> Replicates:
-    """The second of the two ways, after the pictures: scores of each run under each resample's pictures, (S, R)."""
+    """Resample the seeds of scores whose pictures are resampled already.
+
+    Args:
+        scores_SR: the score of each training under each resample's pictures.
+    """
     plain_R, seeds = scores_SR.mean(axis=0), len(scores_SR)
     if seeds == 1:
         return Replicates(plain_R, plain_R)
@@ -129,7 +133,7 @@ def resample_seeds(name: str, scores_SR: np.ndarray, seed: int) -> Replicates:
 
 
 def interval(replicates_R: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
-    """The percentile interval, low and high. Replicates without a score are left out; NaN, NaN when none has one."""
+    """The percentile interval, low and high. Replicates without a score are left out; NaN, NaN if none has one."""
     known = replicates_R[~np.isnan(replicates_R)]
     if not known.size:
         return float("nan"), float("nan")
@@ -137,19 +141,19 @@ def interval(replicates_R: np.ndarray, confidence: float = 0.95) -> tuple[float,
     return float(low), float(high)
 
 
-def permutation_p(runs: Sequence[Runs], pairs: Sequence[tuple[int, int]], resamples: Resamples) -> np.ndarray:
-    """Two-sided p of "these two variants' results on a picture could change places", a value a pair of indices.
+def permutation_p(ratios: Sequence[Ratios], pairs: Sequence[tuple[int, int]], resamples: Resamples) -> np.ndarray:
+    """Two-sided p of "these two variants' results on a picture could change places", one per pair of indices.
 
-    Both of a pair are under one score, with the same scored classes. A variant with several seeds enters with its
-    seed-mean numerator and denominator, so the statistic is the difference of the ratios of those, which differs a
-    little from the difference of mean scores. The test asks about these very runs and knows nothing of the variance
-    between seeds: `decisions.settled` asks the interval too. p = (1 + as extreme) / (R + 1) is at least 1 / (R + 1):
-    from 0.05 (R + 1) pairs on, 500 by default, none passes Holm's correction.
+    Both of a pair are under one score and have the same scored classes. A variant with several seeds enters with its
+    seed-mean numerator and denominator. So the statistic is the difference of the ratios of those, which differs a
+    little from the difference of mean scores. The test is about these trainings alone and knows nothing of the variance
+    between seeds; for this reason `decisions.settled` asks the interval too. p = (1 + as extreme) / (R + 1) is at least
+    1 / (R + 1): from 0.05 (R + 1) pairs on, 500 by default, none passes Holm's correction.
     """
     # Sums over seeds, brought to one number of seeds by whole factors: counts stay whole, and an absent class's
     # denominator stays exactly 0.
-    common = math.lcm(*{one.seeds for one in runs})
-    sums_2KN = [_on_grid(_columns_2SKN(one).sum(axis=1) * (common // one.seeds), one.pictures) for one in runs]
+    common = math.lcm(*{one.seeds for one in ratios})
+    sums_2KN = [_on_grid(_columns_2SKN(one).sum(axis=1) * (common // one.seeds), one.pictures) for one in ratios]
     totals_2K = [sums.sum(axis=-1) for sums in sums_2KN]
     columns_CN = np.concatenate([sums.reshape(-1, resamples.pictures) for sums in sums_2KN])
     spans = _spans([sums.shape[0] * sums.shape[1] for sums in sums_2KN])
@@ -158,7 +162,7 @@ def permutation_p(runs: Sequence[Runs], pairs: Sequence[tuple[int, int]], resamp
     for _, swaps_rN in resamples.swaps():
         kept_Cr = columns_CN @ swaps_rN.T
         for index, (a, b) in enumerate(pairs):
-            # Where the coin says 1 a picture stays with its variant; elsewhere the other's result takes its place.
+            # A picture whose coin says 1 keeps its result; the others exchange theirs with the other variant.
             moved_2Kr = (kept_Cr[spans[a]] - kept_Cr[spans[b]]).reshape(*totals_2K[a].shape, len(swaps_rN))
             swapped_2AKr = np.stack([totals_2K[b][..., None] + moved_2Kr, totals_2K[a][..., None] - moved_2Kr], axis=1)
             found_a_r, found_b_r = _mean_over_classes(swapped_2AKr)
@@ -168,9 +172,10 @@ def permutation_p(runs: Sequence[Runs], pairs: Sequence[tuple[int, int]], resamp
     return extreme / (resamples.count + 1)
 
 
-def _columns_2SKN(runs: Runs) -> np.ndarray:
+def _columns_2SKN(ratios: Ratios) -> np.ndarray:
     """Numerators and denominators of the scored classes, pictures last, (2, S, K scored, N)."""
-    both = [_on_grid(part[..., runs.scored_K], runs.pictures) for part in (runs.numerator_SNK, runs.denominator_SNK)]
+    both = [_on_grid(part[..., ratios.scored_K], ratios.pictures)
+            for part in (ratios.numerator_SNK, ratios.denominator_SNK)]
     return np.stack(both).transpose(0, 1, 3, 2)
 
 

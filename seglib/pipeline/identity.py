@@ -15,8 +15,8 @@ from seglib.pipeline.workspace import TrainingFiles
 PACKAGE = Path(__file__).parents[1]
 
 # The rooms a training runs, as dvc.yaml lists them for the train stage (a test holds the two together).
-TRAINING_ROOMS = ("cores.py", "datasets/store.py", "files.py", "losses", "metrics/counts.py", "models", "names.py",
-                  "tasks", "training")
+TRAINING_ROOMS = ("cores.py", "datasets/store.py", "files.py", "losses", "metrics/counts.py", "metrics/overlap.py",
+                  "models", "names.py", "registry.py", "tasks", "training")
 
 
 def source_files() -> list[Path]:

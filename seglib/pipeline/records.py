@@ -1,9 +1,11 @@
-"""Records: what a finished training and evaluation leave in `$DVC_ROOT/.work/tracking/<identity>/` for MLflow to show.
+"""Records: what trainings, evaluations and comparisons leave in `$DVC_ROOT/.work/tracking/` for MLflow to show.
 
 A record is a folder of plain files. It outlives the temporary folder of a queued experiment, and it is all that is
-needed to rebuild a lost MLflow store.
+needed to rebuild a lost MLflow store. A training's record has its identity as its name: `train` makes it, `evaluate`
+adds predictions, and `compare` adds scores.
 """
 
+import csv
 import hashlib
 import os
 import shutil
@@ -27,8 +29,8 @@ def names_of(files: TrainingFiles) -> dict[str, Any]:
 
 
 def leave_training(files: TrainingFiles) -> Path:
-    """Record a finished training, by the identity in its timing file. Gives the record's folder."""
-    record = folder() / read_json(files.timing)["identity"]
+    """Record a finished training, by the identity in its timing file. Returns the record's folder."""
+    record = _record_of(files)
     for name, source in (("conf.json", files.conf), ("history.csv", files.history), ("timing.json", files.timing),
                          ("weights.safetensors", files.weights)):
         _copy(source, record / name)
@@ -38,15 +40,45 @@ def leave_training(files: TrainingFiles) -> Path:
 
 
 def leave_result(files: TrainingFiles) -> Path:
-    """Record a training and its evaluation, with a grid of predictions. Gives the record's folder."""
+    """Record a training and its evaluation, with a grid of predictions. Returns the record's folder."""
     record = leave_training(files)
-    _copy(files.scores, record / "scores.json")
+    _copy(files.evaluation, record / "evaluation.json")
     draw_predictions(files, record / "predictions.png")
     return record
 
 
+def leave_scores(dataset: str) -> list[Path]:
+    """Add the scores that a comparison computed to the records of its trainings. Returns the folders of these records.
+
+    Left out are trainings without a record, and those whose weights are not the ones that were compared.
+    """
+    tables = Path("comparisons", dataset, "tables")
+    compared = read_json(tables / "summary.json")["weights_sha256"]
+    rows_of: dict[str, list[dict[str, str]]] = {name: [] for name in compared}
+    with (tables / "training_scores.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            rows_of[row.pop("training")].append(row)
+    records = []
+    for name, rows in rows_of.items():
+        files = TrainingFiles(dataset, name)
+        if not (files.timing.exists() and files.weights.exists()):
+            continue
+        record = _record_of(files)
+        if (record / "training.json").exists() and file_sha256(files.weights) == compared[name]:
+            _write_scores(record / "scores.csv", rows)
+            records.append(record)
+    return records
+
+
+def _write_scores(path: Path, rows: list[dict[str, str]]) -> None:
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["split", "class", "score", "value"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def leave_comparison(dataset: str) -> Path:
-    """Record the figures and tables of a comparison, by what they say. Gives the record's folder."""
+    """Record the figures and tables of a comparison, by what they say. Returns the record's folder."""
     source = Path("comparisons", dataset)
     files = [*sorted((source / "figures").glob("*.png")), source / "ranking.csv", source / "tables" / "pairs.csv",
              source / "tables" / "claims.json"]
@@ -62,19 +94,19 @@ def leave_comparison(dataset: str) -> Path:
 def leave_workspace() -> None:
     """Record every complete result of the workspace that has no record yet, such as one restored from DVC's cache."""
     for dataset in live_datasets():
+        for files in live_trainings(dataset):
+            if not (files.timing.exists() and files.evaluation.exists() and files.weights.exists()):
+                continue
+            fits = read_json(files.evaluation)["weights_sha256"] == file_sha256(files.weights)
+            if fits and not (_record_of(files) / "predictions.png").exists():
+                leave_result(files)
         if Path("comparisons", dataset, "ranking.csv").exists():
             leave_comparison(dataset)
-        for files in live_trainings(dataset):
-            if not (files.timing.exists() and files.scores.exists() and files.weights.exists()):
-                continue
-            record = folder() / read_json(files.timing)["identity"]
-            fits = read_json(files.scores)["weights_sha256"] == file_sha256(files.weights)
-            if fits and not (record / "predictions.png").exists():
-                leave_result(files)
+            leave_scores(dataset)
 
 
 def draw_predictions(files: TrainingFiles, path: Path, *, count: int = 8) -> None:
-    """Test pictures, evenly spaced, each beside its truth and its prediction."""
+    """Draw evenly spaced test pictures, each beside its truth and its prediction."""
     info, test = DatasetInfo.read(files.prepared), Split.open(files.prepared, "test")
     predictions, ids = np.load(files.predictions, mmap_mode="r"), test.index()["id"]
     chosen = np.linspace(0, len(test) - 1, min(count, len(test))).round().astype(int)
@@ -85,12 +117,16 @@ def draw_predictions(files: TrainingFiles, path: Path, *, count: int = 8) -> Non
                              hatched=pictures.any_ignored(test, chosen, info))
 
 
+def _record_of(files: TrainingFiles) -> Path:
+    return folder() / read_json(files.timing)["identity"]
+
+
 def _copy(source: Path, target: Path) -> None:
     with atomic_file(target) as temporary:
         shutil.copyfile(source, temporary)
 
 
 def _revision() -> dict[str, str]:
-    """Where a result came from, for people: git's commit and the experiment's name, where there are any."""
+    """Where a result came from, for people: git's commit and the experiment's name, if there are any."""
     found = {"git": revision(), "dvc_experiment": os.environ.get("DVC_EXP_NAME", "")}
     return {name: value for name, value in found.items() if value}

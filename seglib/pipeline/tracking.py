@@ -1,12 +1,12 @@
-"""MLflow as a view of the files: one run a result, keyed by its identity. Nothing else in seglib knows MLflow.
+"""MLflow as a view of the files: one run per training, keyed by its identity. Nothing else in seglib imports MLflow.
 
 `LiveRun` shows a training while it runs. `sync` makes MLflow hold what a record holds (see `records`), once, however
-often it runs: so a lost store is rebuilt, and nothing is doubled. A store that is away or slow costs a training
-nothing, and the end of a stage seconds; up to `PATIENCE` where it answers each of many calls just in time.
+often it runs: a lost store is rebuilt, and nothing is doubled. A store that is unreachable or slow costs a training
+nothing, and the end of a stage seconds; up to `PATIENCE` if it answers each of many calls just in time.
 """
 
+import csv
 import functools
-import hashlib
 import logging
 import os
 import re
@@ -24,17 +24,17 @@ from seglib.pipeline.background import BackgroundThread
 from seglib.pipeline.records import names_of
 from seglib.pipeline.workspace import TrainingFiles
 
-# By itself MLflow tries for minutes, at each call, and for as long as a server likes that says when to ask again.
+# By default MLflow retries each call for minutes, and longer if a server says when to ask again.
 for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
                     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false"}.items():
-    os.environ.setdefault(name, value)  # what a user set holds
+    os.environ.setdefault(name, value)  # a user's own setting wins
 DATABASE_TRIES = 3  # half a second; MLflow's own 10 are two minutes
 PATIENCE = 300  # seconds: for others that write, and for all that a stage does in the end; each call has far less
 
 IDENTITY_TAG, SYNCED_TAG = "seglib.identity", "seglib.synced"
 COMPARISON = "comparison"  # the name of runs that compare others
 MLFLOW_BATCH = 1000  # metrics, the most that one call may log
-_lost: set[str] = set()  # stores that were said to be
+_lost: set[str] = set()  # stores about which a warning was printed
 ILLEGAL = re.compile(r"[^\w\-. :]")  # in a part of MLflow's metric names, which have at most 250 characters
 LONGEST_CLASS = 150
 
@@ -50,11 +50,11 @@ def _lock() -> FileLock:
 
 
 def _client() -> Any:
-    """A client of the store. Creating the SQLite store is not safe among processes, so it is done under the lock."""
-    from mlflow import MlflowClient  # takes two seconds: paid by those who track
+    """A client of the store. Two processes must not create the SQLite store at once, so it is done under the lock."""
+    from mlflow import MlflowClient  # takes two seconds, so only callers that track pay for it
 
     for chatty in ("alembic", "mlflow", "urllib3"):
-        logging.getLogger(chatty).setLevel(logging.CRITICAL)  # what fails is raised too, and said by us
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)  # failures are raised too, and we print them
     uri = store_uri()
     if not uri.startswith("http"):
         from mlflow.store.db import utils
@@ -67,12 +67,12 @@ def _client() -> Any:
 
 
 def _create(path: Path) -> None:
-    """Make the SQLite store, whole or not at all: one whose making was killed could neither be used nor be finished."""
+    """Make the SQLite store, whole or not at all: a half-made one can neither be used nor be finished."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    for left in path.parent.glob(f"{partial.name}*"):  # by one that was killed: the file, its journal
+    for left in path.parent.glob(f"{partial.name}*"):  # of a process that was killed: the file, its journal
         left.unlink()
     SqlAlchemyStore(f"sqlite:///{partial}", str(path.parent / "artifacts")).engine.dispose()
     connection = sqlite3.connect(partial)
@@ -144,9 +144,9 @@ def _log_missing_epochs(client: Any, run_id: str, metrics: dict[int, dict[str, f
 
 
 class LiveRun:
-    """Reports each epoch to MLflow as it ends, by a thread of its own: a training waits for no store.
+    """Reports each epoch to MLflow as it ends, in a thread of its own: a training waits for no store.
 
-    What could not be reported is tried again with the next epoch. `sync` mends what is missing in the end.
+    Epochs that could not be reported are tried again with the next one. `sync` adds what is missing in the end.
     """
 
     def __init__(self, identity: str, files: TrainingFiles):
@@ -174,10 +174,10 @@ class LiveRun:
             _say_lost(error)
 
 
-def try_sync(record: Path) -> None:
-    """`sync`, for stages: a store that cannot be reached is said, and stops nothing."""
+def try_sync(*records: Path) -> None:
+    """`sync`, for stages: if the store cannot be reached, print a warning and go on."""
     try:
-        _background().submit_last(lambda: sync(record)).result(PATIENCE)
+        _background().submit_last(lambda: [sync(record) for record in records]).result(PATIENCE)
     except Exception as error:  # as in LiveRun
         _say_lost(error)
 
@@ -188,14 +188,14 @@ def _background() -> BackgroundThread:
 
 
 def _say_lost(error: Exception) -> None:
-    """Once a process, however many epochs fail in however many ways."""
+    """Print the warning once per process, however many epochs fail."""
     if (uri := store_uri()) not in _lost:
         _lost.add(uri)
         print(f"MLflow ({uri}) cannot be written: {one_line(error)}. Nothing else is lost; `seglib mlsync` mends it.")
 
 
 def one_line(error: Exception) -> str:
-    """What an error says first: databases add statements and links, servers whole pages."""
+    """The first line of an error: databases add statements and links, servers whole pages."""
     said = str(error).strip() or f"it did not take a result within {PATIENCE} seconds"
     return said.splitlines()[0].rstrip(".")
 
@@ -209,14 +209,13 @@ def unreachable() -> tuple[type[Exception], ...]:
 
 
 def sync(record: Path) -> bool:
-    """Make MLflow hold a record: parameters, curves, scores, files. True where something was missing.
+    """Make MLflow hold a record: parameters, curves, scores, files. Returns whether something was missing.
 
-    A comparison's record becomes a run of its own, with its figures and tables. Raises MlflowException where the store
-    cannot be reached.
+    A comparison's record becomes a run of its own, with its figures and tables. Only files that are new or have changed
+    are sent. Raises MlflowException if the store cannot be reached.
     """
     client = _client()
     files = sorted(path for path in record.iterdir() if path.is_file() and not path.name.startswith("."))
-    digest = hashlib.sha256("".join(file_sha256(path) for path in files).encode()).hexdigest()
     compares = (record / "comparison.json").exists()
     with _lock():
         if compares:
@@ -224,7 +223,9 @@ def sync(record: Path) -> bool:
         else:
             names, conf = read_json(record / "training.json"), read_json(record / "conf.json")
             run = _find_or_create(client, record.name, names, run_name=_run_name(names), conf=conf)
-        if run.data.tags.get(SYNCED_TAG) == digest:
+        hashes = {path: file_sha256(path) for path in files}
+        missing = [path for path in files if run.data.tags.get(f"{SYNCED_TAG}.{path.name}") != hashes[path]]
+        if not missing and run.info.status == "FINISHED":
             return False
         run_id = run.info.run_id
         if not compares:
@@ -232,16 +233,16 @@ def sync(record: Path) -> bool:
             history = pd.read_csv(record / "history.csv").to_dict("records")
             _log_missing_epochs(client, run_id, _epoch_metrics(history))
             _log_final(client, run, dict(_final_metrics(record)))
-        for path in files:
+        for path in missing:
             client.log_artifact(run_id, str(path))
-        client.set_tag(run_id, SYNCED_TAG, digest)
+            client.set_tag(run_id, f"{SYNCED_TAG}.{path.name}", hashes[path])
         if run.info.status != "FINISHED":
             client.set_terminated(run_id)
     return True
 
 
 def _log_final(client: Any, run: Any, values: dict[str, float]) -> None:
-    """Log what is new or has been mended since, in one call for hundreds of scores: one call each takes 20 ms."""
+    """Log the values that are new or have changed, in one call for hundreds of scores: one call each takes 20 ms."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
@@ -251,24 +252,21 @@ def _log_final(client: Any, run: Any, values: dict[str, float]) -> None:
 
 
 def _final_metrics(record: Path) -> Iterator[tuple[str, float]]:
-    """Speed, waiting for data, and the scores of val and test, mean and by class, where the record holds them."""
+    """Speed, the share of time spent waiting for data, and every score, mean and by class, if the record holds them."""
     timing = read_json(record / "timing.json")
     yield from ((name, timing[name]) for name in ("images_per_second", "waiting"))
-    if not (record / "scores.json").exists():
+    if not (record / "scores.csv").exists():
         return
-    scores = read_json(record / "scores.json")
-    for split in ("val", "test"):
-        classes = scores[split]["classes"]
-        by_class = {"": scores[split]["mean"]} | {f"/{name}": of for name, of in
-                                                  zip(_legal(list(classes)), classes.values(), strict=True)}
-        for suffix, values in by_class.items():
-            for score, value in values.items():
-                if value is not None:
-                    yield f"{split}/{score}{suffix}", value
+    with (record / "scores.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    classes = list(dict.fromkeys(row["class"] for row in rows if row["class"]))
+    parts = {"": ""} | {name: f"/{legal}" for name, legal in zip(classes, _legal(classes), strict=True)}
+    for row in rows:
+        yield f"{row['split']}/{row['score']}{parts[row['class']]}", float(row["value"])
 
 
 def _legal(names: list[str]) -> list[str]:
-    """As parts of a metric's name, which MLflow takes for a path; no two are the same."""
+    """The names as parts of a metric's name, which MLflow takes for a path; no two are the same."""
     found: list[str] = []
     for name in names:
         legal = ILLEGAL.sub("_", name)[:LONGEST_CLASS]

@@ -68,8 +68,12 @@ class TrainingFiles:
         return Path("results", self.dataset, self.name, "ranking.npz")
 
     @property
-    def scores(self) -> Path:
-        return Path("results", self.dataset, self.name, "scores.json")
+    def confusion(self) -> Path:
+        return Path("results", self.dataset, self.name, "confusion.npz")
+
+    @property
+    def evaluation(self) -> Path:
+        return Path("results", self.dataset, self.name, "evaluation.json")
 
     @property
     def predictions(self) -> Path:
@@ -78,8 +82,8 @@ class TrainingFiles:
     @property
     def outputs(self) -> tuple[Path, ...]:
         """The files in the folders of the training and of its evaluation."""
-        return (self.weights, self.history, self.snapshots,
-                self.counts, self.objects, self.ranking, self.scores, self.predictions)
+        return (self.weights, self.history, self.snapshots, self.counts, self.objects, self.ranking, self.confusion,
+                self.evaluation, self.predictions)
 
 
 def raw_folder(dataset: str) -> Path:

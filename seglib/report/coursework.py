@@ -48,7 +48,7 @@ def displayed(comparison: Comparison) -> dict[str, Any] | None:
             for split in ("test", "val") for variant in comparison.variants]
     if not any(row["score"] and row["score"]["mean"] is not None for row in rows):
         return None
-    return comparison.summary["scores"]["displayed"] | {"rows": rows}
+    return comparison.definition("displayed") | {"rows": rows}
 
 
 # Should Dice be scaled, by how much, and why?

@@ -75,9 +75,18 @@ class Comparison:
         """The headline's difference of two variants, in whichever order it is listed."""
         return next((row for row in self.headline_pairs() if {row["a"], row["b"]} == {a, b}), None)
 
+    def definition(self, score: str) -> dict[str, Any]:
+        """What summary.json says of a score: name, title, heading, base, formula, unit, better, digits, tables."""
+        return self._definitions[score]
+
+    def of_table(self, table: str) -> list[dict[str, Any]]:
+        """The definitions of the scores that a table of the page shows, in its order."""
+        return [score for score in self.summary["scores"] if table in score["tables"]]
+
     def __post_init__(self):
         rows = {(row["variant"], row["split"], row["score"]): row for row in records(self.scores)}
         object.__setattr__(self, "_score_rows", rows)
+        object.__setattr__(self, "_definitions", {score["name"]: score for score in self.summary["scores"]})
 
 
 def read(folder: Path) -> Comparison:
@@ -99,22 +108,3 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """A table's rows as plain values, empty cells as None."""
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
-
-def definition(summary: dict[str, Any], name: str) -> dict[str, Any]:
-    """What summary.json says of a score; of "iou", which it knows by its aggregations alone, that of the first."""
-    named = summary["scores"]
-    return next((named[known] for known in (name, *aggregations(name)) if known in named), {})
-
-
-def aggregations(name: str) -> tuple[str, str]:
-    return f"{name}_dataset", f"{name}_image_mean"
-
-
-def title(summary: dict[str, Any], name: str) -> str:
-    """A score's title; of "iou" that of "iou_dataset" without its aggregation ("IoU, all pixels")."""
-    found = definition(summary, name).get("title", name.replace("_", " "))
-    return found if name in summary["scores"] else found.rpartition(", ")[0] or found
-
-
-def lower_is_better(summary: dict[str, Any], name: str) -> bool:
-    return definition(summary, name).get("better") == "lower"

@@ -1,6 +1,8 @@
 """Tables and charts in the shape in which the templates print them. Only positions on an axis are computed here."""
 
+import itertools
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
@@ -8,19 +10,12 @@ from markupsafe import Markup
 
 from seglib.report.answer import from_to, to_settle
 from seglib.report.charts import Axis, axis
-from seglib.report.tables import Comparison, definition, lower_is_better, records, title
+from seglib.report.tables import Comparison, records
 from seglib.report.words import name, number, say
 
 SPLITS = ("test", "val")
-AGGREGATED = {"dataset": "all pixels", "image_mean": "image mean"}
-MAIN = ("iou", "dice", "boundary_iou")
-SIZES = ("iou", "iou_own", "dice", "dice_own")  # at the network's size and at the pictures' own
-REST = ("precision", "recall", "specificity", "pixel_accuracy", "overall_accuracy", "nsd", "hd95", "pixel_ap")
-SEEN = ("hole_share", "specks", "completeness", "wrong_class", "missed", "missed_small", "missed_medium",
-        "missed_large", "missed_covered", "missed_free")
 FIRST_PAIRS = 10  # up to this many are all shown; of more, only the first variant's, and the rest are folded away
 PARTS = ("model", "loss", "train")  # of a configuration
-CLASS_SCORES = ("iou", "dice", "precision", "recall", "boundary_iou")
 DICE_TITLES = {
     "dice_dataset": "all pixels pooled", "dice_image_mean": "image mean, empty ones left out",
     "dice_image_mean_empty_0": "image mean, empty = 0", "dice_image_mean_empty_1": "image mean, empty = 1",
@@ -31,41 +26,32 @@ DICE_TITLES = {
 GROUPS = {"size": "object size, area in pixels", "objects": "objects in the picture", "overlap": "overlap"}
 
 
-def score_table(comparison: Comparison, scores: Iterable[str]) -> dict[str, Any]:
+def score_table(comparison: Comparison, table: str) -> dict[str, Any]:
     """Columns in groups (a score, its aggregations) and, for each split and variant, one cell per column.
 
-    A score that no variant has gets no column, nor does one that says nothing here (see `_says_something`).
+    A score that no variant has gets no column.
     """
     there = set(comparison.scores.dropna(subset="mean")["score"]) or set(comparison.scores["score"])
-    scores = [score for score in scores if _says_something(comparison, score)]
+    shown = [score for score in comparison.of_table(table) if score["name"] in there]
     groups = []
-    for score in scores:
-        columns = [(f"{score}_{kind}", text) for kind, text in AGGREGATED.items() if f"{score}_{kind}" in there]
-        columns = columns or ([(score, "")] if score in there else [])
-        if columns:
-            entry = definition(comparison.summary, score)
-            groups.append({"title": title(comparison.summary, score), "unit": entry.get("unit", ""),
-                           "lower": lower_is_better(comparison.summary, score), "columns": columns,
-                           "digits": 2 if score in ("hd95", "specks") else 3})
+    for heading, scores in itertools.groupby(shown, key=itemgetter("heading")):
+        columns = list(scores)
+        groups.append({"title": heading, "unit": columns[0]["unit"], "lower": columns[0]["better"] == "lower",
+                       "columns": [(score["name"], _aggregation(comparison, score)) for score in columns]})
     rows = [{"variant": variant, "split": split,
-             "cells": [(comparison.score(variant, name, split), group["digits"])
-                       for group in groups for name, _ in group["columns"]]}
+             "cells": [(comparison.score(variant, score["name"], split), score["digits"]) for score in shown]}
             for split in SPLITS for variant in comparison.variants]
     return {"groups": groups, "rows": rows, "two_lines": any(text for group in groups for _, text in group["columns"])}
 
 
-def _says_something(comparison: Comparison, score: str) -> bool:
-    """Own size differs from the network's where pictures were resized; exclusive classes neither overlap nor need 1."""
-    if score.endswith("_own"):
-        return comparison.summary["resized"]
-    if score == "overall_accuracy":
-        return comparison.exclusive
-    return not (comparison.exclusive and score in ("missed_covered", "missed_free"))
+def _aggregation(comparison: Comparison, score: dict[str, Any]) -> str:
+    name = score["aggregation"]
+    return comparison.summary["aggregations"][name]["title"] if name else ""
 
 
 def ranking(comparison: Comparison) -> dict[str, Any]:
     """The main table: ranks with ties, the headline's interval on a common axis, then the most important scores."""
-    table = score_table(comparison, MAIN)
+    table = score_table(comparison, "main")
     ranked = comparison.ranking.dropna(subset=["mean", "rank"])
     ranks = {row["variant"]: int(row["rank"]) for row in records(ranked)}
     shared = list(ranks.values())
@@ -95,7 +81,7 @@ def forest(comparison: Comparison) -> dict[str, Any]:
         if score != comparison.headline:
             chosen = [_pair(comparison, pair) for pair in comparison.headline_pairs(score)
                       if highest in (pair["a"], pair["b"])]
-            others.append({"title": title(comparison.summary, score), "pairs": chosen, "axis": _pair_axis(chosen)})
+            others.append({"title": comparison.definition(score)["title"], "pairs": chosen, "axis": _pair_axis(chosen)})
     return {"first": first, "rest": [pair for pair in pairs if pair not in first], "axis": _pair_axis(pairs),
             "highest": highest, "others": others, "all": len(pairs),
             "settled": sum(pair["verdict"] == "settled" for pair in pairs),
@@ -113,31 +99,27 @@ def _pair_axis(pairs: list[dict[str, Any]]) -> Axis:
 
 def classes(comparison: Comparison) -> dict[str, Any]:
     """One row per variant and split, one cell per class: IoU with its interval, and the scores that the page offers."""
-    table, names = comparison.classes, comparison.summary["classes"]
-    scores = [score for score in CLASS_SCORES if f"{score}_dataset" in table]
-    at = {(row["variant"], row["split"], row["class"]): row for row in records(table)}
+    names, scores = comparison.summary["classes"], comparison.of_table("class")
+    at = {(row["variant"], row["split"], row["class"]): row for row in records(comparison.classes)}
     rows = [{"variant": variant, "split": split, "cells": [
-                {"mean": of["iou_dataset"], "low": of["iou_dataset_low"], "high": of["iou_dataset_high"],
-                 "scores": [of[f"{score}_dataset"] for score in scores]}
+                {"mean": of[comparison.headline], "low": of["low"], "high": of["high"],
+                 "scores": [of[score["name"]] for score in scores]}
                 for of in (at[variant, split, name] for name in names)]}
             for split in SPLITS for variant in comparison.variants]
     present = {split: [int(at[comparison.variants[0], split, name]["images_with_class"]) for name in names]
                for split in SPLITS}
-    return {"names": names, "rows": rows, "present": present,
-            "scores": [title(comparison.summary, score) for score in scores]}
+    return {"names": names, "rows": rows, "present": present, "scores": [score["heading"] for score in scores]}
 
 
 def groups(comparison: Comparison) -> list[dict[str, Any]]:
     """Test scores by object size, number of objects and overlap: one table per score, one row per variant."""
-    table = comparison.groups
-    if comparison.exclusive:
-        table = table[table["by"] != "overlap"]
-    return [_group_table(comparison, score, of_score) for score, of_score in table.groupby("score", sort=False)]
+    return [_group_table(comparison, score, of_score)
+            for score, of_score in comparison.groups.groupby("score", sort=False)]
 
 
 def own_size(comparison: Comparison) -> dict[str, Any]:
     """The scores at the network's size beside those at the pictures' own size; empty if the sizes are the same."""
-    return score_table(comparison, SIZES if comparison.summary["resized"] else ())
+    return score_table(comparison, "size")
 
 
 def _group_table(comparison: Comparison, score: str, table: pd.DataFrame) -> dict[str, Any]:
@@ -152,9 +134,9 @@ def _group_table(comparison: Comparison, score: str, table: pd.DataFrame) -> dic
     kinds = [{"title": GROUPS.get(by, by), "span": sum(kind == by for kind, _ in columns)}
              for by in dict.fromkeys(by for by, _ in columns)]
     values = [cell[key] for row in rows for cell in row["cells"] if cell for key in ("mean", "low", "high")]
-    return {"title": title(comparison.summary, score), "formula": definition(comparison.summary, score).get("formula"),
-            "lower": lower_is_better(comparison.summary, score), "kinds": kinds, "heads": heads, "rows": rows,
-            "axis": axis(values, steps=2)}
+    whole = comparison.definition(score)  # of the objects of all groups
+    return {"title": whole["title"], "formula": whole["formula"], "lower": whole["better"] == "lower", "kinds": kinds,
+            "heads": heads, "rows": rows, "axis": axis(values, steps=2)}
 
 
 def _edges(row: dict[str, Any]) -> str:
@@ -206,12 +188,11 @@ def _dice_sentences(found: dict[str, Any] | None) -> list[Markup]:
 
 
 def definitions(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
-    """The definition of each score that a table shows, once, in the tables' order."""
-    comparisons = list(comparisons)
-    named = {name: entry for comparison in comparisons for name, entry in comparison.summary["scores"].items()}
-    summary = {"scores": named}
-    return [definition(summary, name) | {"title": title(summary, name)} for name in (*MAIN, *SIZES[1::2], *REST, *SEEN)
-            if definition(summary, name) and any(_says_something(comparison, name) for comparison in comparisons)]
+    """The definition of each score that a table shows, once for all its aggregations, in the tables' order."""
+    scores = [score for comparison in comparisons for score in comparison.summary["scores"]]
+    shown = {score["heading"] for score in scores if score["tables"]}
+    by_heading = {score["heading"]: score for score in scores}
+    return [score for heading, score in by_heading.items() if heading in shown]
 
 
 def trainings(comparison: Comparison) -> list[dict[str, Any]]:

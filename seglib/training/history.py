@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from seglib.files import atomic_file
-from seglib.metrics.counts import pooled_scores
+from seglib.metrics.overlap import pooled
 
 Row = dict[str, Any]
 SCORES = ("iou", "dice", "pixel_accuracy")
@@ -84,8 +84,8 @@ def row(weights: Mapping[str, float], means: Sequence[float], *, iteration: int,
     for position, (name, value) in enumerate(terms.items()):
         content |= {name: value, f"{name}_weighted": weights[name] * value}
         content[f"{name}_grad_norm"] = grad_norms[position] if grad_norms else None
-    scores = pooled_scores(counts_K4.cpu().numpy()) if counts_K4 is not None else {}
-    return content | {f"{name}_score": scores.get(name) for name in SCORES}
+    counts = None if counts_K4 is None else counts_K4.cpu().numpy()
+    return content | {f"{name}_score": None if counts is None else pooled(name, counts) for name in SCORES}
 
 
 def write(path: Path, rows: list[Row]) -> None:

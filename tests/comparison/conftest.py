@@ -14,7 +14,7 @@ import pytest
 
 from seglib import tasks
 from seglib.comparison.evidence import Evidence
-from seglib.comparison.variants import Variant, load
+from seglib.comparison.variants import Result, Variant, load
 from seglib.datasets.store import DatasetInfo
 from tests.comparison.synthetic import (
     SIDE,
@@ -69,9 +69,21 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Compared:
         return Compared(folder, info, variants, Evidence(variants, RESAMPLES))
 
 
+def with_columns(result: Result, **columns: np.ndarray) -> Result:
+    """The result with other counts of its test pictures."""
+    cases = result.cases["test"]
+    changed = dataclasses.replace(cases, columns=cases.columns | columns)
+    return dataclasses.replace(result, cases=result.cases | {"test": changed})
+
+
+def without_training(variant: Variant) -> Variant:
+    """The variant as one whose model was only counted: its label is the model's name."""
+    return dataclasses.replace(variant, label=variant.names[0][0], fit="counts")
+
+
 def with_seeds(study: Compared, count: int, *labels: str) -> Compared:
     """The study with only the first `count` seeds of the variants of these labels, or of all variants."""
-    variants = [dataclasses.replace(variant, runs=variant.runs[:count]) if variant.label in labels or not labels
+    variants = [dataclasses.replace(variant, results=variant.results[:count]) if variant.label in labels or not labels
                 else variant for variant in study.variants]
     with contextlib.chdir(study.folder):
         return dataclasses.replace(study, variants=variants, evidence=Evidence(variants, RESAMPLES))
@@ -104,7 +116,7 @@ def masks_of(planes_NKHW: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def mixed_study(tmp_path_factory: pytest.TempPathFactory) -> Compared:
-    """unet with seeds 1 to 4, convnet with 1 to 3, and frequency, whose two folders hold one and the same result.
+    """unet with seeds 1 to 4, convnet with 1 to 3, and frequency, which is counted and has no seed.
 
     Pictures are resized, in all of them the left column is ignored, and unet's first seed has snapshots.
     """
@@ -128,10 +140,9 @@ def mixed_study(tmp_path_factory: pytest.TempPathFactory) -> Compared:
                 write_variant(f"{name}-ce-{seed}", logits, history=pd.concat([windows, history], ignore_index=True),
                               terms={"ce": 1}, train={"keep": "best", "best_by": "iou", "epochs": 9, "patience": 2},
                               task=MULTICLASS, snapshots=snapshots if (name, seed) == ("unet", 1) else None)
-        for seed in (1, 2):
-            write_variant(f"frequency-ce-{seed}", often, history=epochs_of([np.nan], [np.nan]), terms={},
-                          train={"batch_size": 4}, task=MULTICLASS)
-        variants = load("shapes", info)
+        write_variant("frequency-ce-1", often, history=epochs_of([np.nan], [np.nan]), terms={},
+                      train={"batch_size": 4}, task=MULTICLASS)
+        variants = [without_training(variant) if variant.seeds is None else variant for variant in load("shapes", info)]
         return Compared(folder, info, variants, Evidence(variants, RESAMPLES))
 
 

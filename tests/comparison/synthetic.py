@@ -110,9 +110,9 @@ def write_dataset(truth: Planes, ignore: Planes | None = None, *, task: str = "m
 def write_variant(name: str, logits: Planes, *, history: pd.DataFrame, terms: Mapping[str, float],
                   train: Mapping[str, Any], targets: str = "unit", task: str = "multilabel",
                   snapshots: Mapping[int, np.ndarray] | None = None) -> TrainingFiles:
-    """Configuration, history and, by the evaluate stage, all results of one run. `name` is <model>-<loss>-<seed>.
+    """Configuration, history and, by the evaluate stage, all results of one training: <model>-<loss>-<seed>.
 
-    Without terms the run has no seed. snapshots: packed masks (P, H, W) of the first val pictures, by epoch.
+    Without terms it has no seed. snapshots: packed masks (P, H, W) of the first val pictures, by epoch.
     """
     files = TrainingFiles("shapes", name)
     write_json(Path("conf/shapes.evaluate.json"), {"tolerance": 1})

@@ -38,10 +38,10 @@ def test_a_study_that_only_counts_has_no_curves(mixed: Compared, tmp_path: Path)
 
 def test_the_iou_of_a_mask_is_scikit_learns_over_what_counts(mixed: Compared):
     truth = np.asarray(Split.open(Path("data/prepared/shapes"), "test").masks)
-    for run in (mixed.variant("convnet ce").runs[0], mixed.variant("frequency").runs[0]):
-        predicted = np.load(run.files.predictions)
+    for result in (mixed.variant("convnet ce").results[0], mixed.variant("frequency").results[0]):
+        predicted = np.load(result.files.predictions)
         for i in range(5):
             pairs = [((truth[i] == k)[:, 1:].ravel(), (predicted[i] == k)[:, 1:].ravel()) for k in range(4)]
             expected = np.mean([jaccard_score(t, p) for t, p in pairs if t.any() or p.any()])
             assert drawings.mask_iou(predicted[i], truth[i], mixed.info) == pytest.approx(expected)
-            assert run.picture_iou(i) == pytest.approx(expected)
+            assert result.picture_iou(i) == pytest.approx(expected)

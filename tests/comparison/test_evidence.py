@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seglib.comparison.evidence import PAIRED, Evidence
+from seglib.comparison.evidence import Evidence
+from seglib.comparison.tables import training_scores
 from seglib.comparison.variants import load
-from seglib.files import read_json
-from seglib.metrics.scores import BY_NAME
-from tests.comparison.conftest import BAD, GOOD, RESAMPLES, SAME, Compared, with_seeds
+from seglib.metrics.scores import BY_NAME, HEADLINE, PAIRED
+from tests.comparison.conftest import BAD, GOOD, RESAMPLES, SAME, Compared, with_columns, with_seeds
 from tests.comparison.synthetic import history_of, logits_of, objects, spoiled, write_dataset, write_variant
 
 ROUNDING = 1e-9
+PAIRED_NAMES = [score.name for score in PAIRED]
 
 
 @pytest.fixture(scope="module")
@@ -35,31 +36,38 @@ def row(table: pd.DataFrame, **where: str) -> pd.Series:
     return found.iloc[0]
 
 
-def test_scores_are_means_over_the_runs_own(compared: Compared, scores: pd.DataFrame):
-    for split in ("test", "val"):
-        by_seed = [read_json(Path(f"results/shapes/munet-good-{seed}/scores.json"))[split]["mean"]
-                   for seed in (1, 2, 3)]
-        for name in by_seed[0]:
-            found, values = row(scores, variant=GOOD, split=split, score=name), [of[name] for of in by_seed]
-            if None in values:
-                assert math.isnan(found["mean"])
-            else:
-                expected = [np.mean(values), np.std(values, ddof=1), min(values), max(values)]
-                assert found[["mean", "sd", "min", "max"]].tolist() == pytest.approx(expected)
-        assert found["seeds"] == 3 and found["images"] == {"test": 26, "val": 6}[split]
+def test_scores_are_means_over_the_trainings_own(compared: Compared, scores: pd.DataFrame):
+    by_training = training_scores(compared.variants, compared.info.classes)
+    whole = by_training[(by_training["class"] == "") & by_training["training"].str.startswith("munet-alias-")]
+    for split, pictures in (("test", 26), ("val", 6)):
+        for name in BY_NAME:
+            found = row(scores, variant=GOOD, split=split, score=name)
+            values = whole.loc[(whole["split"] == split) & (whole["score"] == name), "value"]
+            assert len(values) in (0, 3)
+            expected = [values.mean(), values.std(ddof=1), values.min(), values.max()]
+            assert found[["mean", "sd", "min", "max"]].tolist() == pytest.approx(expected, nan_ok=True)
+            assert found["seeds"] == 3 and found["images"] == pictures
+
+
+def test_n_counts_pictures_or_objects(compared: Compared, scores: pd.DataFrame):
+    objects = compared.variant(GOOD).results[0].objects.query("split == 'test'")
+    edges = np.quantile(objects["area"], [1 / 3, 2 / 3])
+    for name, n in (("iou_dataset", 26), ("pixel_ap", 26), ("missed", len(objects)),
+                    ("missed_large", (objects["area"] >= edges[1]).sum())):
+        assert row(scores, variant=GOOD, split="test", score=name)["n"] == n
 
 
 def test_every_score_has_an_interval_that_holds_it(scores: pd.DataFrame):
     there = scores.dropna(subset="mean")
-    assert set(there["score"]) >= {*PAIRED, "hd95_image_mean", "pixel_ap", "specks", "completeness_small"}
+    assert set(there["score"]) >= {*PAIRED_NAMES, "hd95_image_mean", "pixel_ap", "specks", "completeness_small"}
     assert (there["low"] <= there["mean"] + ROUNDING).all() and (there["mean"] <= there["high"] + ROUNDING).all()
     assert scores[scores["mean"].isna()][["low", "high"]].isna().all(axis=None)
-    assert set(scores["score"]) == {*BY_NAME, "pixel_ap"}
+    assert set(scores["score"]) == set(BY_NAME)
 
 
 def test_what_the_same_results_give_is_a_tie(pairs: pd.DataFrame):
     same = pairs[((pairs["a"] == GOOD) & (pairs["b"] == SAME)) | ((pairs["a"] == SAME) & (pairs["b"] == GOOD))]
-    assert set(same["score"]) == set(PAIRED)
+    assert set(same["score"]) == set(PAIRED_NAMES)
     assert (same["difference"] == 0).all() and (same["p"] == 1).all() and (same["p_holm"] == 1).all()
     assert not same["settled"].any()
     assert (same["effect"] == 0).all() and (same["won"] == 0.5).all()
@@ -120,13 +128,13 @@ def test_one_variant_alone_has_a_rank_and_no_pair(compared: Compared):
 
 
 def test_class_intervals_hold_their_class_and_absent_classes_have_none(compared: Compared):
-    found = compared.evidence.class_intervals("iou_dataset", compared.info.classes)
+    found = compared.evidence.class_intervals(HEADLINE, compared.info.classes)
     there = compared.info.classes[:-1]
     assert set(found) == {(variant.label, name) for variant in compared.variants for name in there}
     for variant in compared.variants:
         for k, name in enumerate(there):
             low, high = found[variant.label, name]
-            assert low <= np.mean([run.class_scores["test"]["iou_dataset"][k] for run in variant.runs]) <= high
+            assert low <= np.mean([result.class_scores["test"]["iou_dataset"][k] for result in variant.results]) <= high
 
 
 def test_a_split_without_any_class_has_no_scores(tmp_path: Path):
@@ -147,12 +155,11 @@ def test_a_split_without_any_class_has_no_scores(tmp_path: Path):
 def test_a_score_of_some_classes_has_the_interval_of_these(compared: Compared):
     """COCO's label values lie in none of DLStudio's bands but the last: `displayed` is that class's alone."""
     variant, displayed = compared.variants[0], []
-    for run in variant.runs:
-        cases = run.cases["test"]
+    for result in variant.results:
+        cases = result.cases["test"]
         shown = np.where(np.arange(4) == 1, np.floor(cases["tp"] / 2), np.nan)
         displayed.append(shown[:, 1].sum() / cases["tp"][:, 1].sum())
-        cases = run.cases | {"test": cases | {"displayed": shown}}
-        variant = dataclasses.replace(variant, runs=[*variant.runs[1:], dataclasses.replace(run, cases=cases)])
+        variant = dataclasses.replace(variant, results=[*variant.results[1:], with_columns(result, displayed=shown)])
     found = row(Evidence([variant], RESAMPLES).score_table(), split="test", score="displayed")
     assert found["mean"] == pytest.approx(np.mean(displayed))
     assert found["low"] < found["mean"] < found["high"]
@@ -220,9 +227,9 @@ def test_one_of_several_with_enough_seeds_has_no_rank(mixed: Compared):
 def test_a_score_that_one_variant_lacks_is_compared_among_the_others(compared: Compared):
     """What finds nothing has no holes: the others' pairs stay, and Holm's correction is for as many as there are."""
     silent = compared.variant(BAD)
-    runs = [dataclasses.replace(run, cases=run.cases | {"test": run.cases["test"] | {
-        "hole_pixels": np.zeros((26, 4)), "extent_pixels": np.zeros((26, 4))}}) for run in silent.runs]
-    variants = [compared.variant(GOOD), compared.variant(SAME), dataclasses.replace(silent, runs=runs)]
+    results = [with_columns(result, hole_pixels=np.zeros((26, 4)), extent_pixels=np.zeros((26, 4)))
+               for result in silent.results]
+    variants = [compared.variant(GOOD), compared.variant(SAME), dataclasses.replace(silent, results=results)]
     pairs = Evidence(variants, RESAMPLES).pair_table()
     holes = pairs[pairs["score"] == "hole_share"]
     assert len(holes) == 1 and set(holes[["a", "b"]].to_numpy().ravel()) == {GOOD, SAME}

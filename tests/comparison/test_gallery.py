@@ -14,10 +14,10 @@ from sklearn.metrics import jaccard_score
 from seglib import tasks
 from seglib.comparison.gallery import PLACES, _middle_seed, _thirds, run_lengths, write_gallery
 from seglib.comparison.tables import pick_pictures, rank_pictures
-from seglib.comparison.variants import Run, Variant
+from seglib.comparison.variants import Result, Variant
 from seglib.datasets.store import Split
 from seglib.files import read_json
-from tests.comparison.conftest import BAD, GOOD, Compared
+from tests.comparison.conftest import BAD, GOOD, Compared, with_columns
 from tests.comparison.synthetic import SIDE
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)
@@ -100,8 +100,8 @@ def test_pictures_come_from_best_to_worst(compared: Compared, written: Path):
 
 
 def test_the_seed_shown_is_the_middle_one_of_two_the_lower(compared: Compared, two_seeds: Compared, written: Path):
-    def by_score(variant: Variant) -> list[Run]:
-        return sorted(variant.runs, key=lambda run: run.summary["test"]["mean"]["iou_dataset"])
+    def by_score(variant: Variant) -> list[Result]:
+        return sorted(variant.results, key=lambda result: np.nanmean(result.class_scores["test"]["iou_dataset"]))
     seeds = read_json(written / "gallery.json")["seed_shown"]
     for label in (GOOD, BAD):
         assert seeds[label] == by_score(compared.variant(label))[1].seed
@@ -109,14 +109,13 @@ def test_the_seed_shown_is_the_middle_one_of_two_the_lower(compared: Compared, t
 
 
 def test_a_picture_with_nothing_to_score_is_not_ranked(compared: Compared):
-    """Nothing there, nothing found: no run has an IoU for it."""
+    """Nothing is there and nothing was found: no result has an IoU for it."""
     variant = compared.variants[0]
-    run = variant.runs[0]
-    counts = {name: run.cases["test"][name].copy() for name in ("tp", "fp", "fn")}
+    result = variant.results[0]
+    counts = {name: result.cases["test"][name].copy() for name in ("tp", "fp", "fn")}
     for column in counts.values():
         column[3] = 0
-    silent = dataclasses.replace(run, cases=run.cases | {"test": run.cases["test"] | counts})
-    ranked, means = rank_pictures([dataclasses.replace(variant, runs=[silent])])
+    ranked, means = rank_pictures([dataclasses.replace(variant, results=[with_columns(result, **counts)])])
     assert 3 not in ranked and np.isnan(means[3]) and len(ranked) == 25
 
 

@@ -7,19 +7,20 @@ import pandas as pd
 import pytest
 
 from seglib.comparison.quantities import QUANTITIES, of_variant
-from seglib.comparison.variants import Run
-from seglib.metrics.counts import COUNTS
+from seglib.comparison.variants import Result
+from seglib.metrics.cases import Cases
+from seglib.metrics.overlap import COUNTS
 from tests.comparison.conftest import GOOD, SAME, Compared
 from tests.comparison.synthetic import epochs_of, history_of
 
 
-def run_of(history: pd.DataFrame) -> Run:
-    """A run of which nothing but its history is asked."""
-    return Run(files=None, seed=1, history=history, cases={}, objects=None, summary={}, classes=[])
+def result_of(history: pd.DataFrame) -> Result:
+    """A result of which only the history is used."""
+    return Result(files=None, seed=1, history=history, cases={}, objects=None, weights_sha256="", tolerance=1)
 
 
 def quantity(name: str, loss: list[float], **grad_norms: float) -> float:
-    return QUANTITIES[name](run_of(history_of(np.array(loss, float), **grad_norms)))
+    return QUANTITIES[name](result_of(history_of(np.array(loss, float), **grad_norms)))
 
 
 @pytest.mark.parametrize(("loss", "expected"), [
@@ -68,7 +69,7 @@ def test_a_variant_has_a_value_a_seed(compared: Compared):
 
 
 def of_epochs(name: str, val_loss: list[float], **scores: list[float]) -> float:
-    return QUANTITIES[name](run_of(epochs_of([1.0] * len(val_loss), val_loss, **scores)))
+    return QUANTITIES[name](result_of(epochs_of([1.0] * len(val_loss), val_loss, **scores)))
 
 
 @pytest.mark.parametrize(("loss", "lowest", "rise"), [
@@ -98,19 +99,19 @@ def test_the_gap_is_between_train_and_val_at_the_end():
     ([[5, 5, 0, 90], [0, 0, 0, 100]], np.nan)])  # an IoU of a half is not below it; nothing there and nothing found
 def test_the_accuracy_that_a_poor_mask_can_have(counts: list[list[int]], expected: float):
     cases = {name: np.array(counts, float)[:, [i]] for i, name in enumerate(COUNTS)}
-    run = dataclasses.replace(run_of(pd.DataFrame()), cases={"test": cases})
-    assert QUANTITIES["poor_mask_accuracy"](run) == pytest.approx(expected, nan_ok=True)
+    result = dataclasses.replace(result_of(pd.DataFrame()), cases={"test": Cases(cases)})
+    assert QUANTITIES["poor_mask_accuracy"](result) == pytest.approx(expected, nan_ok=True)
 
 
 def test_poor_is_what_the_mean_over_the_classes_is():
     """Two classes, IoU .2 and 1: their mean is not poor. IoU .2 and .4: it is, with accuracies .92 and .94."""
     cases = {name: np.array([[[1, 4, 0, 95], [9, 0, 0, 91]], [[2, 5, 3, 90], [4, 3, 3, 90]]], float)[..., i]
              for i, name in enumerate(COUNTS)}
-    run = dataclasses.replace(run_of(pd.DataFrame()), cases={"test": cases})
-    assert QUANTITIES["poor_mask_accuracy"](run) == pytest.approx((0.92 + 0.94) / 2)
+    result = dataclasses.replace(result_of(pd.DataFrame()), cases={"test": Cases(cases)})
+    assert QUANTITIES["poor_mask_accuracy"](result) == pytest.approx((0.92 + 0.94) / 2)
 
 
 def test_a_model_without_a_loss_has_no_curve(mixed: Compared):
-    counted, = mixed.variant("frequency").runs
+    counted, = mixed.variant("frequency").results
     there = {name for name, quantity in QUANTITIES.items() if not np.isnan(quantity(counted))}
     assert there <= {"score_gap", "poor_mask_accuracy"}

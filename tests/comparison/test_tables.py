@@ -14,10 +14,11 @@ from torchmetrics.classification import MultilabelF1Score
 from seglib import tasks
 from seglib.comparison import tables
 from seglib.datasets.store import Split
-from seglib.files import read_json
-from seglib.metrics.ranking import average_precision
+from seglib.metrics.ranking import SplitHistograms, average_precision
+from seglib.metrics.scores import HEADLINE
+from seglib.metrics.scores.score import Facts
 from seglib.pipeline.workspace import TrainingFiles
-from tests.comparison.conftest import BAD, GOOD, Compared
+from tests.comparison.conftest import BAD, GOOD, Compared, with_columns
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]  # truth and prediction, bool (N, K, H, W), a pair a seed
 
@@ -91,10 +92,8 @@ def test_a_picture_with_nothing_is_a_whole_batch_of_dice_1(compared: Compared, s
     """One of the test pictures is empty; a network that finds nothing has it right."""
     truth, _ = pairs_of("good", split)[0]
     assert not truth[3].any()
-    run = compared.variants[0].runs[0]
     counts = {"tp": np.zeros((2, 1)), "fp": np.zeros((2, 1)), "fn": np.array([[0.0], [5]]), "tn": np.ones((2, 1))}
-    cases = {"test": run.cases["test"] | counts}
-    silent = dataclasses.replace(run, cases=cases)
+    silent = with_columns(compared.variants[0].results[0], **counts)
     found = tables._dice_of(silent, split, compared.info.task)
     assert found["dice_batch_flattened_1"] == 0.5 and found["dice_batch_flattened_4"] == 0
     assert (found["dice_image_mean"], found["dice_image_mean_empty_0"], found["dice_image_mean_empty_1"]) == (0, 0, 0.5)
@@ -104,7 +103,7 @@ def test_ignored_pixels_are_no_background(compared: Compared, split: Split):
     masks = np.array(split.masks)
     where = np.random.default_rng(1).random(masks.shape) < 0.4
     ignoring = dataclasses.replace(split, masks=masks | (where.astype(np.uint8) << 7))
-    found = tables._dice_of(compared.variants[0].runs[0], ignoring, compared.info.task)
+    found = tables._dice_of(compared.variants[0].results[0], ignoring, compared.info.task)
     truth, predicted = pairs_of("good", split)[0]
     background = dice(~truth.any(1)[~where], ~predicted.any(1)[~where])
     assert found["dice_with_background"] == pytest.approx(np.mean([*pooled(truth, predicted)[:3], background]))
@@ -126,7 +125,7 @@ def test_confusions_equal_scikit_learns(compared: Compared, split: Split):
         assert pixels[pixels["truth"] == "ghost"]["share"].isna().all()
     objects = found.loc[(BAD, "objects")]
     wrong = objects[(objects["predicted"] != objects["truth"]) & (objects["predicted"] != "nothing")]
-    total = pd.concat([run.objects.query("split == 'test'") for run in compared.variant(BAD).runs])
+    total = pd.concat([result.objects.query("split == 'test'") for result in compared.variant(BAD).results])
     assert objects["count"].sum() == len(total)
     assert wrong["count"].sum() == ((total["taken_for"] != total["class"]) & (total["taken_for"] >= 0)).sum() > 0
 
@@ -138,8 +137,8 @@ def test_exclusive_classes_are_confused_with_each_other_alone(mixed: Compared):
     counted = truth != 255
     found = tables.confusion_table(mixed.variants, mixed.info.classes, mixed.info.task).set_index(["variant", "kind"])
     for variant in mixed.variants:
-        expected = sum(sk.confusion_matrix(truth[counted], np.load(run.files.predictions)[counted], labels=range(4))
-                       for run in variant.runs)
+        expected = sum(sk.confusion_matrix(truth[counted], np.load(result.files.predictions)[counted], labels=range(4))
+                       for result in variant.results)
         pixels = found.loc[(variant.label, "pixels")]
         np.testing.assert_array_equal(pixels["count"].to_numpy().reshape(4, 4), expected)
     assert list(dict.fromkeys(found.loc[("unet ce", "objects")]["predicted"])) == [*mixed.info.classes, "nothing"]
@@ -152,13 +151,28 @@ def test_where_every_pixel_has_a_class_there_is_no_background_to_score(mixed: Co
     assert len(found) == 3 * (len(DEFINITIONS) - 1) and found["value"].notna().all()
 
 
+def test_a_training_has_every_score_by_class_and_as_their_mean(compared: Compared):
+    found = tables.training_scores(compared.variants, compared.info.classes)
+    assert set(found["training"]) == {f"munet-{loss}-{seed}" for loss in ("alias", "same", "bad") for seed in (1, 2, 3)}
+    assert found["value"].notna().all() and "ghost" not in set(found["class"])  # a class without a score has no row
+    table = found.set_index(["training", "split", "class", "score"])["value"].sort_index()
+    by_class = [table["munet-bad-2", "val", name, "dice_image_mean"] for name in compared.info.classes[:-1]]
+    assert table["munet-bad-2", "val", "", "dice_image_mean"] == pytest.approx(np.mean(by_class))
+    np.testing.assert_array_equal(table.loc["munet-same-3", "test", "disk"], table.loc["munet-alias-3", "test", "disk"])
+
+
+def test_exclusive_classes_have_no_groups_of_overlap(mixed: Compared):
+    found = tables.group_table(mixed.evidence, [20, 35], Facts(resized=True, exclusive=True))
+    assert set(found["by"]) == {"size", "objects"}
+
+
 def test_groups_are_the_scores_of_groups_with_their_objects(compared: Compared):
-    found = tables.group_table(compared.evidence, [20, 35])
+    found = tables.group_table(compared.evidence, [20, 35], Facts(resized=False, exclusive=False))
     scores = compared.evidence.score_table().query("split == 'test'").set_index(["variant", "score"])
     for row in found.itertuples():
         name = f"{row.score}_{row.group}" if row.by != "objects" else f"{row.score}_{row.group[0]}_objects"
         assert scores.loc[(row.variant, name), ["mean", "low", "high"]].tolist() == [row.mean, row.low, row.high]
-    objects = compared.variants[0].runs[0].objects.query("split == 'test'")
+    objects = compared.variants[0].results[0].objects.query("split == 'test'")
     good = found[(found["variant"] == GOOD) & (found["score"] == "missed")]
     assert good.groupby("by")["n"].sum().to_dict() == dict.fromkeys(["objects", "overlap", "size"], len(objects))
     covered, = good[good["group"] == "covered"]["n"]
@@ -168,17 +182,17 @@ def test_groups_are_the_scores_of_groups_with_their_objects(compared: Compared):
     assert edges.loc[["large", "free"], "high_edge"].isna().all()
 
 
-def test_classes_are_means_over_seeds_and_empty_where_absent(compared: Compared):
-    intervals = compared.evidence.class_intervals("iou_dataset", compared.info.classes)
+def test_classes_are_means_over_seeds_and_empty_where_absent(compared: Compared, split: Split):
+    intervals = compared.evidence.class_intervals(HEADLINE, compared.info.classes)
     found = tables.class_table(compared.variants, compared.info.classes, intervals)
     found = found.set_index(["variant", "split", "class"]).sort_index()
     star = found.loc[(BAD, "test", "star")]
     assert star["iou_dataset"] == pytest.approx(
-        np.mean([run.summary["test"]["classes"]["star"]["iou_dataset"] for run in compared.variant(BAD).runs]))
-    assert star["iou_dataset_low"] <= star["iou_dataset"] <= star["iou_dataset_high"]
+        np.mean([sk.jaccard_score(truth[:, 1].ravel(), said[:, 1].ravel()) for truth, said in pairs_of("bad", split)]))
+    assert star["low"] <= star["iou_dataset"] <= star["high"]
     ghost = found.loc[(GOOD, "test", "ghost")]
     assert ghost.dropna().to_dict() == {"images_with_class": 0}
-    assert found.loc[(GOOD, "val"), "iou_dataset_low"].isna().all()  # intervals are of test
+    assert found.loc[(GOOD, "val"), "low"].isna().all()  # intervals are of test
 
 
 def test_each_seed_has_its_headline_score(mixed: Compared):
@@ -186,15 +200,18 @@ def test_each_seed_has_its_headline_score(mixed: Compared):
     assert found.size().groupby("variant").sum().to_dict() == {"unet ce": 8, "convnet ce": 6, "frequency": 2}
     test = found.get_group(("unet ce", "test"))
     assert test["seed"].tolist() == [1, 2, 3, 4]
+    truth = np.asarray(Split.open(Path("data/prepared/shapes"), "test").masks)
+    counted = truth != 255
     for seed, score in zip(test["seed"], test["iou_dataset"], strict=True):
-        summary = read_json(TrainingFiles("shapes", f"unet-ce-{seed}").scores)
-        assert score == pytest.approx(summary["test"]["mean"]["iou_dataset"])
+        predicted = np.load(TrainingFiles("shapes", f"unet-ce-{seed}").predictions)
+        assert score == pytest.approx(sk.jaccard_score(truth[counted], predicted[counted], average="macro"))
     assert found.get_group(("frequency", "val"))["seed"].isna().tolist() == [True]
 
 
 def test_a_class_has_its_own_average_precision(compared: Compared, split: Split):
     """Classes stand in the dataset's order, which is not that of their names."""
     assert compared.info.classes != sorted(compared.info.classes)
-    for run in compared.variant(BAD).runs:
-        expected = average_precision(run.ranking("test").sum(0))
-        np.testing.assert_allclose(run.class_scores["test"]["pixel_ap"], expected, atol=0.02)  # in coarser bins
+    for result in compared.variant(BAD).results:
+        coarse_NKB2 = SplitHistograms(result.files.ranking, "test").by_picture_NKB2()
+        expected = average_precision(coarse_NKB2.sum(0))
+        np.testing.assert_allclose(result.class_scores["test"]["pixel_ap"], expected, atol=0.02)  # in coarser bins

@@ -1,6 +1,4 @@
-"""Counts against brute force, their pooled scores against scikit-learn."""
-
-import math
+"""Counts by hand and against scikit-learn."""
 
 import numpy as np
 import pytest
@@ -9,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from seglib.metrics.counts import count_BK4, pooled_scores
+from seglib.metrics.counts import count_BK4
 
 
 def planes(*rows: str) -> torch.Tensor:
@@ -46,18 +44,3 @@ def test_counts_equal_scikit_learns_confusion_matrix(seed: int, density: float):
         for k in range(2):
             tn, fp, fn, tp = sk.confusion_matrix(truth[b, k].ravel(), predicted[b, k].ravel(), labels=[0, 1]).ravel()
             assert found[b, k].tolist() == [tp, fp, fn, tn]
-
-
-def test_pooled_scores_equal_scikit_learns_over_the_classes_that_are_there():
-    random = np.random.default_rng(1)
-    predicted, truth = random.random((2, 4, 3, 6, 6)) < 0.4
-    truth[:, 1] = False  # absent: its false alarms are in no score
-    found = pooled_scores(count_BK4(torch.from_numpy(predicted), torch.from_numpy(truth)).sum(0).numpy())
-    there = [(truth[:, k].ravel(), predicted[:, k].ravel()) for k in (0, 2)]
-    assert found["iou"] == pytest.approx(np.mean([sk.jaccard_score(*pair) for pair in there]))
-    assert found["dice"] == pytest.approx(np.mean([sk.f1_score(*pair) for pair in there]))
-    assert found["pixel_accuracy"] == pytest.approx(np.mean([sk.accuracy_score(*pair) for pair in there]))
-
-
-def test_without_a_class_nothing_is_scored():
-    assert all(map(math.isnan, pooled_scores(np.array([[0, 3, 0, 6], [0, 0, 0, 9]])).values()))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seglib.metrics import decisions
 from seglib.metrics.decisions import Spread, pictures_needed, seeds_needed
-from seglib.metrics.statistics import Resamples, Runs, bootstrap, interval, permutation_p
+from seglib.metrics.statistics import Ratios, Resamples, bootstrap, interval, permutation_p
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=20).map(np.array)
 
@@ -20,10 +20,10 @@ def spread(**changed) -> Spread:
                      "seed_variances": (0.0002, 0.0001)} | changed)
 
 
-def means(name: str, values_SN: np.ndarray) -> Runs:
+def means(name: str, values_SN: np.ndarray) -> Ratios:
     """One class whose score is the plain mean over the pictures."""
-    return Runs(name=name, numerator_SNK=values_SN[:, :, None], denominator_SNK=np.ones((*values_SN.shape, 1)),
-                scored_K=np.ones(1, bool))
+    return Ratios(name=name, numerator_SNK=values_SN[:, :, None], denominator_SNK=np.ones((*values_SN.shape, 1)),
+                  scored_K=np.ones(1, bool))
 
 
 def test_holm_by_a_textbooks_example():
@@ -92,10 +92,10 @@ def test_ranks_count_who_is_settled_better():
 
 def test_identical_variants_tie():
     values_SN = np.random.default_rng(2).random((2, 30))
-    runs, resamples = [means("a", values_SN), means("b", values_SN)], Resamples(pictures=30, count=1000)
-    a, b = bootstrap(runs, resamples)
-    found = Spread.of(runs[0].scores_S(), a, runs[1].scores_S(), b, 30)
-    p = decisions.holm(permutation_p(runs, [(0, 1)], resamples))[0]
+    ratios, resamples = [means("a", values_SN), means("b", values_SN)], Resamples(pictures=30, count=1000)
+    a, b = bootstrap(ratios, resamples)
+    found = Spread.of(ratios[0].scores_S(), a, ratios[1].scores_S(), b, 30)
+    p = decisions.holm(permutation_p(ratios, [(0, 1)], resamples))[0]
     apart = decisions.settled(*interval(a.both_R - b.both_R), p)
     assert (found.difference, found.picture_variance, p, apart) == (0, 0, 1, False)
     assert decisions.ranks(np.array([0.5, 0.5]), np.full((2, 2), apart)).tolist() == [1, 1]
@@ -125,13 +125,13 @@ def test_what_more_data_cannot_do():
 def settled_share(true: float, seeds: int, pictures: int, picture_sd: float, seed_sd: float) -> float:
     """How many of 400 experiments, drawn with these numbers, settle their one pair."""
     random, resamples = np.random.default_rng(3), Resamples(pictures=pictures, count=1000)
-    runs = []
+    ratios = []
     for index in range(800):
         values = random.normal(scale=picture_sd, size=pictures) + random.normal(scale=seed_sd, size=(seeds, 1))
         values += true * (index % 2)
-        runs.append(means(str(index), values))
-    replicates = bootstrap(runs, resamples)
-    p = permutation_p(runs, [(i, i + 1) for i in range(0, 800, 2)], resamples)
+        ratios.append(means(str(index), values))
+    replicates = bootstrap(ratios, resamples)
+    p = permutation_p(ratios, [(i, i + 1) for i in range(0, 800, 2)], resamples)
     differences = (replicates[i + 1].both_R - replicates[i].both_R for i in range(0, 800, 2))
     return float(np.mean([decisions.settled(*interval(d), one) for d, one in zip(differences, p, strict=True)]))
 
@@ -151,9 +151,9 @@ def test_the_stated_seeds_settle_four_in_five():
 def test_spread_reads_both_parts():
     random = np.random.default_rng(4)
     a_N, b_N, b_S = random.normal(size=200), random.normal(size=200), random.normal(size=3)
-    runs = [means("a", a_N[None]), means("b", b_N + b_S[:, None])]
-    a, b = bootstrap(runs, Resamples(pictures=200))
-    found = Spread.of(runs[0].scores_S(), a, runs[1].scores_S(), b, 200)
+    ratios = [means("a", a_N[None]), means("b", b_N + b_S[:, None])]
+    a, b = bootstrap(ratios, Resamples(pictures=200))
+    found = Spread.of(ratios[0].scores_S(), a, ratios[1].scores_S(), b, 200)
     assert found.difference == pytest.approx(a_N.mean() - b_N.mean() - b_S.mean())
     assert found.picture_variance == pytest.approx((a_N - b_N).var() / 200, rel=0.05)
     assert found.seeds == (1, 3) and math.isnan(found.seed_variances[0])

@@ -1,5 +1,7 @@
 """Average precision against a plain loop over sorted scores and against scikit-learn's curve."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,10 +14,12 @@ from seglib.metrics.ranking import (
     BINS,
     COARSE_BINS,
     ScoreHistogram,
+    SplitHistograms,
     average_precision,
     bins_of,
     coarse_histograms,
     places_of,
+    write_histograms,
 )
 
 
@@ -164,3 +168,17 @@ def test_coarse_histograms_are_the_fine_ones_of_each_picture():
     alone.add(places_of(scores[1:2], truth[1:2]), valid[1:2])
     np.testing.assert_array_equal(coarse[1], alone.counts.reshape(3, COARSE_BINS, -1, 2).sum(2))
     np.testing.assert_allclose(average_precision(coarse.sum(0)), average_precision(whole.counts), atol=0.02)
+
+
+def test_histograms_are_read_as_they_were_written(tmp_path: Path):
+    random, of_splits = np.random.default_rng(3), {}
+    for split, pictures in (("val", 2), ("test", 5)):
+        whole = ScoreHistogram(3)
+        whole.counts += random.integers(0, 9, whole.counts.shape)
+        by_picture_NKB2 = random.integers(0, 9, (pictures, 3, COARSE_BINS, 2), np.uint32)
+        of_splits[split] = (whole, by_picture_NKB2)
+    write_histograms(tmp_path / "ranking.npz", of_splits)
+    for split, (whole, by_picture_NKB2) in of_splits.items():
+        found = SplitHistograms(tmp_path / "ranking.npz", split)
+        np.testing.assert_array_equal(found.whole_KB2(), whole.counts, strict=True)
+        np.testing.assert_array_equal(found.by_picture_NKB2(), by_picture_NKB2, strict=True)

@@ -31,6 +31,7 @@ FORMULAS = {"iou": ("IoU", "TP / (TP + FP + FN)"), "dice": ("Dice", "2 TP / (2 T
             "hd95": ("HD95", "95th percentile of the distances between borders"),
             "overall_accuracy": ("overall accuracy", "share of pixels that are given their class"),
             "pixel_ap": ("pixel AP", "area under the precision-recall curve over pixels")}
+AGGREGATIONS = {"dataset": "all pixels", "image_mean": "image mean"}
 DICE_NAMES = ("dice_dataset", "dice_image_mean", "dice_image_mean_empty_0", "dice_image_mean_empty_1",
               "dice_batch_flattened_1", "dice_batch_flattened_4", "dice_batch_flattened_8", "dice_with_background",
               "pixel_accuracy")
@@ -108,25 +109,37 @@ def write(study: Study, comparisons: Path, *, pairs: dict[str, Any] | None = Non
     return folder
 
 
-def _names() -> dict[str, dict[str, str]]:
-    """Title, formula, unit and direction of every score."""
-    named = {}
-    for name, (title, formula) in FORMULAS.items():
-        alone = name in ("pixel_ap", "overall_accuracy")
-        kinds = {"": ""} if alone else {"dataset": "all pixels", "image_mean": "image mean"}
-        for kind, text in kinds.items():
-            entry = {"title": f"{title}, {text}" if text else title, "formula": formula, "unit": "", "better": "higher"}
-            named[f"{name}_{kind}" if kind else name] = entry
-    del named["hd95_dataset"]
-    named["hd95_image_mean"] |= {"unit": "pixels", "better": "lower"}
-    titles = {"hole_share": "holes", "specks": "specks", "wrong_class": "wrong class"}
-    for name in LOWER[1:]:
-        named[name] = {"title": titles.get(name, name.replace("_", ", ")), "formula": f"how {name} is counted",
-                       "unit": "a picture" if name == "specks" else "", "better": "lower"}
-    return named | {"displayed": {"title": "displayed", "formula": "how displayed is counted", "unit": "",
-                                  "better": "higher"},
-                    "completeness": {"title": "completeness", "formula": "share of an object's pixels that are found",
-                                     "unit": "", "better": "higher"}}
+def _definitions(study: Study) -> list[dict[str, Any]]:
+    """What summary.json says of every score, in the order of the page's tables."""
+    resized = exclusive = study.task == "multiclass"
+    tables = {"iou": ["main", *(["size"] if resized else []), "class"], "boundary_iou": ["main", "class"],
+              "iou_own": ["size"] if resized else [], "overall_accuracy": ["rest"] if exclusive else []}
+    tables |= {"dice": tables["iou"], "dice_own": tables["iou_own"]}
+    told = []
+    for base, (heading, formula) in FORMULAS.items():
+        alone = base in ("pixel_ap", "overall_accuracy")
+        for kind, text in AGGREGATIONS.items() if not alone else [(None, "")]:
+            told.append({"name": f"{base}_{kind}" if kind else base, "base": base, "aggregation": kind, "group": None,
+                         "heading": heading, "title": f"{heading}, {text}" if text else heading, "formula": formula,
+                         "unit": "", "better": "higher", "digits": 3,
+                         "tables": [table for table in tables.get(base, ["rest"])
+                                    if table != "class" or kind == "dataset"]})
+    hd95 = next(score for score in told if score["name"] == "hd95_image_mean")
+    hd95 |= {"unit": "pixels", "better": "lower", "digits": 2}
+    told = [score for score in told if score["name"] != "hd95_dataset"]
+    told.append({"name": "displayed", "base": "displayed", "aggregation": None, "group": None, "heading": "displayed",
+                 "title": "displayed", "formula": "how displayed is counted", "unit": "", "better": "higher",
+                 "digits": 3, "tables": []})
+    headings = {"hole_share": "holes", "specks": "specks", "wrong_class": "wrong class"}
+    for name in ("completeness", *LOWER[1:]):
+        base, _, which = name.partition("_") if name.startswith("missed") else (name, "", "")
+        heading = headings.get(name, f"{base}, {which}" if which else base)
+        told.append({"name": name, "base": base, "aggregation": None, "group": ["objects", which] if which else None,
+                     "heading": heading, "title": heading, "formula": f"how {name} is counted",
+                     "unit": "a picture" if name == "specks" else "", "digits": 2 if name == "specks" else 3,
+                     "better": "higher" if name == "completeness" else "lower",
+                     "tables": [] if exclusive and which in ("covered", "free") else ["seen"]})
+    return told
 
 
 def _scores(study: Study) -> pd.DataFrame:
@@ -180,7 +193,7 @@ def _classes(study: Study, rng: np.random.Generator) -> pd.DataFrame:
             iou = np.nan if name in study.absent else 0.85 - study.gap * i - 0.1 * rng.random()
             rows.append({"variant": variant, "split": split, "class": name,
                          "images_with_class": 0 if name in study.absent else study.images // 3,
-                         "iou_dataset": iou, "iou_dataset_low": iou - 0.02, "iou_dataset_high": iou + 0.02}
+                         "iou_dataset": iou, "low": iou - 0.02, "high": iou + 0.02}
                         | {f"{score}_dataset": iou * 0.9 for score in SHARES[1:]})
     return pd.DataFrame(rows)
 
@@ -211,7 +224,8 @@ def _pairs(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
 def _groups(study: Study) -> pd.DataFrame:
     kinds = [("size", "small", 0, 120, 210), ("size", "medium", 120, 400, 480), ("size", "large", 400, None, 333)]
     kinds += [("objects", str(n), n, n, 90 * n) for n in range(1, 6)]
-    kinds += [("overlap", "free", None, None, 700), ("overlap", "covered", None, None, 320)]
+    if study.task == "multilabel":
+        kinds += [("overlap", "free", None, None, 700), ("overlap", "covered", None, None, 320)]
     return pd.DataFrame([
         {"variant": variant, "split": "test", "by": by, "group": group, "low_edge": low, "high_edge": high,
          "score": score, "mean": mean, "low": mean - 0.03, "high": mean + 0.03, "n": n}
@@ -317,7 +331,8 @@ def _summary(study: Study) -> dict[str, Any]:
         "configs": configs, "coursework": study.coursework,
         "names": {variant: [tuple(variant.split())] for variant in study.trained} | (
             {"frequency": [("frequency", "mse")]} if study.frequency else {}),
-        "seeds": list(study.seeds) if study.trained else [], "headline": "iou_dataset", "scores": _names(),
-        "aggregations": {"image_mean": "the score of each image, then their mean", "dataset": "all pixels added up"},
+        "seeds": list(study.seeds) if study.trained else [], "headline": "iou_dataset",
+        "scores": _definitions(study), "aggregations": {
+            name: {"title": title, "definition": f"how {title} are added up"} for name, title in AGGREGATIONS.items()},
         "tolerance": 2, "sizes": [120, 400], "resamples": 10000, "confidence": 0.95,
         "data_sha256": {"test/images.npy": "3f" * 32, "test/masks.npy": "a0" * 32}}

@@ -223,11 +223,27 @@ def test_axes_have_round_ticks_around_all_values(values: list[float], ticks: lis
     np.testing.assert_allclose([made.at(made.low), made.at(made.high), made.at(made.high + 1)], [0, 100, 100])
 
 
-def test_scores_are_called_by_their_titles(tmp_path: Path):
-    summary = tables.read(write(Study(), tmp_path)).summary
-    assert tables.title(summary, "iou") == "IoU" and tables.title(summary, "iou_dataset") == "IoU, all pixels"
-    assert tables.title(summary, "missed_small") == "missed, small" and tables.title(summary, "new_one") == "new one"
-    assert tables.lower_is_better(summary, "hd95") and not tables.lower_is_better(summary, "iou")
+def test_a_table_shows_the_scores_that_name_it_and_that_a_variant_has(tmp_path: Path):
+    comparison = tables.read(write(Study(), tmp_path))
+    found = views.score_table(comparison, "main")
+    assert [(group["title"], group["columns"]) for group in found["groups"][:1]] == [
+        ("IoU", [("iou_dataset", "all pixels"), ("iou_image_mean", "image mean")])]
+    rest = {group["title"]: group for group in views.score_table(comparison, "rest")["groups"]}
+    assert rest["HD95"]["lower"] and rest["HD95"]["unit"] == "pixels" and not rest["precision"]["lower"]
+    assert rest["pixel AP"]["columns"] == [("pixel_ap", "")] and "overall accuracy" not in rest
+    digits = [digits for _, digits in views.score_table(comparison, "seen")["rows"][0]["cells"]]
+    assert sorted(set(digits)) == [2, 3]
+    without = comparison.scores.assign(mean=comparison.scores["mean"].where(comparison.scores["score"] != "pixel_ap"))
+    found = views.score_table(dataclasses.replace(comparison, scores=without), "rest")
+    assert "pixel AP" not in {group["title"] for group in found["groups"]}
+
+
+def test_a_definition_is_given_once_for_all_datasets_whose_tables_show_it(tmp_path: Path):
+    plain = tables.read(write(Study(), tmp_path))
+    exclusive = tables.read(write(Study(dataset="other", task="multiclass"), tmp_path))
+    alone, both = ([score["heading"] for score in views.definitions(of)] for of in ([plain], [plain, exclusive]))
+    assert set(both) - set(alone) == {"IoU at own size", "Dice at own size", "overall accuracy"}
+    assert len(set(both)) == len(both) and "missed, covered" in both
 
 
 @pytest.mark.parametrize(("value", "said"), [(1184.2, "1,180"), (0.0123456, "0.0123"), (20.0, "20"), (-2.5, "−2.5"),

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from seglib.pipeline.workspace import live_trainings
+from seglib.pipeline.workspace import TrainingFiles, live_trainings
 from stages import compare, evaluate, fetch, prepare, report, resolve, train
 from tests.conftest import ROOT, missing
 
@@ -40,6 +41,13 @@ def enter(repository: Path, patch: pytest.MonkeyPatch) -> None:
     patch.chdir(repository)
     patch.setenv("DVC_ROOT", str(repository))
     patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def scores_of(files: TrainingFiles, split: str, class_name: str = "") -> dict[str, float]:
+    """The scores of one training by their names, from the table that compare wrote; of the mean over classes."""
+    table = pd.read_csv(f"comparisons/{files.dataset}/tables/training_scores.csv", keep_default_na=False)
+    chosen = table[(table["training"] == files.name) & (table["split"] == split) & (table["class"] == class_name)]
+    return chosen.set_index("score")["value"].to_dict()
 
 
 @contextlib.contextmanager

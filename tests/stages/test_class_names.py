@@ -13,10 +13,9 @@ from PIL import Image
 
 from seglib import tasks
 from seglib.datasets.store import DatasetInfo, Split
-from seglib.files import read_json
 from seglib.pipeline import tracking
 from seglib.pipeline.workspace import live_trainings
-from tests.stages.conftest import enter, run_every_stage, write_params
+from tests.stages.conftest import enter, run_every_stage, scores_of, write_params
 
 # The second and the third are one in ASCII, the fourth and the fifth where commas and semicolons are one.
 CLASSES = ["chien, <b>gros</b>", "猫", "狗", "a,b", "a;b", 'été "../x"']
@@ -72,11 +71,10 @@ def test_prepared_data_hold_the_names_and_their_masks(repository: Path):
     assert tasks.get("multilabel").unpack(split.masks, len(CLASSES)).sum((0, 2, 3)).tolist() == [8 * 90] * len(CLASSES)
 
 
-def test_counts_and_scores_have_a_row_for_each_name(repository: Path):
+def test_counts_have_a_row_for_each_name(repository: Path):
     for files in live_trainings("mine"):
         assert pd.read_parquet(files.counts)["class"].unique().tolist() == CLASSES
         assert set(pd.read_parquet(files.objects)["class"]) == set(range(len(CLASSES)))
-        assert list(read_json(files.scores)["test"]["classes"]) == sorted(CLASSES)
 
 
 def test_tables_are_csv_that_gives_the_names_back(repository: Path):
@@ -104,7 +102,6 @@ def test_mlflow_holds_the_score_of_each_class(repository: Path):
     found = {run.info.run_name: run.data.metrics for run in runs}
     for files in live_trainings("mine"):
         held = {name: value for name, value in found[files.name].items() if name.startswith("test/iou_dataset/")}
-        expected = read_json(files.scores)["test"]["classes"]
-        assert sorted(held.values()) == sorted(of["iou_dataset"] for of in expected.values())
-        assert {name: held[f"test/iou_dataset/{name}"] for name in "猫狗"} == {
-            name: expected[name]["iou_dataset"] for name in "猫狗"}
+        expected = {name: scores_of(files, "test", name)["iou_dataset"] for name in CLASSES}
+        assert sorted(held.values()) == sorted(expected.values())
+        assert {name: held[f"test/iou_dataset/{name}"] for name in "猫狗"} == {name: expected[name] for name in "猫狗"}

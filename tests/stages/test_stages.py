@@ -17,13 +17,13 @@ from seglib.files import file_sha256, read_json
 from seglib.metrics.counts import COUNTS
 from seglib.pipeline.workspace import TrainingFiles, live_trainings
 from stages import compare, evaluate, report, resolve
-from tests.stages.conftest import write_params
+from tests.stages.conftest import scores_of, write_params
 
 
 def test_every_output_is_there_and_no_checkpoint_is_left(repository: Path):
     for files in live_trainings("shapes"):
         for path in (files.weights, files.history, files.snapshots, files.timing, files.counts, files.objects,
-                     files.ranking, files.scores, files.predictions):
+                     files.ranking, files.confusion, files.evaluation, files.predictions):
             assert path.is_file()
     for name in ("fetch", "prepare", "evaluate", "compare"):
         assert (repository / f"conf/shapes.{name}.json").is_file()
@@ -31,7 +31,7 @@ def test_every_output_is_there_and_no_checkpoint_is_left(repository: Path):
     assert (repository / "data/previews/shapes.png").is_file()
 
 
-def test_scores_and_predictions_follow_from_each_other(repository: Path):
+def test_counts_and_predictions_follow_from_each_other(repository: Path):
     files = TrainingFiles("shapes", "munet-mse_dice-1")
     info, test = DatasetInfo.read(files.prepared), Split.open(files.prepared, "test")
     predicted, truth = (info.task.unpack(np.asarray(masks), 5)
@@ -43,9 +43,9 @@ def test_scores_and_predictions_follow_from_each_other(repository: Path):
     np.testing.assert_array_equal(counts.sum(-1), 64 * 64)
     pooled = counts.sum(0)
     iou = pooled[:, 0] / np.maximum(pooled[:, :3].sum(1), 1)
-    scores = read_json(files.scores)
-    assert scores["test"]["mean"]["iou_dataset"] == pytest.approx(iou[truth.any((0, 2, 3))].mean())
-    assert scores["weights_sha256"] == file_sha256(files.weights)
+    assert scores_of(files, "test")["iou_dataset"] == pytest.approx(iou[truth.any((0, 2, 3))].mean())
+    assert read_json(files.evaluation) == {"weights_sha256": file_sha256(files.weights),
+                                           "pictures": {"val": 4, "test": 10}, "tolerance": 2}
 
 
 def test_the_scores_of_a_training_are_those_of_its_evaluation(repository: Path):
@@ -53,14 +53,14 @@ def test_the_scores_of_a_training_are_those_of_its_evaluation(repository: Path):
     for files in live_trainings("shapes"):
         history = pd.read_csv(files.history).query("split == 'val'")
         best = history.loc[history["iou_score"].idxmax()]
-        val = read_json(files.scores)["val"]["mean"]
+        val = scores_of(files, "val")
         assert val["iou_dataset"] == pytest.approx(best["iou_score"], rel=1e-6)
         assert val["dice_dataset"] == pytest.approx(best["dice_score"], rel=1e-6)
 
 
 def test_evaluating_and_comparing_again_gives_the_same_bytes(copied: Path):
     files = TrainingFiles("shapes", "munet-mse-1")
-    watched = [files.counts, files.objects, files.ranking, files.scores, files.predictions,
+    watched = [files.counts, files.objects, files.ranking, files.confusion, files.evaluation, files.predictions,
                *(path for path in sorted(Path("comparisons").rglob("*")) if path.is_file())]
     before = {path: file_sha256(path) for path in watched}
     evaluate.main("shapes", files.name)
@@ -71,13 +71,13 @@ def test_evaluating_and_comparing_again_gives_the_same_bytes(copied: Path):
 def test_variants_of_one_configuration_are_one_row(copied: Path):
     for seed in (1, 2):
         source, twin = TrainingFiles("shapes", f"munet-mse-{seed}"), TrainingFiles("shapes", f"munet-other-{seed}")
-        for name in ("conf", "weights", "history", "counts", "objects", "ranking", "scores", "predictions"):
+        for name in ("conf", "weights", "history", "counts", "objects", "ranking", "evaluation", "predictions"):
             target = getattr(twin, name)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(getattr(source, name), target)
     variants = comparison.load("shapes", DatasetInfo.read(source.prepared))
     assert sorted(variant.label for variant in variants) == ["munet mse = munet other", "munet mse_dice"]
-    assert all(len(variant.runs) == 2 for variant in variants)
+    assert all(len(variant.results) == 2 for variant in variants)
 
 
 def test_stale_variants_are_not_compared(copied: Path):
@@ -89,8 +89,7 @@ def test_stale_variants_are_not_compared(copied: Path):
 
 def test_tables_hold_mean_and_spread_over_seeds(repository: Path):
     table = pd.read_csv("comparisons/shapes/tables/scores.csv").set_index(["variant", "split", "score"])
-    by_seed = [read_json(TrainingFiles("shapes", f"munet-mse-{seed}").scores)["val"]["mean"]["dice_image_mean"]
-               for seed in (1, 2)]
+    by_seed = [scores_of(TrainingFiles("shapes", f"munet-mse-{seed}"), "val")["dice_image_mean"] for seed in (1, 2)]
     row = table.loc["munet mse", "val", "dice_image_mean"]
     assert row["mean"] == pytest.approx(np.mean(by_seed), abs=1e-8)
     assert row["sd"] == pytest.approx(np.std(by_seed, ddof=1), abs=1e-8)
@@ -107,7 +106,7 @@ def test_a_comparison_holds_all_that_the_page_shows(repository: Path):
     folder = Path("comparisons/shapes")
     assert {path.stem for path in (folder / "tables").glob("*.csv")} == {
         "scores", "pairs", "ranking", "classes", "curves", "groups", "confusion", "gradients", "dice_names",
-        "trainings", "seed_scores"}
+        "trainings", "training_scores", "seed_scores"}
     ranking = pd.read_csv(folder / "tables/ranking.csv")
     assert set(ranking["variant"]) == {"munet mse", "munet mse_dice"}
     assert (ranking["low"] <= ranking["mean"]).all() and (ranking["mean"] <= ranking["high"]).all()

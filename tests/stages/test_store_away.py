@@ -16,7 +16,7 @@ from seglib.files import file_sha256, read_json
 from seglib.pipeline import records, tracking
 from seglib.pipeline.workspace import TrainingFiles, live_trainings
 from stages import train
-from tests.stages.conftest import small_disk
+from tests.stages.conftest import scores_of, small_disk
 from tests.stages.servers import NEVER, Server, end, free_port, mlflow_server, serving
 from tests.stages.test_tracking import mlflow_runs
 
@@ -273,4 +273,4 @@ def test_processes_begin_at_once_on_a_store_that_is_not_there(copied: Path, coun
         steps = [m.step for m in MlflowClient(tracking.store_uri()).get_metric_history(run.info.run_id, "val/loss")]
         assert run.info.status == "FINISHED" and steps == [1, 2]
         assert run.data.metrics["test/iou_dataset"] == pytest.approx(
-            read_json(TrainingFiles("shapes", run.info.run_name).scores)["test"]["mean"]["iou_dataset"])
+            scores_of(TrainingFiles("shapes", run.info.run_name), "test")["iou_dataset"])

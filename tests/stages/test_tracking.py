@@ -12,6 +12,7 @@ from seglib.files import file_sha256, read_json
 from seglib.pipeline import records, tracking
 from seglib.pipeline.workspace import TrainingFiles, live_trainings
 from stages import train
+from tests.stages.conftest import scores_of
 
 
 def mlflow_runs() -> list[Any]:
@@ -35,7 +36,7 @@ def test_mlflow_holds_one_whole_run_a_variant_and_one_of_their_comparison(reposi
         assert [m.step for m in client.get_metric_history(run.info.run_id, "val/loss")] == [1, 2]
         assert "test/iou_dataset/star" in run.data.metrics
         artifacts = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
-        assert {"weights.safetensors", "predictions.png", "scores.json", "history.csv"} <= artifacts
+        assert {"weights.safetensors", "predictions.png", "scores.csv", "history.csv"} <= artifacts
 
 
 def test_syncing_again_doubles_nothing(repository: Path):
@@ -53,8 +54,31 @@ def test_a_lost_store_is_rebuilt(copied: Path, lost: list[str]):
     assert "5 runs, 5 brought up to date" in result.output, result.output
     scores = {run.info.run_name: run.data.metrics.get("test/iou_dataset") for run in mlflow_runs()}
     assert scores.pop(tracking.COMPARISON) is None
-    assert scores == {files.name: pytest.approx(read_json(files.scores)["test"]["mean"]["iou_dataset"])
+    assert scores == {files.name: pytest.approx(scores_of(files, "test")["iou_dataset"])
                       for files in live_trainings("shapes")}
+
+
+def test_scores_of_weights_that_were_not_compared_are_not_left(copied: Path):
+    """A training that was repeated since: its record would hold the scores of other weights."""
+    files = TrainingFiles("shapes", "munet-mse-1")
+    files.weights.write_bytes(files.weights.read_bytes() + b" ")
+    left = {record.name for record in records.leave_scores("shapes")}
+    assert left == {read_json(other.timing)["identity"] for other in live_trainings("shapes") if other != files}
+
+
+def test_only_files_that_changed_are_sent_again(copied: Path, monkeypatch: pytest.MonkeyPatch):
+    """Weights are large, and compare adds scores to what train and evaluate sent."""
+    from mlflow import MlflowClient
+    assert "5 brought up to date" in CliRunner().invoke(cli.app, ["mlsync"]).output
+    sent, log_artifact = [], MlflowClient.log_artifact
+    monkeypatch.setattr(MlflowClient, "log_artifact",
+                        lambda self, run, path: (sent.append(Path(path).name), log_artifact(self, run, path)))
+    record = records.leave_training(TrainingFiles("shapes", "munet-mse-1"))
+    (record / "scores.csv").write_text("split,class,score,value\ntest,,mine,0.25\n")
+    assert tracking.sync(record) and not tracking.sync(record)
+    assert sent == ["scores.csv"]
+    run, = [run for run in mlflow_runs() if run.data.tags[tracking.IDENTITY_TAG] == record.name]
+    assert run.data.metrics["test/mine"] == 0.25
 
 
 def test_syncing_without_a_workspace_or_a_store_is_no_traceback(copied: Path, monkeypatch: pytest.MonkeyPatch):

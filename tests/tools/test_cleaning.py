@@ -46,7 +46,7 @@ def workspace(tmp_path: Path, raw_params: dict[str, Any], monkeypatch: pytest.Mo
     fill(Path("data/prepared/shapes/dataset.json"), "{}")
     for variant in (LIVE, IN_CONF_ONLY, DEAD):
         fill(Path(f"runs/shapes/{variant}/weights.safetensors"))
-        fill(Path(f"results/shapes/{variant}/scores.json"))
+        fill(Path(f"results/shapes/{variant}/evaluation.json"))
         fill(Path(f"timings/shapes/{variant}.json"), json.dumps({"identity": f"of-{variant}"}))
         fill(Path(f".work/tracking/of-{variant}/training.json"))
     fill(Path("runs/pets/unet-bce-1/weights.safetensors"))
@@ -97,7 +97,7 @@ def test_it_removes_what_it_lists_and_then_has_nothing_to_do(workspace: Path):
     result = CliRunner().invoke(cli.app, ["clean"])
     assert result.exit_code == 0, result.output
     for variant in (LIVE, IN_CONF_ONLY):
-        for path in (f"runs/shapes/{variant}/weights.safetensors", f"results/shapes/{variant}/scores.json",
+        for path in (f"runs/shapes/{variant}/weights.safetensors", f"results/shapes/{variant}/evaluation.json",
                      f"timings/shapes/{variant}.json", f".work/tracking/of-{variant}/training.json"):
             assert Path(path).exists()
     assert not any(Path(path).exists() for path in NEEDED_BY_NOTHING)
@@ -160,7 +160,7 @@ def test_nothing_is_removed_while_dvc_runs_a_stage(workspace: Path, place: str):
 
 
 @pytest.mark.parametrize("path", [
-    f"runs/shapes/{DEAD}/notes.txt", f"results/shapes/{DEAD}/mine/scores.json", "runs/shapes/my_pictures/a.png",
+    f"runs/shapes/{DEAD}/notes.txt", f"results/shapes/{DEAD}/mine/evaluation.json", "runs/shapes/my_pictures/a.png",
     "runs/mine/photos/a.png", "timings/shapes/notes-of-2024.json", "results/shapes/table.csv",
     "runs/shapes/munet-mybackup-1/weights.safetensors", f"runs/shapes/{DEAD}/.DS_Store"])
 def test_what_dvcs_cache_does_not_have_stays(workspace: Path, path: str):

@@ -14,7 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from seglib import tasks
 from seglib.datasets.store import Split
-from seglib.metrics.counts import count_BK4, pooled_scores
+from seglib.metrics.counts import count_BK4
+from seglib.metrics.overlap import pooled
 from seglib.prediction.network import NetworkPredictor
 from seglib.training import weights
 from seglib.training.batches import Feed, epoch_order
@@ -88,7 +89,7 @@ def scores_of(outcome: Outcome, split: Split, folder: Path) -> dict[str, float]:
     counts = [count_BK4(predictor.encoding.present(predictor.logits(batch.images_BHWC)),
                         *predictor.encoding.planes(batch.masks_BHW)).sum(0)
               for batch in Feed(split, 7, predictor.device).batches()]
-    return pooled_scores(sum(counts).numpy())
+    return {name: pooled(name, sum(counts).numpy()) for name in ("iou", "dice", "pixel_accuracy")}
 
 
 def test_it_stops_where_patience_ends(variant_config: Make, prepared_shapes: Path, capsys: pytest.CaptureFixture):

@@ -1,45 +1,46 @@
-"""Scores against scikit-learn, rules and groups of objects by hand."""
+"""Ratios against scikit-learn; rules and groups of objects by hand."""
 
 import math
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from seglib.metrics.counts import COUNTS, count_BK4, pooled_scores
-from seglib.metrics.scores import (
-    BY_NAME,
-    COLUMNS,
-    GROUPS,
-    cases_of,
-    class_scores,
-    image_scores,
-    mean_score,
-    size_edges,
-    summarize,
-)
+from seglib.metrics.cases import COLUMNS, GROUPS, Cases, cases_of, size_edges
+from seglib.metrics.counts import count_BK4
+from seglib.metrics.overlap import COUNTS
+from seglib.metrics.scores import BY_NAME, class_scores
+from seglib.metrics.scores.score import mean_score
+from tests.metrics.test_cases import OBJECTS, tables
 
 SKLEARN = {"iou": sk.jaccard_score, "dice": sk.f1_score, "precision": sk.precision_score, "recall": sk.recall_score,
            "specificity": lambda truth, predicted: sk.recall_score(~truth, ~predicted),
            "pixel_accuracy": sk.accuracy_score}
+SHARES = [[1, 0, 0, 1 / 4], [1 / 2, 1, 1 / 20, 1, 0]]  # by class, the share of each object that is found
 
 
-def cases(**columns: Any) -> dict[str, np.ndarray]:
+def cases(**columns: Any) -> Cases:
     """Cases (N, K) of the columns that a test is about; nothing in the others."""
     shape = np.shape(next(iter(columns.values())))
     empty = dict.fromkeys(COLUMNS, np.zeros(shape)) | {name: np.full(shape, np.nan) for name in ("hd95", "displayed")}
     empty |= {name + suffix: np.zeros(shape) for name in ("objects", "found", "missed", "wrong")
               for suffix in ("", *(f" {kind} {which}" for kind, which in GROUPS))}
-    return empty | {name: np.asarray(values, np.float64) for name, values in columns.items()}
+    return Cases(empty | {name: np.asarray(values, np.float64) for name, values in columns.items()})
 
 
-def of_counts(counts_NK4: Any) -> dict[str, np.ndarray]:
+def of_counts(counts_NK4: Any) -> Cases:
     return cases(**{name: np.asarray(counts_NK4)[..., i] for i, name in enumerate(COUNTS)})
+
+
+def by_picture(found: Cases, base: str) -> np.ndarray:
+    """The scores of pictures, which do not depend on how they are aggregated."""
+    pooled, mean = (BY_NAME[f"{base}_{aggregation}"].by_picture(found) for aggregation in ("dataset", "image_mean"))
+    np.testing.assert_array_equal(pooled, mean)
+    return pooled
 
 
 @pytest.mark.parametrize("name", SKLEARN)
@@ -47,30 +48,21 @@ def test_pixel_scores_equal_scikit_learns(name: str):
     random = np.random.default_rng(1)
     predicted, truth = random.random((2, 4, 3, 6, 6)) < 0.4
     counts = count_BK4(torch.from_numpy(predicted), torch.from_numpy(truth)).numpy()
-    found, by_picture = class_scores(of_counts(counts)), image_scores(of_counts(counts), name)
+    found, pictures = class_scores(of_counts(counts)), by_picture(of_counts(counts), name)
     for k in range(3):
         an_image = [SKLEARN[name](truth[n, k].ravel(), predicted[n, k].ravel()) for n in range(4)]
-        np.testing.assert_allclose(by_picture[:, k], an_image)
+        np.testing.assert_allclose(pictures[:, k], an_image)
         assert found[f"{name}_image_mean"][k] == pytest.approx(np.mean(an_image))
         pooled = SKLEARN[name](truth[:, k].ravel(), predicted[:, k].ravel())
         assert found[f"{name}_dataset"][k] == pytest.approx(pooled)
-
-
-def test_the_loops_own_scores_are_the_dataset_scores():
-    counts = np.random.default_rng(2).integers(0, 50, (5, 3, 4))
-    counts[:, 1, [0, 2]] = 0  # absent
-    found = class_scores(of_counts(counts))
-    pooled = pooled_scores(counts.sum(0))
-    names = ("iou", "dice", "pixel_accuracy")
-    assert {name: pytest.approx(mean_score(found[f"{name}_dataset"])) for name in names} == pooled
 
 
 def test_scores_at_own_size_are_those_of_own_counts():
     random = np.random.default_rng(5)
     counts, own = random.integers(0, 50, (2, 6, 3, 4))
     own[:, 1, [0, 2]] = 0  # a class that is there at the network's size alone
-    at_own_size = {f"own_{name}": values for name, values in of_counts(own).items() if name in COUNTS}
-    found, expected = class_scores(cases(**of_counts(counts) | at_own_size)), class_scores(of_counts(own))
+    at_own_size = {f"own_{name}": of_counts(own)[name] for name in COUNTS}
+    found, expected = class_scores(cases(**of_counts(counts).columns | at_own_size)), class_scores(of_counts(own))
     for name in ("iou", "dice"):
         for kind in ("dataset", "image_mean"):
             np.testing.assert_array_equal(found[f"{name}_own_{kind}"], expected[f"{name}_{kind}"])
@@ -90,8 +82,8 @@ def test_overall_accuracy_of_exclusive_classes_is_scikit_learns():
 def test_the_empty_mask_rule():
     # Four images of one class: nothing there and nothing found; a false alarm; found; missed.
     found = of_counts([[[0, 0, 0, 9]], [[0, 2, 0, 7]], [[4, 0, 0, 5]], [[0, 0, 3, 6]]])
-    np.testing.assert_equal(image_scores(found, "iou")[:, 0], [np.nan, 0, 1, 0])
-    np.testing.assert_equal(image_scores(found, "dice")[:, 0], [np.nan, 0, 1, 0])
+    np.testing.assert_equal(by_picture(found, "iou")[:, 0], [np.nan, 0, 1, 0])
+    np.testing.assert_equal(by_picture(found, "dice")[:, 0], [np.nan, 0, 1, 0])
     assert class_scores(found)["iou_image_mean"][0] == pytest.approx(1 / 3)
     assert class_scores(found)["iou_dataset"][0] == pytest.approx(4 / 9)
 
@@ -117,7 +109,7 @@ COUNTS_NK4 = st.lists(st.tuples(*[st.integers(0, 1000)] * 4), min_size=1, max_si
 @given(COUNTS_NK4)
 def test_dice_follows_from_iou_on_the_same_counts(counts_NK4: np.ndarray):
     found = of_counts(counts_NK4)
-    iou, dice = image_scores(found, "iou"), image_scores(found, "dice")
+    iou, dice = by_picture(found, "iou"), by_picture(found, "dice")
     np.testing.assert_allclose(dice, 2 * iou / (1 + iou))
     scored = ~np.isnan(iou)
     assert ((iou[scored] >= 0) & (iou[scored] <= dice[scored]) & (dice[scored] <= 1)).all()
@@ -157,7 +149,7 @@ def test_hd95_is_the_mean_over_pictures_that_have_one():
     hd95 = [[1.5, np.nan], [np.nan, np.nan], [4.5, 3.0]]
     found = class_scores(cases(tp=[[5, 0], [0, 0], [5, 0]], hd95=hd95))
     np.testing.assert_equal(found["hd95_image_mean"], [3.0, np.nan])  # the second class is in no truth
-    np.testing.assert_equal(image_scores(cases(hd95=hd95), "hd95_image_mean"), hd95)
+    np.testing.assert_equal(BY_NAME["hd95_image_mean"].by_picture(cases(hd95=hd95)), hd95)
 
 
 def test_what_people_see_by_hand():
@@ -172,23 +164,6 @@ def test_displayed_is_a_share_of_what_is_found_and_missing_without_label_values(
     found = cases(tp=[[8, 8], [2, 2]], fn=[[6, 6], [8, 8]], displayed=[[5, np.nan], [0, np.nan]])
     np.testing.assert_equal(class_scores(found)["displayed"], [5 / 10, np.nan])
     assert math.isnan(class_scores(cases(tp=[[0]], fn=[[6]], displayed=[[0]]))["displayed"][0])  # nothing found
-
-
-# image, class, area, covered, found, wrong, taken_for. Small: below 4 pixels; large: from 9.
-OBJECTS = pd.DataFrame([
-    ("a", 0, 3, 0, 3, 0, 0), ("a", 1, 10, 2, 5, 0, 1),
-    ("b", 0, 6, 0, 0, 6, 1),
-    ("c", 0, 9, 1, 0, 0, -1), ("c", 0, 4, 0, 1, 0, 0), ("c", 1, 2, 0, 2, 0, 1), ("c", 1, 20, 0, 1, 0, -1),
-    ("c", 1, 8, 0, 8, 0, 1), ("c", 1, 3, 0, 0, 3, 0),
-], columns=["image", "class", "area", "covered", "found", "wrong", "taken_for"])
-SHARES = [[1, 0, 0, 1 / 4], [1 / 2, 1, 1 / 20, 1, 0]]  # by class, the share of each object that is found
-
-
-def tables(objects: pd.DataFrame = OBJECTS) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """counts.parquet and objects.parquet of pictures a to d with two classes, both there."""
-    counts = pd.DataFrame([{"split": "test", "image": image, "class": name, **dict.fromkeys(COLUMNS, 1)}
-                           for image in "abcd" for name in ("cat", "dog")])
-    return counts, objects.assign(split="test")
 
 
 def object_scores(*names: str) -> list[list[float]]:
@@ -218,50 +193,6 @@ def test_groups_of_objects_by_hand(group: str, completeness: list[float], missed
     np.testing.assert_allclose(object_scores(f"completeness_{group}", f"missed_{group}"), [completeness, missed])
 
 
-@pytest.mark.parametrize("kind", ["size", "objects", "overlap"])
-def test_the_groups_of_a_kind_hold_every_object_once(kind: str):
-    found = cases_of(*tables(), "test", ["cat", "dog"], [4, 9])
-    for column in ("objects", "found", "missed"):
-        parts = [found[f"{column} {kind} {which}"] for this, which in GROUPS if this == kind]
-        np.testing.assert_allclose(sum(parts), found[column])
-
-
-def test_cases_stand_at_their_picture_and_class():
-    counts, objects = tables()
-    counts["tp"] = np.arange(8)
-    found = cases_of(counts.assign(split=["val"] * 2 + ["test"] * 6), objects[objects["image"] != "a"], "test",
-                     ["cat", "dog"], [4, 9])
-    np.testing.assert_array_equal(found["tp"], [[2, 3], [4, 5], [6, 7]])
-    np.testing.assert_array_equal(found["objects"], [[1, 0], [2, 4], [0, 0]])
-
-
 def test_no_objects_no_score():
     found = cases_of(*tables(OBJECTS[:0]), "test", ["cat", "dog"], size_edges(OBJECTS[:0].assign(split="test")))
     assert np.isnan(class_scores(found)["completeness"]).all()
-
-
-def test_size_edges_are_thirds_of_the_test_objects():
-    objects = pd.DataFrame({"split": ["test"] * 6 + ["val"] * 3, "area": [60, 10, 20, 50, 30, 40, 1000, 2000, 3000]})
-    edges = size_edges(objects)
-    assert edges == pytest.approx([10 + 50 / 3, 10 + 100 / 3])
-    areas = objects["area"][:6]
-    assert [(areas < edges[0]).sum(), (areas >= edges[1]).sum()] == [2, 2]
-    assert size_edges(objects[:0]) == [0, 0]
-
-
-def test_summary_reads_the_tables_and_writes_none_for_what_is_not_there():
-    counts = pd.DataFrame([
-        {"split": split, "image": image, "class": name, **dict.fromkeys(COLUMNS, 0), "hd95": np.nan,
-         "displayed": np.nan, **dict(zip(COUNTS, values, strict=True))}
-        for split in ("val", "test") for image in ("a", "b")
-        for name, values in (("cat", (4, 0, 0, 5)), ("dog", (0, 1, 0, 8)))])
-    objects = pd.DataFrame([("test", "b", 0, 4, 0, 4, 0, 0)], columns=["split", *OBJECTS.columns])
-    found = summarize(counts, objects, ["cat", "dog"])
-    test = found["test"]
-    assert test["images"] == 2
-    assert test["images_with_class"] == {"cat": 2, "dog": 0}
-    assert set(test["mean"]) == set(test["classes"]["cat"]) == set(BY_NAME)
-    assert set(test["classes"]["dog"].values()) == {None}
-    assert test["mean"]["iou_dataset"] == test["mean"]["completeness"] == 1
-    assert test["mean"]["hd95_image_mean"] is test["mean"]["displayed"] is None
-    assert found["val"]["mean"]["completeness"] is None  # no object there

@@ -1,0 +1,87 @@
+"""Every score. A new one is an entry of `SCORES`: tables, page, claims and MLflow take it from there.
+
+Shapes: N pictures, K classes.
+"""
+
+import numpy as np
+
+from seglib.metrics.cases import GROUPS, Cases
+from seglib.metrics.objects import SEEN
+from seglib.metrics.overlap import OVERLAP
+from seglib.metrics.scores.pixel_ap import PixelAP
+from seglib.metrics.scores.ratio import (
+    Ratio,
+    both_aggregations,
+    counted,
+    of_objects,
+    overlap_scores,
+    summed_over_classes,
+)
+from seglib.metrics.scores.score import Score
+
+IOU, DICE = OVERLAP["iou"], OVERLAP["dice"]
+OWN_SIZE = {"size": "own_", "tables": ("size",)}
+NEVER_COVERED = {"overlap": "overlapping"}  # objects of classes that exclude each other share no pixel
+
+# The tables of the page show them in this order.
+SCORES: tuple[Score, ...] = (
+    *overlap_scores("iou", IOU, tables=("main", "size"), by_class=True, paired=("dataset", "image_mean")),
+    *both_aggregations("iou_own", "IoU at own size", IOU.formula, IOU.numerator, IOU.denominator, **OWN_SIZE),
+    *overlap_scores("dice", DICE, tables=("main", "size"), by_class=True, paired=("dataset",)),
+    *both_aggregations("dice_own", "Dice at own size", DICE.formula, DICE.numerator, DICE.denominator, **OWN_SIZE),
+    *overlap_scores("precision", OVERLAP["precision"], tables=("rest",), by_class=True),
+    *overlap_scores("recall", OVERLAP["recall"], tables=("rest",), by_class=True),
+    *overlap_scores("specificity", OVERLAP["specificity"], tables=("rest",)),
+    *overlap_scores("pixel_accuracy", OVERLAP["pixel_accuracy"], tables=("rest",)),
+    Ratio(base="overall_accuracy", heading="overall accuracy", tables=("rest",), shown_if="exclusive",
+          formula="TP of all classes / (TP + FN) of all classes: if classes exclude each other, the share of pixels "
+                  "that are given their class",
+          numerator=summed_over_classes("tp"),
+          denominator=lambda cases: summed_over_classes("tp")(cases) + summed_over_classes("fn")(cases)),
+    *both_aggregations("boundary_iou", "boundary IoU",
+                       "IoU of the two masks' boundary regions (Cheng et al. 2021)",
+                       {"boundary_tp": 1}, {"boundary_tp": 1, "boundary_fp": 1, "boundary_fn": 1},
+                       tables=("main",), by_class=True, paired=("dataset",)),
+    *both_aggregations("nsd", "surface distance, normalised",
+                       "the share of both surfaces that lies within the tolerance of the other (Nikolov et al. 2018)",
+                       {"surface_hits": 1}, {"surface_total": 1}, tables=("rest",)),
+    Ratio(base="hd95", heading="HD95", aggregation="image_mean", better="lower", unit="pixels", highest=np.inf,
+          digits=2, tables=("rest",),
+          formula="the larger of the two 95th percentiles of the distances from one surface to the other, as MONAI has "
+                  "it; the picture's diagonal if one mask is empty",
+          numerator=lambda cases: np.nan_to_num(cases["hd95"]),
+          denominator=lambda cases: (~np.isnan(cases["hd95"])).astype(np.float64)),
+    PixelAP(base="pixel_ap", heading="pixel AP", tables=("rest",),
+            formula="the area under the interpolated precision-recall curve over all pixels of the split, ranked by "
+                    "the network's output (VOC, all points); the plain mean over classes"),
+    Ratio(base="hole_share", heading="holes", better="lower", tables=("seen",), paired=True,
+          formula="pixels missing inside the predicted objects (their 3×3 closing, filled), as a share of these",
+          numerator=counted({"hole_pixels": 1}), denominator=counted({"extent_pixels": 1})),
+    Ratio(base="specks", heading="specks", better="lower", unit="a picture and class", highest=np.inf, digits=2,
+          tables=("seen",), formula="predicted components that touch no pixel of their class",
+          numerator=counted({"specks": 1}), denominator=lambda cases: np.ones_like(cases["specks"])),
+    of_objects("completeness", "completeness", "the share of a true object's pixels that is found, mean over objects",
+               "found", tables=("seen",), paired=True),
+    Ratio(base="displayed", heading="displayed",
+          formula="of the true pixels that are found, the share whose raw output lies in the display band that "
+                  "DLStudio's code gives the class; of networks trained on label values only",
+          numerator=counted({"displayed": 1}), denominator=counted({"tp": 1})),
+    of_objects("wrong_class", "wrong class",
+               f"true objects that another class's prediction covers, by at least {SEEN:.0%} and more than their own "
+               "does", "wrong", better="lower", tables=("seen",), paired=True),
+    of_objects("missed", "missed", f"true objects of which less than {SEEN:.0%} is found", "missed", better="lower",
+               tables=("seen",), paired=True),
+    *(of_objects("completeness", "completeness", "completeness of these objects", "found", group=group,
+                 shown_if=NEVER_COVERED.get(group[0])) for group in GROUPS),
+    *(of_objects("missed", "missed", "missed, of these objects", "missed", group=group, better="lower",
+                 tables=("seen",) if group[0] != "objects" else (), shown_if=NEVER_COVERED.get(group[0]))
+      for group in GROUPS),
+)
+BY_NAME = {score.name: score for score in SCORES}
+HEADLINE: Ratio = BY_NAME["iou_dataset"]  # the score that ranks
+PAIRED: tuple[Ratio, ...] = tuple(score for score in SCORES if score.paired)
+
+
+def class_scores(cases: Cases) -> dict[str, np.ndarray]:
+    """Every score by class, (K,), by its name."""
+    return {name: score.by_class(cases) for name, score in BY_NAME.items()}

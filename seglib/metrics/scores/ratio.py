@@ -1,0 +1,150 @@
+"""Scores that are a ratio of two sums over pictures: one engine gives the value, the interval and the tests of all.
+
+Shapes: S seeds, N pictures, K classes, R resamples.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from seglib.metrics.cases import Cases
+from seglib.metrics.overlap import Overlap
+from seglib.metrics.scores.score import Sample, Score, group_name
+from seglib.metrics.statistics import Ratios, Replicates, Resamples, bootstrap
+
+COLUMNS = 2000  # sums that are resampled together: bounds memory, at 160 MB for few pictures
+Column = Callable[[Cases], np.ndarray]  # float64 (N, K)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ratio(Score):
+    """The score of a class is the ratio of the sums over pictures of `numerator` and `denominator`.
+
+    A class that no picture's truth holds has no score, nor has one whose denominator is 0.
+    """
+
+    numerator: Column
+    denominator: Column
+    size: str = ""
+    """"own_" for a score of the pictures at their own size"""
+    over_objects: bool = False
+    """Whether the denominator counts objects. Then `n` is their number, else the number of pictures"""
+
+    def by_class(self, cases: Cases) -> np.ndarray:
+        numerator_K, denominator_K = self.numerator(cases).sum(0), self.denominator(cases).sum(0)
+        return np.where(cases.present(self.size), divided(numerator_K, denominator_K), np.nan)
+
+    def by_picture(self, cases: Cases) -> np.ndarray:
+        """The score of each picture and class, float64 (N, K); NaN if its denominator is 0.
+
+        Scores that differ in their aggregation alone have the same scores of pictures.
+        """
+        return divided(self.numerator(cases), self.denominator(cases))
+
+    def n(self, cases: Cases) -> int:
+        return int(self.denominator(cases).sum()) if self.over_objects else cases.pictures
+
+    def ratios(self, variant: str, cases_S: Sequence[Cases]) -> Ratios:
+        """Numerators and denominators of a variant's trainings; a class for which one has no score takes no part."""
+        numerator_SNK = np.stack([self.numerator(cases) for cases in cases_S])
+        denominator_SNK = np.stack([self.denominator(cases) for cases in cases_S])
+        scored_K = cases_S[0].present(self.size) & ~np.isnan(numerator_SNK).any((0, 1))
+        return Ratios(name=variant, numerator_SNK=np.nan_to_num(numerator_SNK), denominator_SNK=denominator_SNK,
+                      scored_K=scored_K)
+
+    @classmethod
+    def replicates(cls, samples: Sequence[Sample], resamples: Resamples) -> list[Replicates]:
+        nothing_R = np.full(resamples.count, np.nan)
+        found = [Replicates(nothing_R, nothing_R)] * len(samples)
+        ratios = [sample.score.ratios(sample.variant, sample.cases_S) for sample in samples]
+        for places in _bundles(ratios):
+            replicates = bootstrap([ratios[i] for i in places], resamples)
+            for i, one in zip(places, replicates, strict=True):
+                found[i] = one
+        return found
+
+
+def _bundles(ratios: Sequence[Ratios]) -> Iterator[list[int]]:
+    """The indices of those with a score, as many together as `COLUMNS` allows.
+
+    The resampled pictures are drawn again for each bundle.
+    """
+    bundle: list[int] = []
+    columns = 0
+    for i, one in enumerate(ratios):
+        if not one.scored_K.any():
+            continue
+        needed = 2 * one.seeds * one.scored_K.size
+        if bundle and columns + needed > COLUMNS:
+            yield bundle
+            bundle, columns = [], 0
+        bundle.append(i)
+        columns += needed
+    if bundle:
+        yield bundle
+
+
+def divided(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """The ratio; NaN where the denominator is 0."""
+    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
+
+
+def counted(weights: Mapping[str, float], size: str = "") -> Column:
+    """The weighted sum of columns of the cases; `size` "own_" takes their counts at the pictures' own size."""
+    return lambda cases: sum(weight * cases[size + name] for name, weight in weights.items())
+
+
+def summed_over_classes(column: str) -> Column:
+    """The sum over the classes, which is the same for each of them: (N, K)."""
+    return lambda cases: np.broadcast_to(cases[column].sum(1, keepdims=True), cases[column].shape)
+
+
+def both_aggregations(base: str, heading: str, formula: str, numerator: Mapping[str, float],
+                      denominator: Mapping[str, float], *, size: str = "", tables: tuple[str, ...] = (),
+                      by_class: bool = False, paired: tuple[str, ...] = ()) -> list[Ratio]:
+    """A ratio of counts as two scores: of the sums over pictures, and as the mean of each picture's ratio.
+
+    Args:
+        numerator, denominator: the weight of each column of the cases.
+        by_class: whether the page offers the first of them in its table of classes.
+        paired: the aggregations by which variants are compared in pairs.
+    """
+    above, below = counted(numerator, size), counted(denominator, size)
+
+    def never_divides(cases: Cases) -> np.ndarray:
+        """Which classes are there but have nothing to divide by (precision, never predicted): they score 0."""
+        return (below(cases).sum(0) == 0) & cases.present(size)
+
+    def sums(cases: Cases) -> np.ndarray:
+        return np.where(never_divides(cases), 1.0, below(cases))
+
+    def of_picture(cases: Cases) -> np.ndarray:
+        return np.nan_to_num(divided(above(cases), below(cases)))
+
+    def has_score(cases: Cases) -> np.ndarray:
+        return np.where(never_divides(cases), 1.0, below(cases) > 0)
+
+    shared: dict[str, Any] = {"base": base, "heading": heading, "formula": formula, "size": size}
+    return [Ratio(**shared, aggregation="dataset", numerator=above, denominator=sums,
+                  tables=(*tables, "class") if by_class else tables, paired="dataset" in paired),
+            Ratio(**shared, aggregation="image_mean", numerator=of_picture, denominator=has_score,
+                  tables=tables, paired="image_mean" in paired)]
+
+
+def overlap_scores(base: str, overlap: Overlap, **options: Any) -> list[Ratio]:
+    """An entry of `metrics.overlap.OVERLAP` as two scores; see `both_aggregations` for the options."""
+    return both_aggregations(base, overlap.title, overlap.formula, overlap.numerator, overlap.denominator, **options)
+
+
+def of_objects(base: str, heading: str, formula: str, column: str, *, group: tuple[str, str] | None = None,
+               **options: Any) -> Ratio:
+    """The mean of an object's `column` over all objects, or over those of one group."""
+    suffix = ""
+    if group:
+        suffix = f" {group[0]} {group[1]}"
+        heading = f"{heading}, {group_name(group).replace('_', ' ')}"
+    return Ratio(base=base, heading=heading, formula=formula, group=group, over_objects=True,
+                 numerator=lambda cases: cases[column + suffix],
+                 denominator=lambda cases: cases["objects" + suffix], **options)

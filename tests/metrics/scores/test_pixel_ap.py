@@ -1,0 +1,75 @@
+"""Average precision as a score: its value from the fine histogram, its variation from the coarse ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+
+from seglib.metrics.cases import Cases
+from seglib.metrics.ranking import (
+    ScoreHistogram,
+    SplitHistograms,
+    coarse_histograms,
+    places_of,
+    write_histograms,
+)
+from seglib.metrics.scores import BY_NAME
+from seglib.metrics.scores.pixel_ap import RESAMPLES
+from seglib.metrics.scores.score import Sample
+from seglib.metrics.statistics import Resamples
+
+PIXEL_AP = BY_NAME["pixel_ap"]
+PICTURES, SIDE = 40, 12
+ABSENT = 2
+
+
+def made_up(folder: Path, seed: int) -> tuple[Cases, np.ndarray, np.ndarray]:
+    """Cases, and the outputs and the truth (N, K, H, W) they come from. The truth never holds the last class."""
+    random = np.random.default_rng(seed)
+    truth = random.random((PICTURES, 3, SIDE, SIDE)) < 0.3
+    truth[:, ABSENT] = False
+    outputs = (random.normal(size=truth.shape) + truth * random.uniform(0, 3, (PICTURES, 1, 1, 1))).astype(np.float32)
+    whole, places = ScoreHistogram(3), places_of(torch.from_numpy(outputs), torch.from_numpy(truth))
+    whole.add(places)
+    write_histograms(folder / f"{seed}.npz", {"test": (whole, coarse_histograms(places))})
+    columns = {"tp": truth.sum((2, 3)).astype(float), "fn": np.zeros((PICTURES, 3))}
+    return Cases(columns, SplitHistograms(folder / f"{seed}.npz", "test")), outputs, truth
+
+
+def test_a_class_has_scikit_learns_value_and_an_absent_one_has_none(tmp_path: Path):
+    cases, outputs, truth = made_up(tmp_path, 0)
+    found = PIXEL_AP.by_class(cases)
+    for k in range(ABSENT):
+        exact = average_precision_score(truth[:, k].ravel(), outputs[:, k].ravel())
+        assert found[k] == pytest.approx(exact, abs=0.01)  # interpolated, in bins
+    assert np.isnan(found[ABSENT])
+
+
+def test_replicates_are_about_the_value_and_as_wide_as_pictures_differ(tmp_path: Path):
+    """scikit-learn's average precision of resampled pictures varies as much."""
+    cases, outputs, truth = made_up(tmp_path, 0)
+    found, = PIXEL_AP.replicates([Sample("a", PIXEL_AP, [cases])], Resamples(pictures=PICTURES, count=5))
+    assert found.both_R.shape == (RESAMPLES,)
+    assert found.both_R.mean() == pytest.approx(np.nanmean(PIXEL_AP.by_class(cases)), abs=0.01)
+    random, expected = np.random.default_rng(1), []
+    for _ in range(300):
+        chosen = random.integers(PICTURES, size=PICTURES)
+        expected.append(np.mean([average_precision_score(truth[chosen, k].ravel(), outputs[chosen, k].ravel())
+                                 for k in range(ABSENT)]))
+    assert found.both_R.std() == pytest.approx(np.std(expected), rel=0.15)
+
+
+def test_seeds_add_to_what_pictures_vary(tmp_path: Path):
+    cases_S = [made_up(tmp_path, seed)[0] for seed in range(3)]
+    alone, together = PIXEL_AP.replicates([Sample("a", PIXEL_AP, cases_S[:1]), Sample("a", PIXEL_AP, cases_S)],
+                                          Resamples(pictures=PICTURES))
+    np.testing.assert_array_equal(alone.both_R, alone.pictures_R)
+    assert together.both_R.std() > together.pictures_R.std()
+
+
+def test_masks_without_outputs_have_no_average_precision(tmp_path: Path):
+    cases = Cases(made_up(tmp_path, 0)[0].columns)
+    found, = PIXEL_AP.replicates([Sample("a", PIXEL_AP, [cases])], Resamples(pictures=PICTURES))
+    assert np.isnan(PIXEL_AP.by_class(cases)).all() and np.isnan(found.both_R).all()
