@@ -1,6 +1,7 @@
 """The pages docs/adding-a-*.md, proven: what they say is written into a copy of the project, tested and run.
 
-A fast test writes each page into a copy and runs the linter; the slow ones run the tests and stages of the page too.
+A fast test writes each page into a copy and runs the linter. The others, most of them slow, run the tests and stages of
+the page too.
 The words above a block say what becomes of it: "`FILE`:" makes a file; "`FILE`, after the line `LINE`:" and "`FILE`, in
 place of the line `LINE`:" change one. The page's `dvc exp run -S …` says what is run; the stages are run one by one, at
 a tiny size.
@@ -50,6 +51,17 @@ for dataset in sorted(path.name for path in Path("conf").iterdir() if path.is_di
     for variant in sorted(path.stem for path in Path("conf", dataset).iterdir()):
         stage("train", dataset, variant)
         stage("evaluate", dataset, variant)
+"""
+
+COMPARE = """
+import runpy, sys
+
+for sys.argv in (["compare", "shapes"], ["report"]):
+    try:
+        runpy.run_module(f"stages.{sys.argv[0]}", run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
 """
 
 
@@ -107,7 +119,7 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path / "project")
 
 
-@pytest.mark.parametrize("page", ["loss", "model", "dataset"])
+@pytest.mark.parametrize("page", ["loss", "model", "dataset", "score"])
 def test_what_a_page_adds_passes_the_linter(project: Project, page: str):
     project.apply((ROOT / f"docs/adding-a-{page}.md").read_text())
 
@@ -165,3 +177,27 @@ def test_adding_a_dataset(project: Project):
     assert evaluated["pictures"]["test"] == info["counts"]["test"]
     counts = pd.read_parquet(project.folder / "results/arrays/munet-ce-1/counts.parquet")
     assert set(counts["class"]) == set(info["classes"])
+
+
+def test_adding_a_score(project: Project):
+    """It is added after the evaluations, and reaches tables, page, claims and MLflow by itself."""
+    project.run_stages("```sh\ndvc exp run -S run.losses=[mse]\n```", "compare.resamples=1000")
+    project.apply((ROOT / "docs/adding-a-score.md").read_text())
+    project.run("-m", "pytest", "-q", "tests/metrics/test_overlap.py", "tests/metrics/scores/test_registry.py")
+    project.run("-c", COMPARE)
+    folder = project.folder / "comparisons/shapes/tables"
+    counts = pd.read_parquet(project.folder / "results/shapes/munet-mse-1/counts.parquet")
+    sums = counts[counts["split"] == "test"].groupby("class")[["tp", "fp", "fn"]].sum()
+    sums = sums[sums["tp"] + sums["fn"] > 0]
+    expected = (5 * sums["tp"] / (5 * sums["tp"] + 4 * sums["fn"] + sums["fp"])).mean()
+    scores = pd.read_csv(folder / "scores.csv").set_index(["split", "score"])
+    assert scores.loc[("test", "f2_dataset"), "mean"] == pytest.approx(expected)
+    classes = pd.read_csv(folder / "classes.csv")
+    assert classes["f2_image_mean"].notna().any()
+    mine = next(claim for claim in read_json(folder / "claims.json") if claim["id"] == "my-claim")
+    assert mine["verdict"] == "too few seeds" and mine["parts"][0]["value"] == pytest.approx(expected)
+    page = (project.folder / "reports/index.html").read_text()
+    assert "<dt>F2</dt><dd>5 TP / (5 TP + 4 FN + FP); higher is better</dd>" in page
+    assert page.count(">F2</th>") == 1 and ">F2</option>" in page
+    record, = (project.folder / ".work/tracking").glob("*/scores.csv")
+    assert "test,disk,f2_dataset," in record.read_text()  # what MLflow is given

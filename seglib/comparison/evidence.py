@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seglib.comparison.variants import Variant
+from seglib.comparison.variants import SPLITS, Variant
 from seglib.metrics import decisions
 from seglib.metrics.scores import BY_NAME, HEADLINE, PAIRED, SCORES, Ratio
 from seglib.metrics.scores.score import Sample
 from seglib.metrics.statistics import Replicates, Resamples, bootstrap, interval, permutation_p
 
-SPLITS = ("test", "val")
 CONFIDENCE = 0.95
 Key = tuple[str, str, str]  # label, split, score
 

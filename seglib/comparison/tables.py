@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from seglib.comparison.evidence import Evidence
-from seglib.comparison.variants import Result, Variant
+from seglib.comparison.variants import SPLITS, Result, Variant
 from seglib.datasets.store import Split
 from seglib.metrics.cases import CROWDS
 from seglib.metrics.scores import BY_NAME, HEADLINE, SCORES
@@ -37,7 +37,7 @@ def training_scores(variants: Sequence[Variant], classes: Sequence[str]) -> pd.D
 def seed_table(variants: Sequence[Variant]) -> pd.DataFrame:
     """One row per (variant, split, seed) with the headline score. A variant without seeds has one row per split."""
     rows = [{"variant": variant.label, "split": split, "seed": result.seed, HEADLINE.name: score}
-            for variant in variants for split in ("test", "val")
+            for variant in variants for split in SPLITS
             for result, score in zip(variant.results, variant.scores_S(split, HEADLINE.name), strict=True)]
     return pd.DataFrame(rows).astype({"seed": "Int64"})
 
@@ -51,7 +51,7 @@ def class_table(variants: Sequence[Variant], classes: Sequence[str],
     """
     rows = []
     for variant in variants:
-        for split in ("test", "val"):
+        for split in SPLITS:
             by_seed = [result.class_scores[split] for result in variant.results]
             cases = variant.cases_S(split)[0]
             with_class_K = (cases["tp"] + cases["fn"] > 0).sum(0)

@@ -18,7 +18,7 @@ from seglib.metrics.scores import HEADLINE, Ratio, class_scores
 from seglib.metrics.scores.score import mean_of_known, mean_score
 from seglib.pipeline.workspace import TrainingFiles, live_trainings
 
-SPLITS = ("val", "test")
+SPLITS = ("test", "val")
 
 
 @dataclasses.dataclass(frozen=True)

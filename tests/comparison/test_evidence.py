@@ -3,16 +3,21 @@
 import contextlib
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from seglib.comparison import evidence
 from seglib.comparison.evidence import Evidence
 from seglib.comparison.tables import training_scores
 from seglib.comparison.variants import load
-from seglib.metrics.scores import BY_NAME, HEADLINE, PAIRED
+from seglib.metrics.cases import Cases
+from seglib.metrics.scores import BY_NAME, HEADLINE, PAIRED, SCORES
+from seglib.metrics.scores.score import Sample, Score, mean_score
+from seglib.metrics.statistics import Replicates, Resamples, resample_seeds
 from tests.comparison.conftest import BAD, GOOD, RESAMPLES, SAME, Compared, with_columns, with_seeds
 from tests.comparison.synthetic import history_of, logits_of, objects, spoiled, write_dataset, write_variant
 
@@ -244,3 +249,41 @@ def test_scores_at_own_size_have_intervals_of_their_own(mixed: Compared):
                         for name in ("iou_own_dataset", "iou_dataset"))
         assert own["low"] < own["mean"] < own["high"]
         assert own["mean"] != network["mean"] and own["mean"] == pytest.approx(network["mean"], abs=0.1)
+
+
+class MedianIou(Score):
+    """The median of the pictures' IoU: no ratio of sums, so it resamples by itself."""
+
+    def by_class(self, cases: Cases) -> np.ndarray:
+        return self._medians_K(HEADLINE.by_picture(cases), cases.present())
+
+    @staticmethod
+    def _medians_K(iou_NK: np.ndarray, present_K: np.ndarray) -> np.ndarray:
+        return np.array([np.nanmedian(iou_N) if is_there else np.nan
+                         for iou_N, is_there in zip(iou_NK.T, present_K, strict=True)])
+
+    @classmethod
+    def replicates(cls, samples: Sequence[Sample], resamples: Resamples) -> list[Replicates]:
+        found = []
+        for sample in samples:
+            scores_SR = np.empty((len(sample.cases_S), 60))
+            for cases, scores_R in zip(sample.cases_S, scores_SR, strict=True):
+                iou_NK, random = HEADLINE.by_picture(cases), np.random.default_rng(0)
+                for r in range(60):
+                    chosen = random.integers(resamples.pictures, size=resamples.pictures)
+                    scores_R[r] = mean_score(cls._medians_K(iou_NK[chosen], cases.present()))
+            found.append(resample_seeds(sample.variant, scores_SR, resamples.seed))
+        return found
+
+
+def test_a_new_kind_of_score_needs_no_more_than_its_entry(compared: Compared, monkeypatch: pytest.MonkeyPatch):
+    score = MedianIou(base="median_iou", heading="median IoU", formula="the median over pictures", tables=("rest",))
+    monkeypatch.setattr(evidence, "SCORES", (*SCORES, score))
+    monkeypatch.setitem(BY_NAME, score.name, score)
+    results = [dataclasses.replace(result) for result in compared.variants[0].results]  # no cached scores
+    good = [dataclasses.replace(compared.variants[0], results=results)]
+    found = row(Evidence(good, 100).score_table(), split="test", score="median_iou")
+    medians = [np.nanmedian(HEADLINE.by_picture(result.cases["test"])[:, :3], axis=0).mean()
+               for result in good[0].results]
+    assert found["mean"] == pytest.approx(np.mean(medians)) and found["n"] == 26
+    assert found["low"] < found["mean"] < found["high"]

@@ -13,9 +13,14 @@ from seglib.metrics.overlap import COUNTS, OVERLAP, pooled
 from seglib.metrics.scores import BY_NAME
 from seglib.metrics.scores.score import mean_score
 
-SKLEARN = {"iou": sk.jaccard_score, "dice": sk.f1_score, "precision": sk.precision_score, "recall": sk.recall_score,
-           "specificity": lambda truth, predicted: sk.recall_score(~truth, ~predicted),
-           "pixel_accuracy": sk.accuracy_score}
+SKLEARN = {
+    "iou": sk.jaccard_score,
+    "dice": sk.f1_score,
+    "precision": sk.precision_score,
+    "recall": sk.recall_score,
+    "specificity": lambda truth, predicted: sk.recall_score(~truth, ~predicted),
+    "pixel_accuracy": sk.accuracy_score,
+}
 
 
 def counts_K4(predicted_KP: np.ndarray, truth_KP: np.ndarray) -> np.ndarray:

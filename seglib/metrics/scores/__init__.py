@@ -1,6 +1,7 @@
-"""Every score. A new one is an entry of `SCORES`: tables, page, claims and MLflow take it from there.
+"""Every score. A new one is one entry, of `metrics.overlap.OVERLAP` if it follows from TP, FP, FN and TN, else of
+`SCORES`: tables, page, claims and MLflow take it from there; docs/adding-a-score.md shows it.
 
-Shapes: N pictures, K classes.
+Shapes: K classes.
 """
 
 import numpy as np
@@ -20,6 +21,7 @@ from seglib.metrics.scores.ratio import (
 from seglib.metrics.scores.score import Score
 
 IOU, DICE = OVERLAP["iou"], OVERLAP["dice"]
+OTHERS = {base: overlap for base, overlap in OVERLAP.items() if overlap not in (IOU, DICE)}
 OWN_SIZE = {"size": "own_", "tables": ("size",)}
 NEVER_COVERED = {"overlap": "overlapping"}  # objects of classes that exclude each other share no pixel
 
@@ -29,10 +31,8 @@ SCORES: tuple[Score, ...] = (
     *both_aggregations("iou_own", "IoU at own size", IOU.formula, IOU.numerator, IOU.denominator, **OWN_SIZE),
     *overlap_scores("dice", DICE, tables=("main", "size"), by_class=True, paired=("dataset",)),
     *both_aggregations("dice_own", "Dice at own size", DICE.formula, DICE.numerator, DICE.denominator, **OWN_SIZE),
-    *overlap_scores("precision", OVERLAP["precision"], tables=("rest",), by_class=True),
-    *overlap_scores("recall", OVERLAP["recall"], tables=("rest",), by_class=True),
-    *overlap_scores("specificity", OVERLAP["specificity"], tables=("rest",)),
-    *overlap_scores("pixel_accuracy", OVERLAP["pixel_accuracy"], tables=("rest",)),
+    *(score for base, overlap in OTHERS.items()
+      for score in overlap_scores(base, overlap, tables=("rest",), by_class=True)),
     Ratio(base="overall_accuracy", heading="overall accuracy", tables=("rest",), shown_if="exclusive",
           formula="TP of all classes / (TP + FN) of all classes: if classes exclude each other, the share of pixels "
                   "that are given their class",

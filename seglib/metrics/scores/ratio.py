@@ -28,7 +28,7 @@ class Ratio(Score):
     numerator: Column
     denominator: Column
     size: str = ""
-    """"own_" for a score of the pictures at their own size"""
+    """The prefix of the counts' names: "own_" for a score of the pictures at their own size"""
     over_objects: bool = False
     """Whether the denominator counts objects. Then `n` is their number, else the number of pictures"""
 
