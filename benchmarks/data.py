@@ -13,14 +13,14 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.harness import Timing, heading, interleaved, python, table
+from seglib.configs import FetchConfig
 from seglib.datasets import shapes
 from seglib.datasets.prepare import SELECTION
 from seglib.files import write_json
 
 ROUNDS = 3
 COURSE = "the course's way, every start"
-CONFIG = {"kind": "shapes", "source": "generated", "train_images": 10_000, "test_images": 1000, "seed": 7,
-          "background": "dark", "val_fraction": 0.1, "max_rejected": 0.05}
+OPTIONS = {"source": "generated", "train_images": 10_000, "test_images": 1000, "seed": 7, "background": "dark"}
 
 # Each prints how long it took when all was imported, and stays for a moment so that its memory is seen.
 FRAME = """
@@ -77,21 +77,23 @@ from seglib.training.batches import Feed, epoch_order
 
 PREPARE = """
 Path({prepared!r}).mkdir()
-prepare(Path({raw!r}), {config!r}, Path({prepared!r}))
+prepare(Path({raw!r}), PrepareConfig(kind="shapes", options={options!r}, image_size=None, resize="stretch",
+                                     val_fraction=0.1, max_rejected=0.05), Path({prepared!r}))
 """
-PREPARE_IMPORTS = "from seglib.datasets.prepare import prepare"
+PREPARE_IMPORTS = "from seglib.configs import PrepareConfig; from seglib.datasets.prepare import prepare"
 
 
 def main() -> None:
-    heading("Shapes, from the course's file to the first batch", f"{CONFIG['train_images']:,} pictures to train on, of "
-            f"which prepare makes a tenth val, and {CONFIG['test_images']:,} to test on, which the peer does not read. "
-            "Seconds are without imports; a start has ended when there are 4 pictures and their targets as floats.")
+    heading("Shapes, from the course's file to the first batch", f"{OPTIONS['train_images']:,} pictures to train on, "
+            f"of which prepare makes a tenth val, and {OPTIONS['test_images']:,} to test on, which the peer does not "
+            "read. Seconds are without imports; a start has ended when there are 4 pictures and their targets as "
+            "floats.")
     with tempfile.TemporaryDirectory() as folder:
         raw, prepared = Path(folder, "raw"), Path(folder, "prepared")
         raw.mkdir()
-        write_json(raw / SELECTION, shapes.fetch(CONFIG, raw))
-        places = {"file": str(raw / shapes.file_name(CONFIG, "train")), "raw": str(raw), "prepared": str(prepared),
-                  "config": CONFIG}
+        write_json(raw / SELECTION, shapes.fetch(FetchConfig(kind="shapes", options=OPTIONS, download=None), raw))
+        places = {"file": str(raw / shapes.file_name(OPTIONS, "train")), "raw": str(raw), "prepared": str(prepared),
+                  "options": OPTIONS}
         codes = {name: FRAME.format(imports=imports, work=work.format(**places)) for name, imports, work in (
             (COURSE, PEER_IMPORTS, PEER), ("prepare, once", PREPARE_IMPORTS, PREPARE),
             ("prepared, every start", START_IMPORTS, START))}

@@ -17,7 +17,7 @@ from seglib.training.encoding import Encoding
 
 def feeding(folder: Path, device: torch.device, sizes: Sizes) -> None:
     split = Split.open(inputs.write_dataset(folder / "fed", train=sizes.fed), "train")
-    encoding = Encoding.of(inputs.course()["train"], [float(label) for label in peer.LABELS], inputs.TASK)
+    encoding = Encoding.of(inputs.course().train, [float(label) for label in peer.LABELS], inputs.TASK)
     loaders = {workers: inputs.endless_batches(split, workers=workers) for workers in (peer.WORKERS, 0)}
     steps, epochs = sizes.fed // peer.BATCH_SIZE, itertools.count(1)
 

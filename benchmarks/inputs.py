@@ -1,7 +1,7 @@
-"""What the training benchmarks train on: drawn pictures in the prepared format, and variants' configurations.
+"""The inputs of the training benchmarks: drawn pictures in the prepared format, and configurations.
 
-Nothing but NumPy, PyTorch and seglib's own code is needed here, so that they run wherever PyTorch does. Shapes:
-N pictures, K = 5 classes, H = W = 64.
+They need nothing but NumPy, PyTorch and seglib's own code, so that they run wherever PyTorch does. Shapes: N pictures,
+K = 5 classes, H = W = 64.
 """
 
 from collections.abc import Iterator
@@ -13,33 +13,39 @@ from torch import Tensor
 
 from benchmarks.peer import LABELS, SIDE, WORKERS, Endless, Pictures, loader
 from seglib import tasks
+from seglib.configs import TrainConfig
 from seglib.datasets.store import SPLITS, DatasetInfo, Split
 
 CLASSES = ("rectangle", "triangle", "disk", "oval", "star")
 TASK = tasks.get("multilabel")
+NOT_USED = {"momentum": None, "warmup_epochs": 0.0, "plateau_factor": None, "plateau_patience": None, "clip": None,
+            "patience": None, "freeze_encoder_epochs": 0, "freeze_lr": None, "best_by": None, "augment": None,
+            "overfit": None, "snapshots": []}
 
 
-def course(*, depth: int = 16, width: int = 64, **train: Any) -> dict[str, Any]:
-    """What params.yaml makes of munet_dlstudio and mse: the course's network by the course's recipe."""
-    return {
-        "model": {"kind": "munet", "depth": depth, "width": width, "upsampling": "dlstudio", "skip_connections": True},
-        "loss": {"terms": {"mse": 1.0}},
-        "train": {"optimizer": "sgd", "schedule": "constant", "lr": 1e-4, "momentum": 0.9, "weight_decay": 0.0,
-                  "batch_size": 4, "epochs": 6, "pixels": "raw", "targets": "label", "output": "raw", "keep": "last",
-                  "log_every": 50, "device": "auto", "precision": "fp32", "threads": None, **train},
-        "seed": 1234}
+def course(*, depth: int = 16, width: int = 64, **train: Any) -> TrainConfig:
+    """The configuration of munet_dlstudio and mse in params.yaml: the course's network by the course's recipe."""
+    recipe = {"optimizer": "sgd", "schedule": "constant", "lr": 1e-4, "momentum": 0.9, "weight_decay": 0.0,
+              "batch_size": 4, "epochs": 6, "pixels": "raw", "targets": "label", "output": "raw", "keep": "last",
+              "log_every": 50, "device": "auto", "precision": "fp32", "threads": None}
+    return TrainConfig.of({"model": _munet(depth, width, "dlstudio"), "loss": {"terms": {"mse": 1.0}},
+                           "train": NOT_USED | recipe | train, "seed": 1234})
 
 
 def default(*, depth: int = 4, width: int = 32, upsampling: str = "learned", seed: int = 1234, **train: Any
-            ) -> dict[str, Any]:
-    """What params.yaml makes of munet and mse_dice: the default study's network and recipe."""
-    return {
-        "model": {"kind": "munet", "depth": depth, "width": width, "upsampling": upsampling, "skip_connections": True},
-        "loss": {"terms": {"mse": 1.0, "dice": 1.0}, "epsilon": 1e-6, "dice_reduction": "image"},
-        "train": {"optimizer": "adamw", "schedule": "one_cycle", "lr": 1e-2, "weight_decay": 0.01, "batch_size": 16,
-                  "epochs": 5, "pixels": "unit", "targets": "unit", "output": "sigmoid", "keep": "best",
-                  "best_by": "iou", "log_every": 50, "device": "auto", "precision": "auto", "threads": None, **train},
-        "seed": seed}
+            ) -> TrainConfig:
+    """The configuration of munet and mse_dice in params.yaml: the default study's network and recipe."""
+    recipe = {"optimizer": "adamw", "schedule": "one_cycle", "lr": 1e-2, "weight_decay": 0.01, "batch_size": 16,
+              "epochs": 5, "pixels": "unit", "targets": "unit", "output": "sigmoid", "keep": "best", "best_by": "iou",
+              "log_every": 50, "device": "auto", "precision": "auto", "threads": None}
+    loss = {"terms": {"mse": 1.0, "dice": 1.0}, "epsilon": 1e-6, "dice_reduction": "image"}
+    return TrainConfig.of({"model": _munet(depth, width, upsampling), "loss": loss,
+                           "train": NOT_USED | recipe | train, "seed": seed})
+
+
+def _munet(depth: int, width: int, upsampling: str) -> dict[str, Any]:
+    return {"kind": "munet", "depth": depth, "width": width, "upsampling": upsampling, "skip_connections": True,
+            "aspp_rates": None}
 
 
 def write_dataset(folder: Path, *, train: int, val: int = 2, test: int = 1) -> Path:

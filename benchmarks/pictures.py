@@ -19,24 +19,26 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.harness import Run, Timing, heading, interleaved, python, table
+from seglib.configs import PrepareConfig
 from seglib.cores import physical_cores
 from seglib.datasets.prepare import SELECTION
 from seglib.files import write_json
 
 WIDTH, HEIGHT, FILES, POLYGONS, CORNERS = 640, 480, 36, 6, 32
-CONFIG = {"kind": "coco", "classes": ["cake", "dog", "motorcycle"], "min_box": 60.0, "instances": "any",
-          "image_size": 256, "resize": "stretch", "val_fraction": 0.1, "max_rejected": 0.0}
+CONFIG = PrepareConfig(kind="coco", image_size=256, resize="stretch", val_fraction=0.1, max_rejected=0.0,
+                       options={"classes": ["cake", "dog", "motorcycle"], "min_box": 60.0, "instances": "any"})
 
 # Prints the processor's time that this process spent on it, those it starts left out.
 OURS = """
 import time
 from pathlib import Path
+from seglib.configs import PrepareConfig
 from seglib.datasets.prepare import prepare
 
 if __name__ == "__main__":
     out, start = Path({out!r}), time.process_time()
     out.mkdir()
-    prepare(Path({raw!r}), {config!r}, out, processes={processes})
+    prepare(Path({raw!r}), PrepareConfig.of({config!r}), out, processes={processes})
     print(time.process_time() - start)
 """
 
@@ -53,7 +55,7 @@ out.mkdir()
 size = (config["image_size"], config["image_size"])
 for official in ("train2017", "val2017"):
     api = COCO(raw / "annotations" / f"instances_{{official}}.json")
-    categories = api.getCatIds(catNms=config["classes"])
+    categories = api.getCatIds(catNms=config["options"]["classes"])
     images = np.lib.format.open_memmap(out / f"{{official}}-images.npy", "w+", np.uint8, (len(api.imgs), *size, 3))
     masks = np.lib.format.open_memmap(out / f"{{official}}-masks.npy", "w+", np.uint8, (len(api.imgs), *size))
     for i, image_id in enumerate(sorted(api.getImgIds())):
@@ -62,7 +64,7 @@ for official in ("train2017", "val2017"):
             images[i] = np.asarray(picture.convert("RGB").resize(size, Image.Resampling.BILINEAR))
         own_mask = np.zeros((image["height"], image["width"]), np.uint8)
         for annotation in api.loadAnns(api.getAnnIds(imgIds=[image_id], catIds=categories, iscrowd=False)):
-            if min(annotation["bbox"][2:]) >= config["min_box"]:
+            if min(annotation["bbox"][2:]) >= config["options"]["min_box"]:
                 plane = api.annToMask(annotation)
                 k = categories.index(annotation["category_id"])
                 own_mask |= plane << k
@@ -92,7 +94,7 @@ def make_raw(raw: Path, count: int) -> Path:
                             for n, shape in enumerate(shapes[i % FILES])]
         write_json(raw / "annotations" / f"instances_{split}.json", {
             "info": {}, "licenses": [{"id": 1, "name": "made"}], "images": images, "annotations": annotations,
-            "categories": [{"id": k, "name": name} for k, name in enumerate(CONFIG["classes"], start=1)]})
+            "categories": [{"id": k, "name": name} for k, name in enumerate(CONFIG.options["classes"], start=1)]})
     write_json(raw / SELECTION, {})
     return raw
 
@@ -120,7 +122,7 @@ def run(raw: Path, processes: int | None) -> Run:
     out = raw / "out"
     code = PEER if processes is None else OURS
     try:
-        return python(code.format(raw=str(raw), out=str(out), config=CONFIG, processes=processes))
+        return python(code.format(raw=str(raw), out=str(out), config=CONFIG.content(), processes=processes))
     finally:
         shutil.rmtree(out, ignore_errors=True)
 

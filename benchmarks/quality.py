@@ -28,6 +28,7 @@ from torch import Tensor
 
 from benchmarks import inputs, peer
 from benchmarks.harness import heading, machine, python, table
+from seglib.configs import FetchConfig, PrepareConfig, TrainConfig
 from seglib.datasets.store import SPLITS, Split
 from seglib.metrics.counts import count_BK4
 from seglib.metrics.overlap import pooled
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] = ()) -> None:
 def time_to_iou(folder: Path, sizes: Sizes, patience: float | None) -> None:
     """Prints test IoU over time: of seglib's default study, of the course's network mended, and as shipped."""
     dataset = generated(folder / "until", sizes.pictures, sizes.tested)
-    ours = in_process("seglib_points", dataset=str(dataset), config=inputs.default())
+    ours = in_process("seglib_points", dataset=str(dataset), config=inputs.default().content())
     reached = reached_at(ours)
     patience = patience or 30 * (reached or ours[-1][0])
     theirs = {mended: in_process("course_points", dataset=str(dataset), mended=mended, looks=sizes.looks, seed=1234,
@@ -109,7 +110,7 @@ def equal_scores(folder: Path, sizes: Sizes) -> None:
     recipes = {
         f"seglib, {precision}, batch 32": [in_process("seglib_points", dataset=dataset, config=inputs.default(
             depth=sizes.depth, width=sizes.width, seed=seed, epochs=sizes.epochs, batch_size=32, lr=LR_OF_DEPTH_16,
-            precision=precision)) for seed in sizes.seeds],
+            precision=precision).content()) for seed in sizes.seeds],
         "the course's, mended, fp32, batch 4": [in_process("course_points", dataset=dataset, mended=True, looks=1,
             seed=seed, epochs=sizes.epochs, depth=sizes.depth, width=sizes.width) for seed in sizes.seeds]}
     heading("The same score by the fast recipe", f"mUnet {sizes.depth}, {sizes.compared} pictures, {sizes.epochs} "
@@ -124,13 +125,14 @@ def generated(folder: Path, pictures: int, tested: int) -> Path:
     from seglib.datasets import prepare, shapes
     from seglib.files import write_json
 
-    config = {"kind": "shapes", "source": "generated", "train_images": pictures, "test_images": tested, "seed": 7,
-              "background": "dark"}
+    options = {"source": "generated", "train_images": pictures, "test_images": tested, "seed": 7, "background": "dark"}
     raw, out = folder / "raw", folder / "shapes"
     raw.mkdir(parents=True)
     out.mkdir()
-    write_json(raw / prepare.SELECTION, shapes.fetch(config, raw))
-    prepare.prepare(raw, config | {"val_fraction": 0.1, "max_rejected": 0.0}, out)
+    write_json(raw / prepare.SELECTION, shapes.fetch(FetchConfig(kind="shapes", options=options, download=None), raw))
+    config = PrepareConfig(kind="shapes", options=options, image_size=None, resize="stretch", val_fraction=0.1,
+                           max_rejected=0.0)
+    prepare.prepare(raw, config, out)
     return out
 
 
@@ -163,9 +165,9 @@ class Clock:
 
 
 def seglib_points(*, dataset: str, config: dict[str, Any], since: float) -> Points:
-    """A training's test IoU after each epoch, by its weights at that time."""
+    """A training's test IoU after each epoch, by its weights at that time. config: a TrainConfig's content."""
     clock, points = Clock(since), []
-    training = Trainer(config, Path(dataset))
+    training = Trainer(TrainConfig.of(config), Path(dataset))
     test = training.setup.feed(Split.open(Path(dataset), "test"))
 
     def predictions() -> Iterator[tuple[Tensor, Tensor]]:

@@ -90,27 +90,30 @@ def _timed(step: Callable[[], object]) -> None:
     print(json.dumps(time.perf_counter() - start))
 
 
-def _config(count: int) -> dict[str, Any]:
-    return {"kind": "shapes", "source": "generated", "train_images": 50, "test_images": count, "seed": 7,
-            "background": "dark", "val_fraction": 0.1, "max_rejected": 0.05}
+def _options(count: int) -> dict[str, Any]:
+    return {"source": "generated", "train_images": 50, "test_images": count, "seed": 7, "background": "dark"}
 
 
 def fetch(place: str, count: int) -> None:
+    from seglib.configs import FetchConfig
     from seglib.datasets import shapes
 
     raw = Path(place) / "raw"
     raw.mkdir(parents=True)
-    shapes.fetch(_config(count), raw)
+    shapes.fetch(FetchConfig(kind="shapes", options=_options(count), download=None), raw)
 
 
 def prepare_shapes(place: str, count: int) -> None:
+    from seglib.configs import PrepareConfig
     from seglib.datasets.prepare import SELECTION, prepare
     from seglib.files import write_json
 
     write_json(Path(place) / "raw" / SELECTION, {})
     out = Path(place) / "prepared"
     out.mkdir()
-    _timed(lambda: prepare(Path(place) / "raw", _config(count), out))
+    config = PrepareConfig(kind="shapes", options=_options(count), image_size=None, resize="stretch", val_fraction=0.1,
+                           max_rejected=0.05)
+    _timed(lambda: prepare(Path(place) / "raw", config, out))
 
 
 def train_a_little(folder: str) -> None:

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.harness import Timing, heading, machine, table
 from benchmarks.peer import SIDE
+from seglib.configs import TrainConfig
 from seglib.training.loop import Trainer
 from seglib.training.setup import Outcome
 
@@ -77,7 +78,7 @@ def matmul_peaks(device: torch.device, side: int) -> dict[str, float]:
     return peaks
 
 
-def train(config: dict[str, Any], dataset: Path) -> Outcome:
+def train(config: TrainConfig, dataset: Path) -> Outcome:
     """A whole training; what it says is not shown."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         return Trainer(config, dataset).run(title="")

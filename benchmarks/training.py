@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -23,6 +22,7 @@ from benchmarks.evaluation import evaluation
 from benchmarks.feeding import feeding
 from benchmarks.harness import heading, in_turn, table
 from benchmarks.speeds import Sizes, flops_an_image, matmul_peaks, print_speeds, tf32, train
+from seglib.configs import TrainConfig
 from seglib.datasets.store import Split
 from seglib.models.munet import MUnet
 from seglib.training.batches import epoch_order
@@ -56,9 +56,9 @@ def main(arguments: Sequence[str] = ()) -> None:
         evaluation(Path(folder), device, sizes, peaks)
 
 
-def course_network(config: dict[str, Any], folder: Path) -> peer.MUnet:
+def course_network(config: TrainConfig, folder: Path) -> peer.MUnet:
     """The course's network with the weights that seglib's training of `config` starts from."""
-    model = config["model"]
+    model = config.model.arguments
     network = peer.MUnet(model["depth"], model["width"])
     network.load_state_dict(Setup(config, folder).network.network.state_dict())
     return network
@@ -93,20 +93,20 @@ def apart(losses: Sequence[float], others: Sequence[float]) -> tuple[str, str]:
     return f"{max(differences):.1e}", str(next((i for i, value in enumerate(differences, 1) if value > 1e-4), "none"))
 
 
-def course_losses(config: dict[str, Any], dataset: Path, device: torch.device, *, moved: float = 0.0) -> list[float]:
+def course_losses(config: TrainConfig, dataset: Path, device: torch.device, *, moved: float = 0.0) -> list[float]:
     """The loss of each step of seglib's first epoch, by the course's loop; `moved`: the first layer's weights, by this
     share of themselves."""
     network = course_network(config, dataset).to(device)
     with torch.no_grad():
         network.conv_in.weight *= 1 + moved
     split = Split.open(dataset, "train")
-    order = epoch_order(len(split), seed=config["seed"], epoch=1).tolist()
+    order = epoch_order(len(split), seed=config.seed, epoch=1).tolist()
     batches = peer.loader(inputs.as_the_course_has_it(split), workers=0, order=order)
     with peer.own_settings():
-        return peer.train(network, peer.optimizer_of(network, config["train"]["lr"]), batches, device)
+        return peer.train(network, peer.optimizer_of(network, config.train.lr), batches, device)
 
 
-def seglib_losses(config: dict[str, Any], dataset: Path) -> list[float]:
+def seglib_losses(config: TrainConfig, dataset: Path) -> list[float]:
     """The loss of each step by seglib's loop, which `config` has log every step of one epoch."""
     return [row["loss"] for row in train(config, dataset).history if row["span"] == "window"]
 

@@ -44,10 +44,12 @@ def show(
     split: Annotated[str, typer.Option(help="train, val or test; where ids are given, they are looked for in all")]
     = "train",
     augmented: Annotated[bool, typer.Option("--augmented", help="training pictures as training sees them")] = False,
-    variant: Annotated[Path | None, typer.Option(help="whose augmentation, such as conf/pets/unet-bce-1234.json; "
-                                                 "default: the dataset's first in conf/")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=NUMBER", help="in place of the variant's: "
-                                                       "flip, vertical_flip, rotation, crop_min, crop_max, color")]
+    training: Annotated[Path | None, typer.Option(help="the training whose augmentation is drawn, such as "
+                                                  "conf/pets/unet-bce-1234/train.json; default: the dataset's first "
+                                                  "in conf/")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=NUMBER",
+                                                       help="in place of the training's own value: flip, "
+                                                       "vertical_flip, rotation, crop_min, crop_max, color")]
     = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="the PNG to write; default: DATASET.png")] = None,
     overwrite: Overwrite = False,
@@ -59,9 +61,9 @@ def show(
     if not overwrite:
         refuse_to_overwrite([out])
     if augmented:
-        showing.augmented(dataset, ids or [], variant, settings or [], out)
-    elif variant or settings:
-        raise ValueError("--variant and --set say how pictures are augmented: they need --augmented")
+        showing.augmented(dataset, ids or [], training, settings or [], out)
+    elif training or settings:
+        raise ValueError("--training and --set say how pictures are augmented: they need --augmented")
     else:
         showing.sheet(dataset, ids or [], split, out)
     print(out)
@@ -176,7 +178,7 @@ def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="list, and remove nothing")] = False,
     unfinished: Annotated[bool, typer.Option("--unfinished", help="and states of trainings that were stopped")] = False,
 ) -> None:
-    """Remove what nothing live needs: downloads, finished trainings' states, what removed variants have left."""
+    """Remove what nothing live needs: downloads, finished trainings' states, what removed trainings have left."""
     from seglib.tools import cleaning
     from seglib.tools.units import size
 

@@ -11,22 +11,23 @@ from seglib.comparison.evidence import CONFIDENCE, Evidence
 from seglib.comparison.findings import conclusion, findings
 from seglib.comparison.summary import facts_of, summary
 from seglib.comparison.variants import load
+from seglib.configs import CompareConfig
 from seglib.datasets.store import DatasetInfo, Split
-from seglib.files import atomic_folder, read_json, write_json
+from seglib.files import atomic_folder, write_json
 from seglib.metrics.cases import size_edges
 from seglib.metrics.scores import HEADLINE
 from seglib.pipeline import records, tracking
-from seglib.pipeline.workspace import prepared_folder
+from seglib.pipeline.workspace import dataset_config, prepared_folder
 
 
 def main(dataset: str) -> None:
     """Fill comparisons/DATASET with all that the page shows of this dataset."""
     prepared = prepared_folder(dataset)
     info, val, test = DatasetInfo.read(prepared), *(Split.open(prepared, name) for name in ("val", "test"))
-    config = read_json(Path(f"conf/{dataset}.compare.json"))
+    config = CompareConfig.read(dataset_config(dataset, "compare"))
     tried = claims.load(Path("claims.yaml"))
     variants = load(dataset, info)
-    evidence = Evidence(variants, config["resamples"])
+    evidence = Evidence(variants, config.resamples)
     sizes, facts = size_edges(variants[0].results[0].objects), facts_of(prepared, info)
 
     scores, pairs = evidence.score_table(), evidence.pair_table()
@@ -51,7 +52,7 @@ def main(dataset: str) -> None:
         _write_csv(points[points["curve"] == "train window"], out / "curves.csv")
         _write_csv(ranking, out / "ranking.csv")
         drawings.draw_curves(variants, points, trainings, out / "figures")
-        drawings.draw_pictures(variants, tables.pick_pictures(variants, config["pictures"]), info, test,
+        drawings.draw_pictures(variants, tables.pick_pictures(variants, config.pictures), info, test,
                                out / "figures" / "pictures.png")
         snapshots = drawings.draw_snapshots(variants, info, val, out / "figures")
         about = summary(dataset, info, variants, facts=facts, sizes=sizes, config=config, prepared=prepared,
@@ -59,9 +60,9 @@ def main(dataset: str) -> None:
         write_json(out / "tables" / "summary.json", about)
         found = findings(written, seedless=about["seedless"])
         write_json(out / "tables" / "findings.json", found)
-        if about["coursework"]:
+        if config.coursework:
             write_json(out / "tables" / "coursework.json", coursework(about, written))
-        gallery.write_gallery(variants, info, test, count=config["gallery"], out=out / "gallery")
+        gallery.write_gallery(variants, info, test, count=config.gallery, out=out / "gallery")
     tracking.try_sync(records.leave_comparison(dataset), *records.leave_scores(dataset))
     print(f"{dataset}: {conclusion(found['answer'], CONFIDENCE)}")
     for verdict in dict.fromkeys(claim["verdict"] for claim in decided):

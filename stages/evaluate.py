@@ -1,19 +1,20 @@
-"""Predictions and counts of one training on val and test. `python -m stages.evaluate shapes munet-mse_dice-1234`"""
+"""Predict val and test with a training's weights, and count. `python -m stages.evaluate shapes munet-mse_dice-1234`"""
 
 import numpy as np
 import pandas as pd
 
 import stages
+from seglib.configs import EvaluateConfig
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.evaluation import evaluate
-from seglib.files import atomic_file, file_sha256, read_json, write_json
+from seglib.files import atomic_file, file_sha256, write_json
 from seglib.metrics import ranking
 from seglib.metrics.cases import cases_of, size_edges
 from seglib.metrics.scores import SCORES
 from seglib.metrics.scores.score import mean_score
 from seglib.pipeline import records, tracking
 from seglib.pipeline.locks import wait_for_cores
-from seglib.pipeline.workspace import TrainingFiles, evaluate_config
+from seglib.pipeline.workspace import TrainingFiles
 from seglib.prediction.network import NetworkPredictor
 from seglib.training.device import memory_of
 
@@ -22,10 +23,10 @@ def main(dataset: str, training: str) -> None:
     """Write the counts of TRAINING (<model>-<loss>-<seed>), and its predictions of test."""
     files = TrainingFiles(dataset, training)
     info = DatasetInfo.read(files.prepared)
-    config = read_json(evaluate_config(dataset))
+    config = EvaluateConfig.read(files.evaluate_config)
     predictor = NetworkPredictor(files.weights)
     with wait_for_cores(predictor.device), memory_of(predictor.device):
-        found = {name: evaluate(predictor, Split.open(files.prepared, name), **config)
+        found = {name: evaluate(predictor, Split.open(files.prepared, name), tolerance=config.tolerance)
                  for name in ("val", "test")}
     counts, objects = (pd.concat([getattr(result, table) for result in found.values()], ignore_index=True)
                        for table in ("counts", "objects"))

@@ -1,19 +1,18 @@
-"""A dataset's raw data, from the network, a mirror or a generator. `python -m stages.fetch shapes`"""
-
-from pathlib import Path
+"""Get a dataset's raw data from the network, a mirror or a generator. `python -m stages.fetch shapes`"""
 
 import stages
-from seglib.datasets.prepare import KINDS, SELECTION
-from seglib.files import atomic_folder, read_json, write_json
-from seglib.pipeline.workspace import raw_folder
+from seglib.configs import FetchConfig
+from seglib.datasets.prepare import SELECTION, reader_of
+from seglib.files import atomic_folder, write_json
+from seglib.pipeline.workspace import dataset_config, raw_folder
 
 
 def main(dataset: str) -> None:
     """Fill data/raw/DATASET/fetched as conf/DATASET.fetch.json says."""
-    config = read_json(Path(f"conf/{dataset}.fetch.json"))
+    config = FetchConfig.read(dataset_config(dataset, "fetch"))
     folder = raw_folder(dataset)
     with atomic_folder(folder) as out:
-        selection = KINDS[config["kind"]].fetch(config, out)
+        selection = reader_of(config.kind).fetch(config, out)
         write_json(out / SELECTION, selection)
         size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     for name, numbers in selection.items():

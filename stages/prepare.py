@@ -1,4 +1,4 @@
-"""Raw data to packed arrays and a contact sheet. `python -m stages.prepare shapes`"""
+"""Pack raw data into arrays, and draw a contact sheet. `python -m stages.prepare shapes`"""
 
 import csv
 from pathlib import Path
@@ -9,13 +9,14 @@ import stages
 def main(dataset: str) -> None:
     """Fill data/prepared/DATASET as conf/DATASET.prepare.json says; draw data/previews/DATASET.png."""
     # Here, not above: every process that `prepare` starts imports this file, and needs none of this.
+    from seglib.configs import PrepareConfig
     from seglib.datasets.prepare import prepare
     from seglib.datasets.store import Split
     from seglib.figures import pictures
-    from seglib.files import atomic_folder, read_json
-    from seglib.pipeline.workspace import prepared_folder, raw_folder
+    from seglib.files import atomic_folder
+    from seglib.pipeline.workspace import dataset_config, prepared_folder, raw_folder
 
-    config = read_json(Path(f"conf/{dataset}.prepare.json"))
+    config = PrepareConfig.read(dataset_config(dataset, "prepare"))
     folder = prepared_folder(dataset)
     with atomic_folder(folder, keeps_others=True) as out:
         info = prepare(raw_folder(dataset), config, out)

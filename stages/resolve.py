@@ -1,4 +1,4 @@
-"""params.yaml -> conf/: one file a variant, four a dataset. `python -m stages.resolve`
+"""Write conf/ from params.yaml: two files per training, three per dataset. `python -m stages.resolve`
 
 It runs every time, before every other stage. A mistake in params.yaml is reported before anything is fetched or
 trained. A user's folder in a place that a stage writes to is refused before DVC removes that stage's outputs.
@@ -10,22 +10,26 @@ import stages
 from seglib import params, resolve
 from seglib.files import atomic_folder, repository_root, write_json
 from seglib.pipeline.user_paths import refuse_overlap
+from seglib.pipeline.workspace import TrainingFiles, dataset_config
 
 
 def main() -> None:
-    """Validate params.yaml and write the configuration of every dataset and variant that `run` picks."""
+    """Validate params.yaml and write the configurations of every dataset and training that `run` picks."""
     settings = params.load(Path("params.yaml"))
     refuse_overlap(settings, repository_root())
-    variants = resolve.resolve(settings)
+    configs = {}
+    for name in settings.run.datasets:
+        configs[dataset_config(name, "fetch")] = resolve.fetch_config(settings, name)
+        configs[dataset_config(name, "prepare")] = resolve.prepare_config(settings, name)
+        configs[dataset_config(name, "compare")] = resolve.compare_config(settings)
+    trainings = resolve.resolve(settings)
+    for training in trainings:
+        files = TrainingFiles(training.dataset, training.name)
+        configs |= {files.train_config: training.train, files.evaluate_config: training.evaluate}
     with atomic_folder(Path("conf")) as conf:
-        for name in settings.run.datasets:
-            write_json(conf / f"{name}.fetch.json", resolve.fetch_config(settings, name))
-            write_json(conf / f"{name}.prepare.json", resolve.prepare_config(settings, name))
-            write_json(conf / f"{name}.evaluate.json", settings.evaluate.model_dump())
-            write_json(conf / f"{name}.compare.json", resolve.compare_config(settings, name))
-        for variant in variants:
-            write_json(conf / variant.dataset / f"{variant.name}.json", variant.config)
-    print(f"{len(variants)} variants of {', '.join(settings.run.datasets)}")
+        for path, config in configs.items():
+            write_json(conf / path.relative_to("conf"), config.content())
+    print(f"{len(trainings)} trainings on {', '.join(settings.run.datasets)}")
 
 
 if __name__ == "__main__":

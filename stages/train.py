@@ -1,19 +1,20 @@
-"""One variant's weights, history and snapshots. `python -m stages.train shapes munet-mse_dice-1234`
+"""Train: weights, history and snapshots. `python -m stages.train shapes munet-mse_dice-1234`
 
-A training that was killed goes on from its last checkpoint and ends in the same bytes. So does a finished one that is
-asked for more epochs, where its schedule does not depend on how many there are.
+A training that was killed is resumed from its last checkpoint, and ends in the same bytes. A finished training that is
+asked for more epochs is extended, if its schedule does not depend on their number; it ends in the bytes that a training
+of that many epochs has.
 """
 
 import contextlib
 import dataclasses
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 
 import stages
+from seglib.configs import TrainConfig
 from seglib.files import canonical_json, read_json, work_dir, write_json
 from seglib.pipeline import records, tracking
 from seglib.pipeline.identity import identity, identity_of
@@ -25,27 +26,26 @@ from seglib.training.loop import Trainer
 from seglib.training.optimization import OPEN_ENDED
 
 
-def main(dataset: str, variant: str) -> None:
-    """Train VARIANT (<model>-<loss>-<seed>) on DATASET as conf/DATASET/VARIANT.json says."""
-    files = TrainingFiles(dataset, variant)
-    config = read_json(files.conf)
-    device = choose_device(config["train"]["device"])
+def main(dataset: str, training: str) -> None:
+    """Run TRAINING (<model>-<loss>-<seed>) on DATASET as conf/DATASET/TRAINING/train.json says."""
+    files = TrainingFiles(dataset, training)
+    config = TrainConfig.read(files.train_config)
+    device = choose_device(config.train.device)
     this = identity_of(files, device)
     kept = checkpoint_of(files, config, device)
 
     live = live_trainings(dataset)
     done = sum(other.timing.exists() and read_json(other.timing)["identity"] == identity_of(other, device)
                for other in live)
-    title = f"{dataset} {variant} ({done + 1} of {len(live)})"
-    prepare_process(config["train"]["threads"])
+    title = f"{dataset} {training} ({done + 1} of {len(live)})"
+    prepare_process(config.train.threads)
     kept.parent.mkdir(parents=True, exist_ok=True)
     # A second training of an identity finds the checkpoint of the first.
-    with exclusive(kept.parent.with_suffix(".lock"), f"trains {dataset} {variant} already"), wait_for_cores(device):
-        on_epoch = tracking.LiveRun(this, files)
+    with exclusive(kept.parent.with_suffix(".lock"), f"trains {dataset} {training} already"), wait_for_cores(device):
         trainer = Trainer(config, files.prepared, checkpoint_path=kept)
-        kept = trainer.checkpoint.path  # another where a longer training has that one
+        kept = trainer.checkpoint.path  # another one if a longer training keeps its state there
         with weights.last_good_kept(trainer.setup.header, kept):
-            outcome = trainer.run(title=title, on_epoch=on_epoch)
+            outcome = trainer.run(title=title, on_epoch=tracking.LiveRun(this, files))
 
     weights.save(files.weights, outcome.state, outcome.header)
     history.write(files.history, outcome.history)
@@ -58,23 +58,23 @@ def main(dataset: str, variant: str) -> None:
         size = f"{kept.stat().st_size / 1e6:.0f} MB"
         print(f"{title} can be extended by a higher train.epochs: its state is kept, {size} in {kept.parent}")
     else:
-        # Unless someone has come meanwhile who needs it: the last one out clears it away.
+        # The last process that needs the state removes it.
         with contextlib.suppress(Timeout), FileLock(kept.parent.with_suffix(".lock"), timeout=0):
             shutil.rmtree(kept.parent, ignore_errors=True)
 
 
-def can_be_extended(config: dict[str, Any]) -> bool:
+def can_be_extended(config: TrainConfig) -> bool:
     """Whether a training with more epochs begins with the steps of this one."""
-    return config["train"].get("schedule") in OPEN_ENDED
+    return config.train.schedule in OPEN_ENDED
 
 
-def checkpoint_of(files: TrainingFiles, config: dict[str, Any], device: torch.device) -> Path:
-    """By the training's identity; where it can be extended, by what trainings of any length have in common."""
+def checkpoint_of(files: TrainingFiles, config: TrainConfig, device: torch.device) -> Path:
+    """The checkpoint's path, by the training's identity; trainings that extend each other have one path."""
     key = identity_of(files, device)
     if can_be_extended(config):
-        train = {name: value for name, value in config["train"].items() if name != "epochs"}
-        conf = canonical_json(config | {"train": train}).encode()
-        key = identity(conf, (files.prepared / "dataset.json").read_bytes(), device.type)
+        content = config.content()
+        del content["train"]["epochs"]
+        key = identity(canonical_json(content).encode(), (files.prepared / "dataset.json").read_bytes(), device.type)
     return work_dir() / "checkpoints" / key / "last.pt"
 
 

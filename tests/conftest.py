@@ -7,6 +7,7 @@ import os
 # others. PyTorch reads both variables once, when it is imported.
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -20,7 +21,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import hypothesis
 import pytest
 
-from seglib import params, resolve
+from seglib import models, params, resolve
+from seglib.configs import DownloadConfig, FetchConfig, PrepareConfig, TrainConfig
 from seglib.cores import physical_cores
 from seglib.datasets import prepare, shapes
 from seglib.files import write_json
@@ -131,6 +133,12 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> "list[Figure]":
 
 
 @pytest.fixture
+def maps_of_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Register a kind of model whose logits are the same map for every picture."""
+    monkeypatch.setitem(models.KINDS, "frequency", models.Kind(path="seglib.models.frequency:Frequency"))
+
+
+@pytest.fixture
 def raw_params() -> dict[str, Any]:
     """The committed params.yaml as plain data, to change at will."""
     return json.loads(params.load(ROOT / "params.yaml").model_dump_json(exclude_unset=True))
@@ -140,22 +148,41 @@ def raw_params() -> dict[str, Any]:
 def prepared_shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """48 generated training pictures and 12 test pictures, prepared."""
     folder = tmp_path_factory.mktemp("shapes")
-    config = {"kind": "shapes", "source": "generated", "train_images": 48, "test_images": 12, "seed": 3,
-              "background": "dark"}
+    keys = {"kind": "shapes", "source": "generated", "train_images": 48, "test_images": 12, "seed": 3,
+            "background": "dark", "val_fraction": 0.2}
     raw, out = folder / "raw", folder / "data/prepared/shapes"
     raw.mkdir()
     out.mkdir(parents=True)
-    write_json(raw / prepare.SELECTION, shapes.fetch(config, raw))
-    prepare.prepare(raw, config | {"val_fraction": 0.2, "max_rejected": 0.0}, out)
+    write_json(raw / prepare.SELECTION, shapes.fetch(fetch_config(keys), raw))
+    prepare.prepare(raw, prepare_config(keys), out)
     return out
 
 
+def fetch_config(keys: dict[str, Any], download: DownloadConfig | None = None) -> FetchConfig:
+    """What `fetch` is given for a dataset with these keys, named as in params.yaml."""
+    of_prepare = ("kind", "image_size", "resize", "val_fraction", "max_rejected")
+    return FetchConfig(kind=keys["kind"], download=download,
+                       options={key: value for key, value in keys.items() if key not in of_prepare})
+
+
+def prepare_config(keys: dict[str, Any]) -> PrepareConfig:
+    """What `prepare` is given for a dataset with these keys, named as in params.yaml; some may be left out."""
+    defaults = {"image_size": None, "resize": "stretch", "val_fraction": 0.0, "max_rejected": 0.0}
+    return PrepareConfig(kind=keys["kind"], options=fetch_config(keys).options,
+                         **{key: keys.get(key, default) for key, default in defaults.items()})
+
+
+def with_settings(config: TrainConfig, **settings: Any) -> TrainConfig:
+    """The same training with other settings in its `train` section."""
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, **settings))
+
+
 @pytest.fixture
-def variant_config(raw_params: dict[str, Any]) -> Callable[..., dict[str, Any]]:
-    """A small, quick variant's configuration; keyword arguments override its `train` section."""
-    def make(loss: str = "mse_dice", **train: Any) -> dict[str, Any]:
+def training_config(raw_params: dict[str, Any]) -> Callable[..., TrainConfig]:
+    """The configuration of a small, quick training; keyword arguments override its `train` section."""
+    def make(loss: str = "mse_dice", **train: Any) -> TrainConfig:
         raw_params["models"]["munet"] |= {"width": 8}
         raw_params["train"] |= {"epochs": 2, "log_every": 2, "device": "cpu", "threads": 1, **train}
         raw_params["run"] |= {"losses": [loss], "seeds": [5]}
-        return resolve.resolve(params.parse(raw_params))[0].config
+        return resolve.resolve(params.parse(raw_params))[0].train
     return make

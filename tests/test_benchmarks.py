@@ -69,7 +69,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_both_feeds_give_the_same_pictures_and_targets(drawn: Path):
     split = Split.open(drawn, "train")
     order = torch.randperm(len(split)).tolist()
-    encoding = Encoding.of(inputs.course()["train"], [50.0, 100.0, 150.0, 200.0, 250.0], inputs.TASK)
+    encoding = Encoding.of(inputs.course().train, [50.0, 100.0, 150.0, 200.0, 250.0], inputs.TASK)
     theirs = peer.loader(inputs.as_the_course_has_it(split), workers=0, order=order)
     for (pictures, targets), batch in zip(theirs, Feed(split, 4, CPU).batches(np.array(order)), strict=True):
         assert torch.equal(pictures, encoding.pictures(batch.images_BHWC))
@@ -80,7 +80,7 @@ def test_both_feeds_give_the_same_pictures_and_targets(drawn: Path):
 def test_configurations_are_those_of_params(raw_params: dict[str, Any]):
     for model, loss, config in (("munet_dlstudio", "mse", inputs.course()), ("munet", "mse_dice", inputs.default())):
         raw_params["run"] = {"datasets": ["shapes"], "models": [model], "losses": [loss], "seeds": [1234]}
-        assert resolve.resolve(params.parse(raw_params))[0].config == config
+        assert resolve.resolve(params.parse(raw_params))[0].train == config
 
 
 @pytest.mark.slow
@@ -117,7 +117,7 @@ def test_the_peers_score_is_iou():
 @pytest.mark.slow
 def test_scores_are_taken_after_each_epoch(drawn: Path):
     config = inputs.default(width=8, device="cpu", threads=1, epochs=2, keep="last", precision="fp32")
-    points = quality.seglib_points(dataset=str(drawn), config=config, since=0.0)
+    points = quality.seglib_points(dataset=str(drawn), config=config.content(), since=0.0)
     assert len(points) == 2 and points[0][0] < points[1][0]
     seen = Trainer(config, drawn)
     split = Split.open(drawn, "test")

@@ -48,9 +48,9 @@ stage("resolve")
 for dataset in sorted(path.name for path in Path("conf").iterdir() if path.is_dir()):
     stage("fetch", dataset)
     stage("prepare", dataset)
-    for variant in sorted(path.stem for path in Path("conf", dataset).iterdir()):
-        stage("train", dataset, variant)
-        stage("evaluate", dataset, variant)
+    for training in sorted(path.name for path in Path("conf", dataset).iterdir()):
+        stage("train", dataset, training)
+        stage("evaluate", dataset, training)
 """
 
 COMPARE = """
@@ -130,7 +130,7 @@ def test_adding_a_loss(project: Project):
     project.apply(page)
     project.run("-m", "pytest", "-q", "tests/losses/test_huber.py", "tests/losses/test_laws.py")
     project.run_stages(page)
-    config = read_json(project.folder / "conf/shapes/munet-huber-1.json")
+    config = read_json(project.folder / "conf/shapes/munet-huber-1/train.json")
     assert config["loss"] == {"terms": {"huber": 1.0}, "huber_delta": 0.1}
     history = pd.read_csv(project.folder / "runs/shapes/munet-huber-1/history.csv")
     assert (history["huber"] > 0).all() and (history["loss"] == history["huber"]).all()
@@ -144,7 +144,7 @@ def test_adding_a_model(project: Project):
     project.run("-m", "pytest", "-q", "tests/models/test_dilated.py", "tests/models/test_all.py",
                 "-k", "dilated or every_kind")
     project.run_stages(page, "models.dilated.width=8")
-    config = read_json(project.folder / "conf/shapes/dilated-mse-1.json")
+    config = read_json(project.folder / "conf/shapes/dilated-mse-1/train.json")
     assert config["model"] == {"kind": "dilated", "width": 8}
     with safe_open(project.folder / "runs/shapes/dilated-mse-1/weights.safetensors", "pt") as weights:
         assert weights.get_slice("network.output_layer.weight").get_shape() == [5, 8, 1, 1]

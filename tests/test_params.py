@@ -1,20 +1,27 @@
-"""params.yaml: what is refused and how it is said; what a variant's configuration holds."""
+"""params.yaml: what is refused and in which words; what a training's configuration holds."""
 
 import copy
+import dataclasses
 import faulthandler
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from seglib import params, resolve
-from seglib.params.train import NEUTRAL
-from seglib.training import augment
+from seglib.configs import Augmentation, DownloadConfig, TrainConfig, TrainSettings
+from seglib.datasets import prepare
+from seglib.losses import TERMS
+from seglib.models import KINDS
+from seglib.params.datasets import AnyDataset
+from seglib.params.losses import LossConstants
+from seglib.params.models import Model
+from seglib.params.train import Train
 from tests.conftest import ROOT
 
 
-def configs(raw: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {variant.name: variant.config for variant in resolve.resolve(params.parse(raw))}
+def configs(raw: dict[str, Any]) -> dict[str, TrainConfig]:
+    return {training.name: training.train for training in resolve.resolve(params.parse(raw))}
 
 
 def test_the_committed_file_defines_at_least_three_losses_and_two_seeds():
@@ -33,7 +40,11 @@ def test_the_committed_file_defines_at_least_three_losses_and_two_seeds():
                                        "found 'dice_scal'"),
     ("losses.a", {"mse": -1}, "losses.a.mse: a weight is a number from 0 or one of: dice_scale; found -1"),
     ("losses.a", {}, "losses.a: a loss needs at least one term: "
-                      "mse, dice, iou, tversky, bce, ce, focal, boundary"),
+                      "mse, dice, iou, tversky, bce, ce, focal, boundary; or, for a model that computes its loss "
+                      "itself, own: true alone"),
+    ("losses.a", {"mse": 1, "own": True}, "losses.a: a loss needs at least one term: "
+                                          "mse, dice, iou, tversky, bce, ce, focal, boundary; or, for a model that "
+                                          "computes its loss itself, own: true alone"),
     ("losses.a", {"tversky": 1, "tversky_alpha": -1},
      "losses.a.tversky_alpha: input should be greater than or equal to 0 (found -1)"),
     ("losses.a+b", {"mse": 1}, "losses: the name 'a+b' may hold letters, digits and underscores only"),
@@ -52,8 +63,8 @@ def test_the_committed_file_defines_at_least_three_losses_and_two_seeds():
     ("train.freeze_encoder_epochs", 5, "train: freeze_encoder_epochs must be fewer than epochs, which count both"),
     ("train.freeze_encoder_epochs", 2, "shapes × munet × mse: freeze_encoder_epochs is 2, but the model has no encoder "
                                        "of its own; choose a resnet_unet, or 0"),
-    ("run.losses", ["ce"], "shapes × munet × ce: ce is for classes that exclude each other, and this dataset's may "
-                           "overlap; choose bce"),
+    ("run.losses", ["ce"], "shapes × munet × ce: ce is for task multiclass, and this dataset's is multilabel; choose "
+                           "among mse, dice, iou, tversky, bce, focal, boundary"),
     ("datasets.mine", {"kind": "folder", "path": "x", "masks": "folders", "classes": [str(k) for k in range(32)],
                        "test_fraction": 0.2, "val_fraction": 0.2, "image_size": 64, "resize": "pad"},
      "datasets.mine: 32 classes that may overlap are more than the 31 a mask holds; choose masks: ids, or fewer"),
@@ -94,11 +105,11 @@ def test_overrides_apply_dataset_then_model_then_loss(raw_params: dict[str, Any]
     raw_params["datasets"]["shapes"]["train"] = {"lr": 1.0, "epochs": 11, "batch_size": 3}
     raw_params["models"]["munet"]["train"] = {"lr": 2.0, "epochs": 12}
     raw_params["losses"]["mse"]["train"] = {"lr": 3.0}
-    train = configs(raw_params)["munet-mse-1234"]["train"]
-    assert (train["lr"], train["epochs"], train["batch_size"]) == (3.0, 12, 3)
+    train = configs(raw_params)["munet-mse-1234"].train
+    assert (train.lr, train.epochs, train.batch_size) == (3.0, 12, 3)
 
 
-def test_dice_scale_changes_only_the_variants_that_use_it(raw_params: dict[str, Any]):
+def test_dice_scale_changes_only_the_trainings_that_use_it(raw_params: dict[str, Any]):
     before = configs(raw_params)
     raw_params["loss"]["dice_scale"] = 20
     after = configs(raw_params)
@@ -113,13 +124,13 @@ def test_a_configuration_holds_no_names_so_equal_ones_are_equal(raw_params: dict
     assert found["munet-mse_dice-1234"] == found["munet-mse_dice20-1234"]
 
 
-def test_what_a_variant_does_not_use_is_dropped(raw_params: dict[str, Any]):
+def test_what_a_training_does_not_use_is_none(raw_params: dict[str, Any]):
     raw_params["run"]["models"] = ["munet", "munet_dlstudio"]
     found = configs(raw_params)
-    assert "epsilon" not in found["munet-mse-1234"]["loss"]
-    assert "epsilon" in found["munet-dice-1234"]["loss"]
-    assert "momentum" not in found["munet-mse-1234"]["train"]
-    assert found["munet_dlstudio-mse-1234"]["train"]["momentum"] == 0.9
+    assert "epsilon" not in found["munet-mse-1234"].loss.options
+    assert "epsilon" in found["munet-dice-1234"].loss.options
+    assert found["munet-mse-1234"].train.momentum is None
+    assert found["munet_dlstudio-mse-1234"].train.momentum == 0.9
 
 
 def test_terms_of_probabilities_refuse_raw_outputs(raw_params: dict[str, Any]):
@@ -139,38 +150,49 @@ def test_class_weights_are_one_a_class(raw_params: dict[str, Any]):
 def test_a_loss_has_the_options_of_its_terms_and_its_own_before_the_common_ones(raw_params: dict[str, Any]):
     raw_params["losses"]["mine"] = {"tversky": 2, "focal": 1, "tversky_beta": 0.9}
     raw_params["run"]["losses"] = ["mine"]
-    assert configs(raw_params)["munet-mine-1234"]["loss"] == {
+    assert configs(raw_params)["munet-mine-1234"].loss.content() == {
         "terms": {"tversky": 2.0, "focal": 1.0}, "epsilon": 1e-6, "focal_gamma": 2.0, "tversky_alpha": 0.3,
         "tversky_beta": 0.9}
 
 
-def test_augmentations_are_gathered_and_those_that_do_nothing_dropped(raw_params: dict[str, Any]):
-    assert "augment" not in configs(raw_params)["munet-mse-1234"]["train"]
+def test_augmentations_are_one_object_and_none_if_they_do_nothing(raw_params: dict[str, Any]):
+    assert configs(raw_params)["munet-mse-1234"].train.augment is None
     raw_params["train"] |= {"rotation": 15, "crop_min": 0.25}
-    assert configs(raw_params)["munet-mse-1234"]["train"]["augment"] == {
-        "rotation": 15.0, "crop_min": 0.25, "crop_max": 1.0}
+    assert configs(raw_params)["munet-mse-1234"].train.augment == Augmentation(
+        flip=0.0, vertical_flip=0.0, rotation=15.0, crop_min=0.25, crop_max=1.0, color=0.0)
     raw_params["train"]["overfit"] = 8
-    assert "augment" not in configs(raw_params)["munet-mse-1234"]["train"]
+    assert configs(raw_params)["munet-mse-1234"].train.augment is None
 
 
-def test_both_rooms_mean_the_same_by_no_augmentation():
-    assert NEUTRAL == augment.NEUTRAL
+def test_a_setting_is_a_field_of_its_own_or_of_the_augmentation():
+    fields = {field.name for one in (TrainSettings, Augmentation) for field in dataclasses.fields(one)}
+    assert fields - {"augment"} == set(Train.model_fields)
 
 
-def test_a_model_that_only_counts_is_one_configuration_for_all_losses_and_seeds(raw_params: dict[str, Any]):
-    raw_params["run"] |= {"models": ["frequency"], "losses": ["mse", "mse_dice400", "bce"]}
-    raw_params["train"]["lr"] = 3.0
-    first, *others = configs(raw_params).values()
-    assert first["loss"] == {"terms": {}} and first["seed"] is None
-    assert others == [first] * 8
+def test_params_know_the_kinds_terms_and_options_that_are_registered():
+    def kinds(union: Any) -> set[str]:
+        members, *_ = get_args(union)
+        return {get_args(member.model_fields["kind"].annotation)[0] for member in get_args(members)}
+
+    assert kinds(Model) == set(KINDS) and kinds(AnyDataset) == set(prepare.KINDS)
+    options = {option for term in TERMS.values() for option in term.options}
+    assert options | {"dice_scale"} == set(LossConstants.model_fields)
+
+
+def test_an_evaluation_has_its_trainings_model_and_the_tolerance(raw_params: dict[str, Any]):
+    raw_params["evaluate"]["tolerance"] = 3
+    settings = params.parse(raw_params)
+    for training in resolve.resolve(settings):
+        assert (training.evaluate.model, training.evaluate.tolerance) == (training.train.model, 3)
+    assert resolve.compare_config(settings).tolerance == 3
 
 
 def test_only_network_datasets_depend_on_the_fetch_section(raw_params: dict[str, Any]):
     settings = params.parse(raw_params)
-    assert "fetch" not in resolve.fetch_config(settings, "shapes")
-    assert "fetch" in resolve.fetch_config(settings, "coco")
+    assert resolve.fetch_config(settings, "shapes").download is None
+    assert resolve.fetch_config(settings, "coco").download == DownloadConfig(**raw_params["fetch"])
     raw_params["datasets"]["shapes"]["source"] = "purdue"
-    assert "fetch" in resolve.fetch_config(params.parse(raw_params), "shapes")
+    assert resolve.fetch_config(params.parse(raw_params), "shapes").download is not None
 
 
 def test_a_training_override_of_a_dataset_fetches_and_prepares_nothing_again(raw_params: dict[str, Any]):

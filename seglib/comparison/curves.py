@@ -75,25 +75,17 @@ def training_table(variants: Sequence[Variant]) -> pd.DataFrame:
 
 def _training_row(variant: Variant, result: Result) -> dict[str, Any]:
     train, val = variant.config["train"], result.epochs("val")
-    judge = train.get("best_by", "iou") if train.get("keep") == "best" else None
-    kept = kept_epoch(result, judge)
+    kept = kept_epoch(result)
     at = val[val["epoch"] == kept].iloc[-1]
-    overfit = train.get("overfit")
     return {"variant": variant.label, "seed": result.seed, "epochs": train["epochs"],
-            "trained": int(val["epoch"].iloc[-1]), "overfit": overfit,
-            "learnt": at["iou_score"] >= ENOUGH if overfit else None, "kept": kept, "kept_by": judge,
+            "trained": int(val["epoch"].iloc[-1]), "overfit": train["overfit"],
+            "learnt": at["iou_score"] >= ENOUGH if train["overfit"] is not None else None,
+            "kept": kept, "kept_by": train["best_by"] if train["keep"] == "best" else None,
             "val_iou": at["iou_score"], "val_dice": at["dice_score"], "score_gap": score_gap(result),
             "lowest_val_loss_epoch": lowest_val_loss_epoch(result), "val_loss_rise": val_loss_rise(result)}
 
 
-def kept_epoch(result: Result, judge: str | None) -> int:
-    """The epoch whose weights were kept: the last of those with the best val `judge`, as training.selection has it.
-
-    None gives the last epoch. So does a val split that holds no class, and therefore has no score.
-    """
+def kept_epoch(result: Result) -> int:
+    """The epoch whose weights were kept."""
     val = result.epochs("val")
-    if judge is None:
-        return int(val["epoch"].iloc[-1])
-    values = -val["loss"] if judge == "loss" else val[f"{judge}_score"]
-    values = values.fillna(-np.inf).to_numpy()
-    return int(val["epoch"].iloc[np.flatnonzero(values == values.max())[-1]])
+    return int(val.loc[val["kept"] == 1, "epoch"].iloc[0])

@@ -9,6 +9,7 @@ import pandas as pd
 
 from seglib.comparison.tables import json_rows
 from seglib.comparison.variants import Variant, trained
+from seglib.configs import CompareConfig, used
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.files import file_sha256
 from seglib.metrics.decisions import FEWEST_SEEDS
@@ -17,7 +18,7 @@ from seglib.metrics.scores.score import AGGREGATIONS, Facts
 
 
 def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, facts: Facts, sizes: Sequence[float],
-            config: dict[str, Any], prepared: Path, snapshots: dict[str, str], confidence: float) -> dict[str, Any]:
+            config: CompareConfig, prepared: Path, snapshots: dict[str, str], confidence: float) -> dict[str, Any]:
     """The content of summary.json."""
     rejected = pd.read_csv(prepared / "rejected.csv").groupby(["split", "what", "reason"]).size()
     return {
@@ -32,9 +33,9 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, fac
         "selection": info.selection,
         "rejected": json_rows(rejected.reset_index(name="n")),
         "cases": {v.label: {"best": v.best_case().seed, "worst": v.worst_case().seed} for v in trained(variants)},
-        "configs": {variant.label: variant.config for variant in variants},
+        "configs": {variant.label: used(variant.config) for variant in variants},
         "names": {variant.label: variant.names for variant in variants},
-        "coursework": config["coursework"],
+        "coursework": config.coursework,
         "seeds": sorted({result.seed for variant in variants for result in variant.results} - {None}),
         "seedless": [variant.label for variant in variants if variant.seeds is None],
         "fewest_seeds": FEWEST_SEEDS,
@@ -44,9 +45,9 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, fac
         "headline": HEADLINE.name,
         "scores": [score.described(facts) for score in SCORES],
         "aggregations": {name: dataclasses.asdict(aggregation) for name, aggregation in AGGREGATIONS.items()},
-        "tolerance": variants[0].results[0].tolerance,
+        "tolerance": config.tolerance,
         "sizes": list(sizes),
-        "resamples": config["resamples"],
+        "resamples": config.resamples,
         "confidence": confidence,
         "data_sha256": info.files | {"dataset.json": file_sha256(prepared / "dataset.json")},
     }

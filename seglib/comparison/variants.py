@@ -107,7 +107,7 @@ def _trained_variants(dataset: str, info: DatasetInfo) -> list[Variant]:
     names: dict[str, list[tuple[str, str]]] = {}
     files_of: dict[str, dict[int, TrainingFiles]] = {}
     for files in live_trainings(dataset):
-        config = read_json(files.conf)
+        config = read_json(files.train_config)
         seed = config.pop("seed")
         key = canonical_json(config)
         configs[key] = config

@@ -5,13 +5,13 @@ import filecmp
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
+from seglib.configs import PrepareConfig
 from seglib.datasets import folder
 from seglib.datasets.folder_masks import class_ids
-from seglib.datasets.prepare import KINDS, SELECTION
+from seglib.datasets.prepare import SELECTION, reader_of
 from seglib.datasets.samples import done
 from seglib.datasets.survey import EXAMPLES, LEVELS, Finding, Survey, counted
 from seglib.files import repository_root
@@ -65,15 +65,15 @@ class Report:
         return " ".join([f"{name:<{width}}", *(f"{share:>9.2%}" for share in shares)])
 
 
-def run(dataset: str, config: dict[str, Any]) -> Report:
-    """Look for what is wrong with a dataset; `config` is what `prepare` would be given.
+def run(dataset: str, config: PrepareConfig) -> Report:
+    """Look for what is wrong with a dataset; `config` is the one that `prepare` would be given.
 
     A user's folder is read where it is, any other dataset where `fetch` puts it. What would stop a stage is a finding,
     not an exception.
     """
-    reader = KINDS[config["kind"]]
+    reader = reader_of(config.kind)
     raw = repository_root() / raw_folder(dataset)
-    place = folder.source_folder(config) if reader is folder else raw
+    place = folder.source_folder(config.options) if reader is folder else raw
     survey = Survey(reader.describe(config), config)
     findings = []
     if not place.is_dir():
@@ -96,18 +96,19 @@ def run(dataset: str, config: dict[str, Any]) -> Report:
                   valid_pixels=survey.valid_pixels, ignored_pixels=survey.ignored_pixels, findings=findings)
 
 
-def _of_folder(place: Path, raw: Path, dataset: str, config: dict[str, Any]) -> Iterator[Finding]:
+def _of_folder(place: Path, raw: Path, dataset: str, config: PrepareConfig) -> Iterator[Finding]:
     """What only a user's own folder can have."""
+    options = config.options
     for noun, text, names in folder.remarks(place, config):
         if names:
             yield Finding(level="note", text=f"{counted(len(names), noun)} {text}", names=tuple(names[:EXAMPLES]))
-    if config["masks"] == "ids":
-        ids = class_ids(len(config["classes"]), config["ignore"])
-        meaning = ", ".join(f"{i} {name}" for i, name in zip(ids, config["classes"], strict=True))
-        ignored = ", ".join(map(str, config["ignore"])) or "none"
+    if options["masks"] == "ids":
+        ids = class_ids(len(options["classes"]), options["ignore"])
+        meaning = ", ".join(f"{i} {name}" for i, name in zip(ids, options["classes"], strict=True))
+        ignored = ", ".join(map(str, options["ignore"])) or "none"
         yield Finding(level="note", text=f"ids in masks stand for: {meaning}; ignored: {ignored}")
     if raw.is_dir():
-        here = {path.relative_to(place): path for path in folder.files_to_fetch(place, config)}
+        here = {path.relative_to(place): path for path in folder.files_to_fetch(place, options)}
         there = {path.relative_to(raw): path for path in raw.rglob("*") if path.is_file() and path.name != SELECTION}
         changed = [path for path in here.keys() | there.keys() if path not in here or path not in there
                    or not filecmp.cmp(here[path], there[path], shallow=False)]

@@ -21,6 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from seglib import tasks
+from seglib.configs import FetchConfig, PrepareConfig
 from seglib.datasets.archives import read_zip_member
 from seglib.datasets.coco_annotations import AnnotationFile, Instance, category_ids, licence_of
 from seglib.datasets.coco_fetched import FetchedAnnotations, Place, read_entries
@@ -37,38 +38,38 @@ ANNOTATIONS_MD5 = Checksum("md5", "f4bbac642086de4f52a3fdda2de5fa2c", "the host'
 OFFICIAL = {"train": "train2017", "test": "val2017"}  # our split: theirs. val is carved from train.
 
 
-def describe(config: dict[str, Any]) -> Description:
-    classes, side = config["classes"], config["image_size"]
+def describe(config: PrepareConfig) -> Description:
+    classes, side = config.options["classes"], config.image_size
     return Description(task=tasks.get("multilabel"), classes=classes, label_values=spaced_labels(len(classes)),
                        image_size=(side, side))
 
 
-def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
+def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
     """Fill `out` with the pictures that pass the rule and, in COCO's own format, their annotations.
 
     Gives, for each official split, how many pictures were considered and taken. Raises DownloadError for a file that
     cannot be had, ValueError for a class COCO does not have, for a rule that no picture passes and, with the place, for
     annotations that are not in COCO's format.
     """
-    downloader = Downloader(**config["fetch"])
+    rule, downloader = config.options, Downloader(config.download)
     archive = downloader.fetch(ANNOTATIONS, published=ANNOTATIONS_MD5)
     selection = {}
     for official in OFFICIAL.values():
-        content, considered = _choose(archive, f"annotations/instances_{official}.json", config)
+        content, considered = _choose(archive, f"annotations/instances_{official}.json", rule)
         selection[official] = {"pictures": considered, "selected": len(content["images"])}
         if not content["images"]:
             raise ValueError(f"no picture of {official} passes (of {considered}): classes "
-                             f"{', '.join(config['classes'])}, min_box {config['min_box']:g}, instances "
-                             f"{config['instances']}. Lower min_box, add classes, or take instances: any")
+                             f"{', '.join(rule['classes'])}, min_box {rule['min_box']:g}, instances "
+                             f"{rule['instances']}. Lower min_box, add classes, or take instances: any")
         write_json(out / "annotations" / f"instances_{official}.json", content)
         _fetch_pictures(downloader, official, [image["file_name"] for image in content["images"]], out / official)
     return selection
 
 
-def _choose(archive: Path, member: str, config: dict[str, Any]) -> tuple[dict[str, Any], int]:
+def _choose(archive: Path, member: str, rule: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """The content of COCO's file cut down to the pictures that pass, and how many it had. Frees the rest on return."""
     file = AnnotationFile(read_zip_member(archive, member), member)
-    return file.of_pictures(select(file.outline(config["classes"]), config)), file.pictures
+    return file.of_pictures(select(file.outline(rule["classes"]), rule)), file.pictures
 
 
 def _fetch_pictures(downloader: Downloader, official: str, names: list[str], out: Path) -> None:
@@ -91,9 +92,12 @@ def _decodes(path: Path) -> None:
         read_rgb(file, upright=False)
 
 
-def select(content: dict[str, Any], config: dict[str, Any]) -> dict[int, list[dict[str, Any]]]:
-    """The pictures that pass the rule: image id to the annotations that make its masks."""
-    class_of = category_ids(content["categories"], config["classes"], "COCO")
+def select(content: dict[str, Any], rule: dict[str, Any]) -> dict[int, list[dict[str, Any]]]:
+    """The pictures that pass the rule: image id to the annotations that make its masks.
+
+    rule: the dataset's `classes`, `min_box` and `instances`.
+    """
+    class_of = category_ids(content["categories"], rule["classes"], "COCO")
     known = {image["id"] for image in content["images"]}
     instances: dict[int, list[dict[str, Any]]] = collections.defaultdict(list)
     for annotation in content["annotations"]:
@@ -101,17 +105,18 @@ def select(content: dict[str, Any], config: dict[str, Any]) -> dict[int, list[di
             instances[annotation["image_id"]].append(annotation)
     chosen = {}
     for image_id, candidates in instances.items():
-        passing = [a for a in candidates if min(a["bbox"][2:]) >= config["min_box"]]
-        if passing and (config["instances"] == "any" or len(candidates) == 1):
+        passing = [a for a in candidates if min(a["bbox"][2:]) >= rule["min_box"]]
+        if passing and (rule["instances"] == "any" or len(candidates) == 1):
             chosen[image_id] = passing
     return chosen
 
 
-def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Job]:
+def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Job]:
     """The fetched pictures of a split, by id, and every annotation that was left out of one."""
     fetched = FetchedAnnotations(raw / "annotations" / f"instances_{OFFICIAL[split]}.json")
-    class_of = category_ids(fetched.categories, config["classes"], "COCO")
-    reader = _Reader(raw=raw, official=OFFICIAL[split], annotations=fetched.path, rule=config, class_of=class_of,
+    rule = config.options
+    class_of = category_ids(fetched.categories, rule["classes"], "COCO")
+    reader = _Reader(raw=raw, official=OFFICIAL[split], annotations=fetched.path, rule=rule, class_of=class_of,
                      categories=[category for category in fetched.categories if category["id"] in class_of],
                      licenses=fetched.licenses)
     for picture, annotations in fetched.pictures():

@@ -18,6 +18,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from seglib.configs import DownloadConfig
 from seglib.files import atomic_file, repository_root, work_dir
 
 CHUNK = 1 << 20  # bytes read at a time
@@ -71,20 +72,19 @@ class _Session(requests.Session):
 class Downloader:
     """Fetches URLs into `$DVC_ROOT/.work/downloads/`.
 
-    mirror: a folder laid out as HOST/PATH with a SHA256SUMS, read in place of the network; a relative path starts
-    at the repository's root, in temporary experiments too. timeout: seconds without a byte after which a try ends.
+    A relative path of a mirror starts at the repository's root, in temporary experiments too.
     """
 
-    def __init__(self, *, mirror: str | None, workers: int, retries: int, timeout: float):
+    def __init__(self, config: DownloadConfig):
         self.cache = work_dir() / "downloads"
-        self.mirror = (repository_root() / mirror).resolve() if mirror else None
-        self.workers, self.retries, self.timeout = workers, retries, timeout
+        self.mirror = (repository_root() / config.mirror).resolve() if config.mirror else None
+        self.workers, self.retries, self.timeout = config.workers, config.retries, config.timeout
         self._session = _Session()
         self._session.max_redirects = MOST_REDIRECTS
         # As they are stored: a body that the host packs for the way could be any size unpacked.
         self._session.headers["Accept-Encoding"] = "identity"
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=workers))
+            self._session.mount(scheme, HTTPAdapter(pool_maxsize=config.workers))
 
     @functools.cached_property
     def _mirror_sums(self) -> dict[str, str]:

@@ -26,6 +26,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from seglib import tasks
+from seglib.configs import FetchConfig, PrepareConfig
 from seglib.datasets.folder_masks import SUFFIXES, Masks, open_masks
 from seglib.datasets.images import FORMATS, is_turned, read_rgb
 from seglib.datasets.labels import files_by_name, split_by_hash, text_of
@@ -40,21 +41,22 @@ def picture_suffixes() -> list[str]:
     return [suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS]
 
 
-def describe(config: dict[str, Any]) -> Description:
-    classes, side = config["classes"], config["image_size"]
-    return Description(task=tasks.get("multiclass" if config["masks"] == "ids" else "multilabel"), classes=classes,
+def describe(config: PrepareConfig) -> Description:
+    classes, side = config.options["classes"], config.image_size
+    task = tasks.get("multiclass" if config.options["masks"] == "ids" else "multilabel")
+    return Description(task=task, classes=classes,
                        label_values=spaced_labels(len(classes)), image_size=(side, side), splits=SPLITS)
 
 
-def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
+def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
     """Copy the pictures, masks and lists into `out`; the folder itself is only read.
 
     Copies, not links: where DVC's cache links, files become read-only, and the user's own would become so with them.
     Raises ValueError for a folder that is not laid out as it should be, and for lists that contradict each other.
     """
-    folder = source_folder(config)
+    folder = source_folder(config.options)
     pictures = _pictures(folder)
-    wanted = files_to_fetch(folder, config)
+    wanted = files_to_fetch(folder, config.options)
     for path in tqdm(sorted(wanted), desc=f"copying {folder.name}", unit="file", disable=None):
         target = out / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -63,9 +65,9 @@ def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
     return {"images": {"pictures": len(pictures), "selected": selected}}
 
 
-def files_to_fetch(folder: Path, config: dict[str, Any]) -> set[Path]:
+def files_to_fetch(folder: Path, options: dict[str, Any]) -> set[Path]:
     """The lists, and the pictures and masks that they name; all where there are none. Raises ValueError as `fetch`."""
-    pictures, masks = _pictures(folder), open_masks(folder, config)
+    pictures, masks = _pictures(folder), open_masks(folder, options)
     known = pictures.keys() | masks.names
     listed = _listed(folder, known)
     names = known if listed is None else listed
@@ -73,9 +75,9 @@ def files_to_fetch(folder: Path, config: dict[str, Any]) -> set[Path]:
             *(path for name in names for path in (*pictures.get(name, []), *masks.files(name)))}
 
 
-def source_folder(config: dict[str, Any]) -> Path:
+def source_folder(options: dict[str, Any]) -> Path:
     """Where the user's folder is; a relative path starts at the repository's root."""
-    return repository_root() / config["path"]
+    return repository_root() / options["path"]
 
 
 def _pictures(folder: Path) -> dict[str, list[Path]]:
@@ -113,10 +115,10 @@ def _listed(folder: Path, known: Collection[str]) -> dict[str, str] | None:
     return found if lists else None
 
 
-def assign_splits(folder: Path, config: dict[str, Any], known: Collection[str]) -> dict[str, str]:
+def assign_splits(folder: Path, config: PrepareConfig, known: Collection[str]) -> dict[str, str]:
     """The split of each name: by the lists, if there are any (who stands in none has no split), else by its hash."""
     listed = _listed(folder, known)
-    fractions = {key: config[key] for key in ("val_fraction", "test_fraction")}
+    fractions = {"val_fraction": config.val_fraction, "test_fraction": config.options["test_fraction"]}
     if listed is None:
         return {name: split_by_hash(name, **fractions) for name in known}
     if "val" not in _lists(folder):
@@ -125,12 +127,12 @@ def assign_splits(folder: Path, config: dict[str, Any], known: Collection[str]) 
     return listed
 
 
-def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Rejection | Job]:
+def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | Job]:
     """The pictures of a split by name, and every picture and annotation that cannot be used.
 
     `raw` may be the user's own folder as well. Raises ValueError as `fetch` does.
     """
-    pictures, masks = _pictures(raw), open_masks(raw, config)
+    pictures, masks = _pictures(raw), open_masks(raw, config.options)
     split_of = assign_splits(raw, config, pictures.keys() | masks.names)
     if split == "train":
         yield from masks.of_no_picture()
@@ -162,16 +164,16 @@ def _read_one(name: str, source: str, path: Path,
                  objects=list(found.objects), licence=found.licence)
 
 
-def remarks(folder: Path, config: dict[str, Any]) -> Iterator[tuple[str, str, list[str]]]:
+def remarks(folder: Path, config: PrepareConfig) -> Iterator[tuple[str, str, list[str]]]:
     """What `read` passes over without a word, and what it does that may surprise: a noun, what of it, its names.
 
     Opens every picture for its orientation. Raises ValueError as `fetch` does.
     """
-    pictures, masks = _pictures(folder), open_masks(folder, config)
+    pictures, masks = _pictures(folder), open_masks(folder, config.options)
     named = pictures.keys() | masks.names
     taken = {path for name in named for path in (*pictures.get(name, []), *masks.files(name))}
     there = [path for place in ("images", "masks") for path in (folder / place).rglob("*") if path.is_file()]
-    yield ("file", f"neither a picture (directly in images/) nor a mask (as masks: {config['masks']} has it)",
+    yield ("file", f"neither a picture (directly in images/) nor a mask (as masks: {config.options['masks']} has it)",
            sorted(path.relative_to(folder).as_posix() for path in there if path not in taken))
     yield "picture", "in none of the split lists", sorted(pictures.keys() - assign_splits(folder, config, named))
     yield ("picture", "with an EXIF orientation, taken as stored, as masks are; predictions turn them",

@@ -55,11 +55,11 @@ def class_ids(classes: int, ignore: Collection[int]) -> list[int]:
 class ClassIds:
     """masks/NAME.png: the id of each pixel's class."""
 
-    def __init__(self, folder: Path, config: dict[str, Any]):
+    def __init__(self, folder: Path, options: dict[str, Any]):
         self._files = files_by_name(folder / "masks", SUFFIXES)
         if not self._files:
             raise ValueError(f"{folder / 'masks'} holds no masks: expected masks/NAME.png for images/NAME.jpg")
-        self._config = config
+        self._options = options
 
     @property
     def names(self) -> set[str]:
@@ -72,8 +72,8 @@ class ClassIds:
         return iter(())
 
     def of(self, name: str) -> Callable[[np.ndarray], Masks]:
-        ignore = self._config["ignore"]
-        ids = class_ids(len(self._config["classes"]), ignore)
+        ignore = self._options["ignore"]
+        ids = class_ids(len(self._options["classes"]), ignore)
         return functools.partial(_masks_of_ids, self.files(name), ids, ignore)
 
 
@@ -89,13 +89,13 @@ def _masks_of_ids(files: list[Path], ids: Sequence[int], ignore: Collection[int]
 class ClassFolders:
     """masks/CLASS/NAME.png: not 0 where the class is."""
 
-    def __init__(self, folder: Path, config: dict[str, Any]):
+    def __init__(self, folder: Path, options: dict[str, Any]):
         there = sorted(path.name for path in (folder / "masks").glob("*/"))
-        for name in config["classes"]:
+        for name in options["classes"]:
             if name not in there:
                 raise ValueError(f"{folder / 'masks'} has no folder for the class {name!r}: "
                                  + (nearest(name, there) if there else "it holds no folders at all"))
-        self._files = [files_by_name(folder / "masks" / name, SUFFIXES) for name in config["classes"]]
+        self._files = [files_by_name(folder / "masks" / name, SUFFIXES) for name in options["classes"]]
 
     @property
     def names(self) -> set[str]:
@@ -158,7 +158,7 @@ class _Content(msgspec.Struct):
 class Coco:
     """annotations.json: https://cocodataset.org/#format-data. A picture without annotations holds no class."""
 
-    def __init__(self, folder: Path, config: dict[str, Any]):
+    def __init__(self, folder: Path, options: dict[str, Any]):
         self._path = folder / ANNOTATIONS
         if not self._path.is_file():
             raise ValueError(f"{folder} holds no {ANNOTATIONS}, which masks: coco reads")
@@ -175,8 +175,8 @@ class Coco:
             self._annotations[annotation.image_id].append(annotation)
         # Of the categories that are not asked for, None: an annotation of one that is not there may be of any.
         self._class_of = dict.fromkeys(category["id"] for category in content.categories)
-        self._class_of |= category_ids(content.categories, config["classes"], str(self._path))
-        self._classes = len(config["classes"])
+        self._class_of |= category_ids(content.categories, options["classes"], str(self._path))
+        self._classes = len(options["classes"])
 
     @property
     def names(self) -> set[str]:
@@ -237,6 +237,6 @@ def _masks_of_coco(images: list[_Picture], licences: list[str], annotations: lis
 AnyMasks = ClassIds | ClassFolders | Coco
 
 
-def open_masks(folder: Path, config: dict[str, Any]) -> AnyMasks:
+def open_masks(folder: Path, options: dict[str, Any]) -> AnyMasks:
     """The masks of a folder, as its configuration says. Raises ValueError where they are not there in that form."""
-    return {"ids": ClassIds, "folders": ClassFolders, "coco": Coco}[config["masks"]](folder, config)
+    return {"ids": ClassIds, "folders": ClassFolders, "coco": Coco}[options["masks"]](folder, options)

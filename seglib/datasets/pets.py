@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from seglib import tasks
+from seglib.configs import FetchConfig, PrepareConfig
 from seglib.datasets import archives
 from seglib.datasets.download import Checksum, Downloader
 from seglib.datasets.images import ImageError, read_ids, read_rgb
@@ -35,16 +36,16 @@ PET, BACKGROUND, BORDER = 1, 2, 3  # in a trimap
 LICENCE = "research use; the terms of the website each picture is from"  # annotations/README
 
 
-def describe(config: dict[str, Any]) -> Description:
+def describe(config: PrepareConfig) -> Description:
     return Description(task=tasks.get("multilabel"), classes=["pet"], label_values=spaced_labels(1),
-                       image_size=(config["image_size"], config["image_size"]))
+                       image_size=(config.image_size, config.image_size))
 
 
-def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
+def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
     """Put the two archives into `out`. Raises DownloadError for one that cannot be had, ValueError for one that lacks
     the lists.
     """
-    downloader = Downloader(**config["fetch"])
+    downloader = Downloader(config.download)
     for name, digest in MD5.items():
         link_or_copy(downloader.fetch(f"{HOST}/{name}", published=Checksum("md5", digest, MD5_SOURCE)), out / name)
     _lists(out)
@@ -66,7 +67,7 @@ def _lists(raw: Path) -> dict[str, set[str]]:
     return lists
 
 
-def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Rejection | Job]:
+def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | Job]:
     """The pictures of an official list, in the archive's order; with train's, the files that belong to neither list."""
     lists = _lists(raw)
     if split == "train":
@@ -77,7 +78,8 @@ def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Rejection | 
     absent = set(lists[split])
     for path, content in archives.read_files(raw / IMAGES, names):
         absent.discard(names[path])
-        yield functools.partial(_read_one, names[path], path, content, trimaps.get(names[path]), config["border"])
+        yield functools.partial(_read_one, names[path], path, content, trimaps.get(names[path]),
+                                config.options["border"])
     for name in sorted(absent):
         yield Rejection(id=name, source=_picture(name), what="picture", reason=f"listed, but not in {IMAGES}")
 

@@ -1,14 +1,14 @@
-"""From raw data to the prepared format (see `store`): the same road for every dataset.
+"""From raw data to the prepared format (see `store`): the same steps for every dataset.
 
-A dataset's reader is a module with three functions:
+A dataset's reader is a module with three functions, and KINDS names it:
 
-    describe(config) -> Description
-    fetch(config, out) -> dict
-        Fill the raw folder; for each part that a rule chose from, {"pictures": considered, "selected": taken}.
-    read(raw, config, split) -> Iterator[Sample | Rejection | Job]
-        A split's pictures, each at its own size, and what is left out of it. A job is a small picklable callable that
-        gives these when it is called. Pictures that have to be decoded are given as jobs, one each: those are done on
-        all cores, while a sample is brought to the network's size by the one process that reads.
+    describe(config: PrepareConfig) -> Description
+    fetch(config: FetchConfig, out) -> dict
+        Fill the raw folder. Return, for each part that a rule chose from, {"pictures": considered, "selected": taken}.
+    read(raw, config: PrepareConfig, split) -> Iterator[Sample | Rejection | Job]
+        Give a split's pictures, each at its own size, and what is left out of it. A job is a small picklable callable
+        that gives these when it is called. Pictures that have to be decoded are given as jobs, one each: all cores do
+        jobs, while a sample is brought to the network's size by the one process that reads.
 
 Few pictures are in memory at a time: each process leaves its own in a file (see `packing`), from which the splits are
 written in the reader's order. So while a dataset is prepared it lies twice on the disk.
@@ -21,39 +21,53 @@ import math
 import tempfile
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from seglib.configs import PrepareConfig
 from seglib.cores import physical_cores
-from seglib.datasets import coco, folder, packing, pets, shapes, stanford, store
+from seglib.datasets import packing, store
 from seglib.datasets.packing import Packed, Packer
 from seglib.datasets.samples import Entry, Rejection
 from seglib.datasets.store_tables import OwnMaskWriter, write_index
 from seglib.datasets.workers import Workers
 from seglib.files import read_json
+from seglib.registry import LazyEntry, lookup
 
-KINDS: dict[str, ModuleType] = {"shapes": shapes, "coco": coco, "pets": pets, "stanford": stanford, "folder": folder}
+# The readers, each a module that is imported when it is used.
+KINDS: dict[str, LazyEntry] = {
+    "shapes": LazyEntry("seglib.datasets.shapes"),
+    "coco": LazyEntry("seglib.datasets.coco"),
+    "pets": LazyEntry("seglib.datasets.pets"),
+    "stanford": LazyEntry("seglib.datasets.stanford"),
+    "folder": LazyEntry("seglib.datasets.folder"),
+}
 SELECTION = "selection.json"  # in the raw folder: what `fetch` considered and took
 
 
-def prepare(raw: Path, config: dict[str, Any], out: Path, *, processes: int | None = None) -> store.DatasetInfo:
-    """Fill `out` with the prepared dataset that `config` describes: the same bytes by any number of `processes`.
+def reader_of(kind: str) -> ModuleType:
+    """The reader of a kind of dataset. Raises ValueError for an unknown kind."""
+    return lookup(KINDS, kind, "dataset kind").load()
 
-    Without that number, by as many as there are cores, where they pay. Damaged and unusable pictures are left out and
-    listed in rejected.csv. Raises ValueError when they are more than `max_rejected` of all, or when a split would be
-    empty, ChildProcessError when a process is ended from outside. These processes import the script that runs, so one
-    that calls this has its usual `if __name__ == "__main__":`.
+
+def prepare(raw: Path, config: PrepareConfig, out: Path, *, processes: int | None = None) -> store.DatasetInfo:
+    """Fill `out` with the prepared dataset that `config` describes.
+
+    processes: how many decode pictures; None: one per core, if that many are worth their start. The bytes are the same
+    for any number. These processes import the script that runs, so a script that calls this needs the usual
+    `if __name__ == "__main__":`.
+
+    Damaged and unusable pictures are left out and listed in rejected.csv. Raises ValueError if they are more than
+    `max_rejected` of all, or if a split would be empty, and ChildProcessError if a process is ended from outside.
     """
-    reader = KINDS[config["kind"]]
+    reader = reader_of(config.kind)
     description = reader.describe(config)
-    mode = config.get("resize", "stretch")  # a dataset without this key has pictures of the network's size
     pictures: dict[str, list[Packed]] = {}
     rejected: list[tuple[str, Rejection]] = []
     with tempfile.TemporaryDirectory(dir=out, prefix=".") as temporary:
-        packer = Packer(task=description.task, classes=description.classes, size=description.image_size, mode=mode,
-                        folder=Path(temporary))
+        packer = Packer(task=description.task, classes=description.classes, size=description.image_size,
+                        mode=config.resize, folder=Path(temporary))
         with Workers(processes or physical_cores(), [packing.__name__, reader.__name__]) as workers:
             for split in description.splits:
                 given = workers.map(packer.pack, reader.read(raw, config, split), lambda one: isinstance(one, Entry))
@@ -65,16 +79,16 @@ def prepare(raw: Path, config: dict[str, Any], out: Path, *, processes: int | No
                     else:
                         pictures[split].append(entry)
         if "val" not in description.splits:
-            pictures["train"], pictures["val"] = _carve_val(pictures["train"], config["val_fraction"])
+            pictures["train"], pictures["val"] = _carve_val(pictures["train"], config.val_fraction)
         counts = {split: len(found) for split, found in pictures.items()}
         _write_rejected(out / "rejected.csv", rejected)
-        _judge(counts, [rejection for _, rejection in rejected], config["max_rejected"], out)
+        _judge(counts, [rejection for _, rejection in rejected], config.max_rejected, out)
         for split, found in pictures.items():
             _write_split(found, packer, out / split)
         class_pixels, valid_pixels = _count_pixels(pictures["train"], packer)
     info = store.DatasetInfo(
         task=description.task, classes=description.classes, label_values=description.label_values,
-        image_size=list(description.image_size), resize=mode, counts=counts, class_pixels=class_pixels,
+        image_size=list(description.image_size), resize=config.resize, counts=counts, class_pixels=class_pixels,
         valid_pixels=valid_pixels, selection=read_json(raw / SELECTION), files=store.hash_files(out))
     info.write(out)
     return info

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from seglib import tasks
+from seglib.configs import FetchConfig, PrepareConfig
 from seglib.datasets import archives, shapes_generator
 from seglib.datasets.download import Downloader
 from seglib.datasets.samples import Description, Rejection, Sample
@@ -27,26 +28,27 @@ SPLITS = ("train", "test")
 PICTURE_MEMORY = 1 << 19  # bytes that a picture of the file may take, of which the course's take 120,000
 
 
-def file_name(config: dict[str, Any], split: str) -> str:
-    return f"{PREFIX}{config[f'{split}_images']}-{split}.gz"
+def file_name(options: dict[str, Any], split: str) -> str:
+    return f"{PREFIX}{options[f'{split}_images']}-{split}.gz"
 
 
-def describe(config: dict[str, Any]) -> Description:
+def describe(config: PrepareConfig) -> Description:
     return Description(task=tasks.get("multilabel"), classes=list(LABELS),
                        label_values=[float(v) for v in LABELS.values()], image_size=(SIDE, SIDE))
 
 
-def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
+def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
     """Put the train and the test file into `out`. Raises ValueError where the source does not hold them."""
-    source = config["source"]
+    options = config.options
+    source = options["source"]
     if source == "generated":
         for stream, split in enumerate(SPLITS):
-            shapes_generator.generate(out / file_name(config, split), images=config[f"{split}_images"],
-                                      seed=config["seed"], stream=stream, background=config["background"])
+            shapes_generator.generate(out / file_name(options, split), images=options[f"{split}_images"],
+                                      seed=options["seed"], stream=stream, background=options["background"])
         return {}
     if source == "purdue":
         # Its host publishes no checksum; the tarball's own gzip CRC and the reader below are what checks it.
-        path = Downloader(**config["fetch"]).fetch(TARBALL, check=archives.file_names)
+        path = Downloader(config.download).fetch(TARBALL, check=archives.file_names)
     else:
         path = repository_root() / source
     if path.is_dir():
@@ -56,7 +58,7 @@ def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
     else:
         raise ValueError(f"datasets.shapes.source is {source!r}: expected generated, purdue, or the path of the "
                          "course's tarball or of a folder with its files")
-    _take(path, places, [file_name(config, split) for split in SPLITS], out)
+    _take(path, places, [file_name(options, split) for split in SPLITS], out)
     return {}
 
 
@@ -75,12 +77,12 @@ def _take(source: Path, places: list[str], names: list[str], out: Path) -> None:
         archives.extract(source, targets)
 
 
-def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Sample | Rejection]:
+def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Sample | Rejection]:
     """The pictures of one file, in its order. Raises ValueError for a file that is not in the course's format."""
-    name = file_name(config, split)
+    name = file_name(config.options, split)
     try:
         with gzip.open(raw / name) as file:
-            content = load_numbers(file, most_memory=(config[f"{split}_images"] + 100) * PICTURE_MEMORY)
+            content = load_numbers(file, most_memory=(config.options[f"{split}_images"] + 100) * PICTURE_MEMORY)
     except (OSError, EOFError) as error:
         raise ValueError(f"{raw / name} cannot be unpacked: {error}") from None
     if not (isinstance(content, tuple | list) and len(content) == 2 and isinstance(content[0], dict | list)):

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from seglib import tasks
+from seglib.configs import FetchConfig, PrepareConfig
 from seglib.datasets import archives
 from seglib.datasets.download import Downloader
 from seglib.datasets.images import read_ids, read_rgb
@@ -39,21 +40,21 @@ UNKNOWN_NAMES = ("misc", "unknown")  # in classes.txt
 CLASS_NAMES = "classes.txt"
 
 
-def describe(config: dict[str, Any]) -> Description:
-    side = config["image_size"]
+def describe(config: PrepareConfig) -> Description:
+    side = config.image_size
     return Description(task=tasks.get("multiclass"), classes=CLASSES, label_values=spaced_labels(len(CLASSES)),
                        image_size=(side, side), splits=SPLITS)
 
 
-def fetch(config: dict[str, Any], out: Path) -> dict[str, Any]:
+def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
     """Fill `out` with the pictures and labels of either packaging.
 
     Raises DownloadError for a tarball that cannot be had, ValueError for a source that holds neither packaging.
     """
-    source = config["source"]
+    source = config.options["source"]
     if source == "original":
         # Its host publishes no checksum; the tarball's own gzip CRC is what checks it.
-        path = Downloader(**config["fetch"]).fetch(TARBALL, check=archives.file_names)
+        path = Downloader(config.download).fetch(TARBALL, check=archives.file_names)
     else:
         path = repository_root() / source
     if path.is_file() and (source == "original" or archives.is_tar(path)):
@@ -98,15 +99,16 @@ def _copy(source: Path, folder: str, suffixes: tuple[str, ...], out: Path) -> No
             shutil.copyfile(path, out / folder / path.name)
 
 
-def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Rejection | Job]:
+def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | Job]:
     """The pictures of a split by name, and every picture without labels, labels without picture and damaged file.
 
     Raises ValueError for a classes.txt that is not of this dataset.
     """
     if (raw / "images").is_dir():
         pictures, labels = files_by_name(raw / "images", [PICTURE]), files_by_name(raw / "labels", [REGIONS])
-        fractions = {key: config[key] for key in ("val_fraction", "test_fraction")}
-        names = [name for name in pictures.keys() | labels.keys() if split_by_hash(name, **fractions) == split]
+        names = [name for name in pictures.keys() | labels.keys()
+                 if split_by_hash(name, val_fraction=config.val_fraction,
+                                  test_fraction=config.options["test_fraction"]) == split]
         ids_of, classes, unknown = read_regions, list(range(len(CLASSES))), [UNKNOWN]
     else:
         pictures, labels = files_by_name(raw / split, [PICTURE]), files_by_name(raw / split, [IDS])

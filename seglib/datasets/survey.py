@@ -7,10 +7,10 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
+from seglib.configs import PrepareConfig
 from seglib.datasets.geometry import Fit
 from seglib.datasets.samples import Description, Rejection, Sample
 
@@ -61,9 +61,9 @@ class _Names:
 class Survey:
     """Takes samples and rejections as a reader gives them, then says what it found."""
 
-    def __init__(self, description: Description, config: dict[str, Any]):
+    def __init__(self, description: Description, config: PrepareConfig):
         self.description, self._config = description, config
-        self._mode = config.get("resize", "stretch")
+        self._mode = config.resize
         self.pictures = dict.fromkeys(description.splits, 0)
         self.valid_pixels = dict.fromkeys(description.splits, 0)
         self.ignored_pixels = dict.fromkeys(description.splits, 0)
@@ -127,7 +127,7 @@ class Survey:
     def _about_rejections(self) -> Iterator[Finding]:
         left_out = sum(names.count for (what, _), (_, names) in self._left_out.items() if what == "picture")
         total = left_out + sum(self.pictures.values())
-        if left_out > (limit := self._config["max_rejected"]) * total:
+        if left_out > (limit := self._config.max_rejected) * total:
             yield Finding(level="error", text=f"{left_out:,} of {total:,} pictures cannot be used, more than "
                                               f"prepare.max_rejected ({limit:g}) allows")
         for (what, _), ((reason, *others), names) in self._left_out.items():

@@ -1,61 +1,50 @@
-"""Loss terms and their weighted sums. A term is a function of a `View`, with options as keywords; docs/adding-a-loss.md
-says how to add one."""
+"""Loss terms: what params.yaml may name, and what each term takes. docs/adding-a-loss.md says how to add one.
 
-import inspect
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any
+A term is a function of a `seglib.losses.view.View`, with its options as keyword arguments. This module imports no
+PyTorch, so that params and resolve can read TERMS quickly.
+"""
 
-import torch
-from torch import Tensor, nn
+import dataclasses
+from typing import Literal
 
-from seglib.losses.boundary import boundary
-from seglib.losses.logits import bce, ce, focal, inverse_frequency
-from seglib.losses.overlap import dice, iou, mse, tversky
-from seglib.losses.view import View
-
-__all__ = ["TERMS", "View", "WeightedLoss", "inverse_frequency"]
-
-# What params.yaml may name. A term's options, and their defaults, are its keyword arguments.
-TERMS: dict[str, Callable[..., Tensor]] = {
-    "mse": mse,
-    "dice": dice,
-    "iou": iou,
-    "tversky": tversky,
-    "bce": bce,
-    "ce": ce,
-    "focal": focal,
-    "boundary": boundary,
-}
+from seglib.registry import LazyEntry
 
 
-def options_of(term: str) -> set[str]:
-    """The names of a term's options."""
-    return {name for name, parameter in inspect.signature(TERMS[term]).parameters.items()
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Term(LazyEntry):
+    """What is known of a term before its code is imported.
 
-
-class WeightedLoss(nn.Module):
-    """A weighted sum of terms, which stay readable one by one.
-
-    `terms` maps a term's name to its weight, in the order they are logged. Each option goes to those of the terms that
-    have it. Raises ValueError for a term that does not exist, or an option that no term has.
+    path: of its function.
+    takes: what it reads: the "logits", of which it makes probabilities itself, or the "output", as `train.output` says.
+    bounded: whether it means something only if the output lies between 0 and its target, as a sigmoid does.
+    tasks: the tasks that it works for; None for all.
+    options: the names of its keyword arguments, each a key of `loss` in params.yaml.
     """
 
-    def __init__(self, terms: Mapping[str, float], **options: Any):
-        super().__init__()
-        if unknown := set(terms) - set(TERMS):
-            raise ValueError(f"unknown loss terms {sorted(unknown)}; known: {', '.join(TERMS)}")
-        if unknown := set(options) - set().union(*map(options_of, TERMS)):
-            raise ValueError(f"no loss term has the option {', '.join(sorted(unknown))}")
-        self.weights = dict(terms)
-        self._terms = {name: partial(TERMS[name], **{key: value for key, value in options.items()
-                                                     if key in options_of(name)}) for name in terms}
+    path: str
+    takes: Literal["logits", "output"]
+    bounded: bool = False
+    tasks: tuple[str, ...] | None = None
+    options: tuple[str, ...] = ()
 
-    def forward(self, view: View) -> dict[str, Tensor]:
-        """Every term, unweighted: scalars that carry gradients."""
-        return {name: term(view) for name, term in self._terms.items()}
+    @property
+    def needs_probabilities(self) -> bool:
+        """Whether it makes no sense with `train.output: raw`."""
+        return self.takes == "logits" or self.bounded
 
-    def total(self, values: Mapping[str, Tensor]) -> Tensor:
-        """The weighted sum of what `forward` gave."""
-        return torch.stack([self.weights[name] * value for name, value in values.items()]).sum()
+    def works_for(self, task: str) -> bool:
+        """Whether it can train on a dataset of this task."""
+        return self.tasks is None or task in self.tasks
+
+
+TERMS: dict[str, Term] = {
+    "mse": Term(path="seglib.losses.overlap:mse", takes="output"),
+    "dice": Term(path="seglib.losses.overlap:dice", takes="output", options=("epsilon", "dice_reduction")),
+    "iou": Term(path="seglib.losses.overlap:iou", takes="output", options=("epsilon", "dice_reduction")),
+    "tversky": Term(path="seglib.losses.overlap:tversky", takes="output", bounded=True,
+                    options=("epsilon", "tversky_alpha", "tversky_beta")),
+    "bce": Term(path="seglib.losses.logits:bce", takes="logits"),
+    "ce": Term(path="seglib.losses.logits:ce", takes="logits", tasks=("multiclass",), options=("class_weights",)),
+    "focal": Term(path="seglib.losses.logits:focal", takes="logits", options=("focal_gamma",)),
+    "boundary": Term(path="seglib.losses.boundary:boundary", takes="output", bounded=True),
+}

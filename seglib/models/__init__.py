@@ -1,43 +1,69 @@
 """Architectures: each takes pictures (B, C, H, W) of any size and gives logits (B, K, H, W), float.
 
-Another one is a module here and an entry in KINDS. Its class names `divisor` (what its input's sides must be multiples
-of), `output_layer` (the layer whose weight writes the logits, or None) and `encoder` (the part that a training may
-freeze, or None).
+Another architecture is a module here and an entry in KINDS. Its class has the attributes `divisor` (the sides of its
+input must be multiples of it), `output_layer` (the layer whose weight writes the logits, or None) and `encoder` (the
+part that a training may freeze, or None).
+
+This module imports no PyTorch before a network is built, so that params and resolve can read KINDS quickly.
 """
 
+import dataclasses
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
-from torch import nn
+from seglib.configs import ModelConfig
+from seglib.registry import LazyEntry, lookup
 
-from seglib.models.convnet import ConvNet
-from seglib.models.munet import MUnet
-from seglib.models.padding import Padded
-from seglib.models.resnet_unet import ResNetUNet
-from seglib.models.unet import UNet
+if TYPE_CHECKING:
+    from seglib.models.padding import Padded
 
-KINDS: dict[str, type[nn.Module]] = {
-    "convnet": ConvNet,
-    "munet": MUnet,
-    "resnet_unet": ResNetUNet,
-    "unet": UNet,
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Kind(LazyEntry):
+    """What is known of an architecture before its code is imported.
+
+    path: of its class.
+    fit: how it comes to be: "gradients" (it is trained), "counts" (it counts the training pictures) or "none".
+    has_encoder: whether a training may freeze its encoder for the first epochs.
+    loss_terms: the names of the terms that it computes itself, in a method `loss_terms(view) -> dict[str, Tensor]` of
+        unweighted scalars. Such a model is trained with no other terms. Empty: the losses of `seglib.losses` train it.
+    static_shapes: whether each step computes tensors of the same shapes, so that a CUDA graph can capture it.
+    """
+
+    path: str
+    fit: Literal["gradients", "counts", "none"] = "gradients"
+    has_encoder: bool = False
+    loss_terms: tuple[str, ...] = ()
+    static_shapes: bool = True
+
+    @property
+    def owns_loss(self) -> bool:
+        """Whether it computes its loss itself."""
+        return bool(self.loss_terms)
+
+
+KINDS: dict[str, Kind] = {
+    "convnet": Kind(path="seglib.models.convnet:ConvNet"),
+    "munet": Kind(path="seglib.models.munet:MUnet"),
+    "resnet_unet": Kind(path="seglib.models.resnet_unet:ResNetUNet", has_encoder=True),
+    "unet": Kind(path="seglib.models.unet:UNet"),
 }
 
 
-def build(config: dict[str, Any], *, classes: int, image_size: Sequence[int], pretrained: bool = True) -> Padded:
-    """The network a model's configuration describes (`kind` and that kind's keys), freshly initialised.
+def build(model: ModelConfig, *, classes: int, image_size: Sequence[int], pretrained: bool = True) -> "Padded":
+    """Build the network that a model's configuration describes, freshly initialised.
 
-    image_size: (H, W) of the training pictures. pretrained: False where finished weights are loaded next, so that none
-    are fetched that would be overwritten. A class is given the configuration's keys and those of `classes`,
+    image_size: (H, W) of the training pictures. pretrained: False if finished weights are loaded next, so that none
+    are fetched that would be overwritten. The class is given the model's arguments, and those of `classes`,
     `image_size` and `pretrained` that its constructor names.
 
     Weights come from torch's global generator: seed it, or fork it, around the call. Raises ValueError for an
     unknown kind, and for pretrained weights that cannot be had.
     """
-    kind, keys = config["kind"], {key: value for key, value in config.items() if key != "kind"}
-    if kind not in KINDS:
-        raise ValueError(f"unknown model kind {kind!r}; known: {', '.join(KINDS)}")
+    from seglib.models.padding import Padded
+
+    network = lookup(KINDS, model.kind, "model kind").load()
     offered = {"classes": classes, "image_size": tuple(image_size), "pretrained": pretrained}
-    wanted = inspect.signature(KINDS[kind]).parameters
-    return Padded(KINDS[kind](**keys, **{name: value for name, value in offered.items() if name in wanted}))
+    wanted = inspect.signature(network).parameters
+    return Padded(network(**model.arguments, **{name: value for name, value in offered.items() if name in wanted}))

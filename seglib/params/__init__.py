@@ -1,6 +1,6 @@
-"""params.yaml, typed and validated: what may stand in it, and in which range.
+"""params.yaml, typed and validated: which keys it may hold, and which values they may have.
 
-A wrong key, type, range or name is a `ParamsError`: one line a problem, with the key's path and what would do.
+A wrong key, type, range or name is a `ParamsError`: one line per problem, with the key's path and what is allowed.
 """
 
 import re
@@ -54,10 +54,10 @@ class Compare(Strict):
 
 
 class Study(Run):
-    """A named selection, for `seglib study NAME`: what `run` would hold, changes to `train`, other keys to `set`.
+    """A named selection, for `seglib study NAME`: the keys of `run`, changes to `train`, and other keys to `set`.
 
-    `set` and `sample` go by path, as `-S` has it (datasets.shapes.train_images). `sample` is what `--sample` adds: a
-    size at which the study takes minutes and shows that it runs, and nothing else.
+    `set` and `sample` name keys by their path, as `-S` does (datasets.shapes.train_images). `--sample` adds `sample`:
+    a size at which the study takes minutes. It shows that the study runs, and nothing else.
     """
 
     train: TrainOverride = TrainOverride()
@@ -115,9 +115,9 @@ class Params(Strict):
 
 
 def load(path: Path) -> Params:
-    """Read and validate a params.yaml. YAML 1.2, as DVC reads it, so `1e-06` is a number in both.
+    """Read and validate a params.yaml. It is YAML 1.2, as DVC reads it, so `1e-06` is a number in both.
 
-    Raises ParamsError: one line a problem.
+    Raises ParamsError with one line per problem.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -138,7 +138,7 @@ def load(path: Path) -> Params:
 
 
 def _merged_size(node: Any, known: dict[int, int]) -> int:
-    """How many nodes there are once every alias stands written out: merging makes as many, of a few short lines."""
+    """The number of nodes with every alias written out: a few short lines can make very many by merging."""
     if id(node) not in known:
         known[id(node)] = 1  # in case it holds itself
         inner = node.value if isinstance(getattr(node, "value", None), list) else ()
@@ -155,7 +155,7 @@ def parse(raw: dict[str, Any]) -> Params:
 
 
 def as_overrides(study: Study, *, sample: bool = False) -> list[str]:
-    """What a study changes, as values for `dvc exp run -S`: one KEY=VALUE per key. sample: at sample size."""
+    """The values that a study gives to `dvc exp run -S`: one KEY=VALUE per key. sample: at sample size."""
     picked = {f"run.{key}": getattr(study, key) for key in Run.model_fields}
     changed = {f"train.{key}": value for key, value in study.train.model_dump(exclude_unset=True).items()}
     values = picked | changed | study.set | (study.sample if sample else {})
@@ -163,7 +163,7 @@ def as_overrides(study: Study, *, sample: bool = False) -> list[str]:
 
 
 def _as_text(value: Value | list[Value]) -> str:
-    """A value as DVC's options have it."""
+    """A value as DVC's options write it."""
     if isinstance(value, list):
         return f"[{','.join(map(_as_text, value))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""The `datasets` section: one class a kind of dataset."""
+"""The `datasets` section: one class per kind of dataset."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from seglib import tasks
+from seglib.configs import DownloadConfig, FetchConfig, PrepareConfig
 from seglib.params.strict import OfAKind, Once, Strict, Text
 from seglib.params.train import TrainOverride
 
@@ -13,9 +14,14 @@ MOST_OVERLAPPING = tasks.get("multilabel").max_classes
 MOST_EXCLUSIVE = tasks.get("multiclass").max_classes
 
 
-class Dataset(Strict):
-    """What all datasets share. `fetch_keys` decide what is fetched; the others only how it is prepared."""
+# The keys that `prepare` reads itself. The others, but for `kind` and `train`, are the reader's own options.
+PREPARE_KEYS = ("image_size", "resize", "val_fraction")
 
+
+class Dataset(Strict):
+    """What all datasets share. `fetch_keys` decide what is fetched; the others decide only how it is prepared."""
+
+    kind: str
     val_fraction: float = Field(gt=0, lt=1)
     train: TrainOverride = TrainOverride()
     coursework: ClassVar[bool] = False  # whether the coursework that seglib repeats studied datasets of this kind
@@ -28,6 +34,7 @@ class Dataset(Strict):
         raise AssertionError("each dataset knows its own")
 
     def fetch_keys(self) -> tuple[str, ...]:
+        """The reader's own options that decide what is fetched."""
         raise AssertionError("each dataset names its own")
 
     def from_network(self) -> bool:
@@ -37,9 +44,21 @@ class Dataset(Strict):
         """The keys whose values lead to files that the user owns: see seglib/pipeline/user_paths.py."""
         raise AssertionError("each dataset knows its own")
 
+    def fetch_config(self, download: DownloadConfig) -> FetchConfig:
+        """What decides the bytes of the raw data; with `download` if they come from the network."""
+        return FetchConfig(kind=self.kind, options=self.model_dump(include=set(self.fetch_keys())),
+                           download=download if self.from_network() else None)
+
+    def prepare_config(self, max_rejected: float) -> PrepareConfig:
+        """What decides the bytes of the prepared data, besides the raw data."""
+        # Pictures of one size need no resizing: to stretch them to their own size changes nothing.
+        shared = {"image_size": None, "resize": "stretch"} | self.model_dump(include=set(PREPARE_KEYS))
+        return PrepareConfig(kind=self.kind, options=self.model_dump(exclude={"kind", "train", *PREPARE_KEYS}),
+                             max_rejected=max_rejected, **shared)
+
 
 class Resized(Dataset):
-    """A dataset whose pictures come in sizes of their own."""
+    """A dataset whose pictures have sizes of their own."""
 
     image_size: int = Field(ge=8, le=16384)
     resize: Literal["stretch", "pad", "crop"]
@@ -61,7 +80,7 @@ class Shapes(Dataset):
         return 5
 
     def fetch_keys(self) -> tuple[str, ...]:
-        counts = ("kind", "source", "train_images", "test_images")
+        counts = ("source", "train_images", "test_images")
         return (*counts, "seed", "background") if self.source == "generated" else counts
 
     def from_network(self) -> bool:
@@ -85,7 +104,7 @@ class Coco(Resized):
         return len(self.classes)
 
     def fetch_keys(self) -> tuple[str, ...]:
-        return ("kind", "classes", "min_box", "instances")
+        return ("classes", "min_box", "instances")
 
     def from_network(self) -> bool:
         return True
@@ -106,7 +125,7 @@ class Pets(Resized):
         return 1
 
     def fetch_keys(self) -> tuple[str, ...]:
-        return ("kind",)
+        return ()
 
     def from_network(self) -> bool:
         return True
@@ -128,7 +147,7 @@ class Stanford(Resized):
         return 8
 
     def fetch_keys(self) -> tuple[str, ...]:
-        return ("kind", "source")
+        return ("source",)
 
     def from_network(self) -> bool:
         return self.source == "original"
@@ -160,7 +179,7 @@ class Folder(Resized):
         return len(self.classes)
 
     def fetch_keys(self) -> tuple[str, ...]:
-        return ("kind", "path", "masks", "classes")
+        return ("path", "masks", "classes")
 
     def from_network(self) -> bool:
         return False

@@ -1,11 +1,13 @@
-"""The `loss` and `losses` sections: constants, and weighted sums of terms."""
+"""The `loss` and `losses` sections: constants, and weighted sums of the terms in `seglib.losses.TERMS`."""
 
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
+from seglib.configs import LossConfig
+from seglib.losses import TERMS
 from seglib.names import brief
 from seglib.params.strict import Strict
 from seglib.params.train import TrainOverride
@@ -15,14 +17,7 @@ FromZero = Annotated[float, Field(ge=0)]
 Reduction = Literal["image", "batch"]
 ClassWeights = Literal["none", "inverse_frequency"] | list[FromZero]
 
-CONSTANTS = ("dice_scale",)  # the keys of `loss` that a weight may name
-# A term's options: keys of `loss`, which an entry of `losses` may override.
-OPTIONS: dict[str, tuple[str, ...]] = {
-    "mse": (), "dice": ("epsilon", "dice_reduction"), "iou": ("epsilon", "dice_reduction"),
-    "tversky": ("epsilon", "tversky_alpha", "tversky_beta"), "bce": (), "ce": ("class_weights",),
-    "focal": ("focal_gamma",), "boundary": ()}
-ON_LOGITS = ("bce", "ce", "focal")  # these make probabilities themselves
-BOUNDED = ("tversky", "boundary")  # these mean something only between 0 and the target value
+CONSTANTS = ("dice_scale",)  # the keys of `loss` that a weight may name; the others are options of terms
 
 
 class LossConstants(Strict):
@@ -46,40 +41,37 @@ def _weight(value: Any) -> Any:
 Weight = Annotated[float | str, BeforeValidator(_weight)]
 
 
-class Loss(Strict):
+class _WeightedTerms(Strict):
     """A weighted sum of terms: a weight is a number or names a constant of the `loss` section."""
 
-    mse: Weight | None = None
-    dice: Weight | None = None
-    iou: Weight | None = None
-    tversky: Weight | None = None
-    bce: Weight | None = None
-    ce: Weight | None = None
-    focal: Weight | None = None
-    boundary: Weight | None = None
-    epsilon: Positive | None = None
-    dice_reduction: Reduction | None = None
-    focal_gamma: FromZero | None = None
-    tversky_alpha: FromZero | None = None
-    tversky_beta: FromZero | None = None
-    class_weights: ClassWeights | None = None
+    own: Literal[True] | None = None  # the terms that the model computes itself, in place of a sum
     train: TrainOverride = TrainOverride()
 
     @model_validator(mode="after")
-    def _some_term(self) -> "Loss":
-        if not self.weights():
-            raise PydanticCustomError("no_term", "a loss needs at least one term: {terms}",
-                                      {"terms": ", ".join(OPTIONS)})
+    def _some_term(self) -> "_WeightedTerms":
+        if bool(self.weights()) == bool(self.own):
+            raise PydanticCustomError("no_term", "a loss needs at least one term: {terms}; or, for a model that "
+                                      "computes its loss itself, own: true alone", {"terms": ", ".join(TERMS)})
         return self
 
     def weights(self) -> dict[str, float | str]:
-        return self.model_dump(include=set(OPTIONS), exclude_none=True)
+        """The weight of each term, as it stands in params.yaml."""
+        return self.model_dump(include=set(TERMS), exclude_none=True)
 
 
-def resolved_loss(loss: Loss, constants: LossConstants) -> dict[str, Any]:
-    """A loss as a variant's configuration has it: numbers for names, and the options of its terms alone."""
+# A weight for each registered term. Beside the terms, a loss may hold its own value of an option.
+Loss = create_model(
+    "Loss", __base__=_WeightedTerms,
+    **dict.fromkeys(TERMS, (Weight | None, None)),
+    **{option: (field.rebuild_annotation() | None, None) for option, field in LossConstants.model_fields.items()
+       if option not in CONSTANTS})
+
+
+def resolved_loss(loss: Loss, constants: LossConstants) -> LossConfig:
+    """A loss as a training's configuration has it: numbers for names, and the options of its terms alone."""
     weights = loss.weights()
-    used = {option for term in weights for option in OPTIONS[term]}
-    options = constants.model_dump(include=used) | loss.model_dump(include=used, exclude_none=True)
-    return {"terms": {term: float(getattr(constants, weight) if isinstance(weight, str) else weight)
-                      for term, weight in weights.items()}} | options
+    used = {option for term in weights for option in TERMS[term].options}
+    return LossConfig(
+        terms={term: float(getattr(constants, weight) if isinstance(weight, str) else weight)
+               for term, weight in weights.items()},
+        options=constants.model_dump(include=used) | loss.model_dump(include=used, exclude_none=True))

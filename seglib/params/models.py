@@ -1,34 +1,39 @@
-"""The `models` section: one class a kind of network, its fields the arguments of the class in `seglib/models/`."""
+"""The `models` section: one class per kind of model. Its fields are the arguments of the class in `seglib/models/`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from seglib import models
+from seglib.configs import ModelConfig
 from seglib.params.strict import OfAKind, Strict, Text
 from seglib.params.train import TrainOverride
 
 Norm = Literal["batch", "after_relu", "none"]
 
 
-class Network(Strict):
-    """What all networks share. `has_encoder`: whether `freeze_encoder_epochs` means something to it."""
+class AnyKind(Strict):
+    """What all models share."""
 
+    kind: str
     train: TrainOverride = TrainOverride()
 
-    def has_encoder(self) -> bool:
-        return False
+    @property
+    def declared(self) -> models.Kind:
+        """What the registry of models says of this kind."""
+        return models.KINDS[self.kind]
 
     def user_paths(self) -> tuple[str, ...]:
         """The keys whose values lead to files that the user owns."""
         return ()
 
-    def resolved(self) -> dict[str, Any]:
-        """As a variant's configuration has it."""
-        return self.model_dump(exclude={"train"}, exclude_none=True)
+    def resolved(self) -> ModelConfig:
+        """The model as a training's configuration has it."""
+        return ModelConfig(kind=self.kind, arguments=self.model_dump(exclude={"kind", "train"}))
 
 
-class MUnet(Network):
+class MUnet(AnyKind):
     kind: Literal["munet"]
     depth: int = Field(ge=4, le=1000, multiple_of=2)
     width: int = Field(ge=2, le=10_000, multiple_of=2)
@@ -37,22 +42,19 @@ class MUnet(Network):
     aspp_rates: list[Annotated[int, Field(ge=1, le=1000)]] | None = Field(default=None, min_length=1)
 
 
-class UNet(Network):
+class UNet(AnyKind):
     kind: Literal["unet"]
     width: int = Field(ge=1, le=10_000)
     upsampling: Literal["bilinear", "transposed"]
     norm: Norm = "batch"
 
 
-class ResNetUNet(Network):
+class ResNetUNet(AnyKind):
     kind: Literal["resnet_unet"]
     encoder: Literal["resnet18", "resnet34"]
     weights: Text  # imagenet | none | a path
     stem: Literal["standard", "full"] = "standard"
     decoder: Literal["matched", "published"] = "matched"
-
-    def has_encoder(self) -> bool:
-        return True
 
     def user_paths(self) -> tuple[str, ...]:
         return () if self.weights in ("imagenet", "none") else ("weights",)
@@ -67,17 +69,11 @@ class ResNetUNet(Network):
         return self
 
 
-class ConvNet(Network):
+class ConvNet(AnyKind):
     kind: Literal["convnet"]
     width: int = Field(ge=1, le=10_000)
     layers: int = Field(ge=1, le=1000)
     norm: Norm = "batch"
 
 
-class Frequency(Network):
-    """No gradients: neither a loss nor a seed nor most of `train` mean anything to it."""
-
-    kind: Literal["frequency"]
-
-
-Model = Annotated[MUnet | UNet | ResNetUNet | ConvNet | Frequency, Field(discriminator="kind"), OfAKind]
+Model = Annotated[MUnet | UNet | ResNetUNet | ConvNet, Field(discriminator="kind"), OfAKind]

@@ -1,22 +1,25 @@
 """The `train` section: how a network is trained. A dataset, a model, a loss or a study may override any key of it."""
 
-from typing import Annotated, Any, Literal
+import dataclasses
+from typing import Annotated, Literal
 
 from pydantic import Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
+from seglib.configs import NEUTRAL, Augmentation, TrainSettings
+from seglib.metrics.overlap import OVERLAP
 from seglib.params.strict import Once, Strict
+from seglib.training.optimizers import OPTIMIZERS
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Area = Annotated[float, Field(gt=0, le=1)]
 FromOne = Annotated[int, Field(ge=1, le=10_000_000)]
 
-# What each augmentation is where nothing happens.
-NEUTRAL = {"flip": 0.0, "vertical_flip": 0.0, "rotation": 0.0, "crop_min": 1.0, "crop_max": 1.0, "color": 0.0}
+AUGMENTATIONS = {field.name for field in dataclasses.fields(Augmentation)}
 
 
 class Train(Strict):
-    optimizer: Literal["adamw", "adam", "radam", "sgd"]
+    optimizer: Literal[tuple(OPTIMIZERS)]
     schedule: Literal["one_cycle", "constant", "cosine", "plateau"]
     lr: Annotated[float, Field(gt=0)]
     momentum: Annotated[float, Field(ge=0, lt=1)]
@@ -34,7 +37,7 @@ class Train(Strict):
     targets: Literal["unit", "label"]
     output: Literal["sigmoid", "raw"]
     keep: Literal["best", "last"]
-    best_by: Literal["iou", "dice", "pixel_accuracy", "loss"]
+    best_by: Literal[(*OVERLAP, "loss")]
     flip: Probability
     vertical_flip: Probability
     rotation: Annotated[float, Field(ge=0, le=180)]
@@ -69,32 +72,24 @@ class Train(Strict):
         return self
 
 
-# The same keys, each optional: what a dataset, a model, a loss or a study may override.
+# The same keys, each optional: a dataset, a model, a loss or a study may override them.
 TrainOverride = create_model(
     "TrainOverride", __base__=Strict,
     **{name: (field.rebuild_annotation(), None) for name, field in Train.model_fields.items()})
 
 
-def resolved_train(train: Train) -> dict[str, Any]:
-    """The section as a variant's configuration has it: what it does not use is dropped, augmentations are gathered."""
-    used = train.model_dump(exclude=set(NEUTRAL))
-    augment = {key: getattr(train, key) for key, neutral in NEUTRAL.items() if getattr(train, key) != neutral}
-    if "crop_min" in augment:
-        augment["crop_max"] = train.crop_max
-    judges = train.keep == "best" or train.schedule == "plateau" or train.patience is not None
-    unused = {
-        "momentum": train.optimizer != "sgd",
-        "warmup_epochs": not train.warmup_epochs,
+def resolved_train(train: Train) -> TrainSettings:
+    """The section as a training's configuration has it: None for what is not used, augmentations in one object."""
+    augment = Augmentation(**train.model_dump(include=AUGMENTATIONS))
+    depends_on_best = train.keep == "best" or train.schedule == "plateau" or train.patience is not None
+    is_unused = {
+        "momentum": not OPTIMIZERS[train.optimizer].takes_momentum,
         "plateau_factor": train.schedule != "plateau",
         "plateau_patience": train.schedule != "plateau",
-        "clip": train.clip is None,
-        "patience": train.patience is None,
-        "freeze_encoder_epochs": not train.freeze_encoder_epochs,
         "freeze_lr": not train.freeze_encoder_epochs,
-        "best_by": not judges,
-        "overfit": train.overfit is None,
-        "snapshots": not train.snapshots,
+        "best_by": not depends_on_best,
+        # Whether a model can learn a few pictures by heart is asked of these pictures, not of others made from them.
+        "augment": augment == NEUTRAL or train.overfit is not None,
     }
-    used = {key: value for key, value in used.items() if not unused.get(key)}
-    # Whether a model can fit a few pictures is asked of these pictures, not of others made from them.
-    return used | ({"augment": augment} if augment and train.overfit is None else {})
+    content = train.model_dump(exclude=AUGMENTATIONS) | {"augment": augment}
+    return TrainSettings(**{key: None if is_unused.get(key, False) else value for key, value in content.items()})

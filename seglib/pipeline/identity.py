@@ -1,6 +1,6 @@
-"""What makes two trainings the same: one hash for MLflow's runs, checkpoints and locks.
+"""The identity of a training: one hash, which names MLflow's runs, checkpoints and locks.
 
-Two variants of one identity would end in the same bytes. Names are not part of it: a loss called `mse_dice` with
+Two trainings of one identity end in the same bytes. Names are not part of it: a loss called `mse_dice` with
 `dice_scale` 20 is `mse_dice20`.
 """
 
@@ -14,20 +14,20 @@ from seglib.pipeline.workspace import TrainingFiles
 
 PACKAGE = Path(__file__).parents[1]
 
-# The rooms a training runs, as dvc.yaml lists them for the train stage (a test holds the two together).
-TRAINING_ROOMS = ("cores.py", "datasets/store.py", "files.py", "losses", "metrics/counts.py", "metrics/overlap.py",
-                  "models", "names.py", "registry.py", "tasks", "training")
+# The rooms that a training runs, as dvc.yaml lists them for the train stage (a test holds the two together).
+TRAINING_ROOMS = ("configs.py", "cores.py", "datasets/store.py", "files.py", "losses", "metrics/counts.py",
+                  "metrics/overlap.py", "models", "names.py", "registry.py", "tasks", "training")
 
 
 def source_files() -> list[Path]:
-    """The source files of the rooms a training runs, sorted."""
+    """The source files of the rooms that a training runs, sorted."""
     return sorted(path for room in TRAINING_ROOMS
                   for path in ([PACKAGE / room] if room.endswith(".py") else (PACKAGE / room).rglob("*.py")))
 
 
 def identity_of(files: TrainingFiles, device: torch.device) -> str:
-    """Of the training that a variant's files describe now."""
-    return identity(files.conf.read_bytes(), (files.prepared / "dataset.json").read_bytes(), device.type)
+    """The identity of the training that these files describe now."""
+    return identity(files.train_config.read_bytes(), (files.prepared / "dataset.json").read_bytes(), device.type)
 
 
 def identity(conf: bytes, dataset_json: bytes, device_type: str) -> str:

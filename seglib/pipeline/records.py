@@ -31,8 +31,8 @@ def names_of(files: TrainingFiles) -> dict[str, Any]:
 def leave_training(files: TrainingFiles) -> Path:
     """Record a finished training, by the identity in its timing file. Returns the record's folder."""
     record = _record_of(files)
-    for name, source in (("conf.json", files.conf), ("history.csv", files.history), ("timing.json", files.timing),
-                         ("weights.safetensors", files.weights)):
+    for name, source in (("conf.json", files.train_config), ("history.csv", files.history),
+                         ("timing.json", files.timing), ("weights.safetensors", files.weights)):
         _copy(source, record / name)
     if not (record / "training.json").exists():
         write_json(record / "training.json", names_of(files) | _revision())

@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
+from seglib.configs import used
 from seglib.files import file_sha256, read_json, work_dir
 from seglib.pipeline.background import BackgroundThread
 from seglib.pipeline.records import names_of
@@ -107,7 +108,7 @@ def _run_name(names: dict[str, Any]) -> str:
 def _log_missing_params(client: Any, run: Any, conf: dict[str, Any]) -> None:
     from mlflow.entities import Param
 
-    missing = [Param(name, str(value)) for name, value in _flatten(conf) if name not in run.data.params]
+    missing = [Param(name, str(value)) for name, value in _flatten(used(conf)) if name not in run.data.params]
     if missing:
         client.log_batch(run.info.run_id, params=missing)
 
@@ -128,7 +129,7 @@ def _epoch_metrics(rows: list[dict[str, Any]]) -> dict[int, dict[str, float]]:
             continue
         of_epoch = metrics.setdefault(int(row["epoch"]), {"lr": row["lr"]})
         of_epoch |= {f"{row['split']}/{name}": value for name, value in row.items()
-                     if name not in ("iteration", "epoch", "split", "span", "lr") and pd.notna(value)}
+                     if name not in ("iteration", "epoch", "split", "span", "lr", "kept") and pd.notna(value)}
     return metrics
 
 
@@ -151,7 +152,7 @@ class LiveRun:
 
     def __init__(self, identity: str, files: TrainingFiles):
         self._identity, self._files = identity, files
-        self._conf = read_json(files.conf)
+        self._conf = read_json(files.train_config)
         self._client: Any = None
         self._unsaid: list[dict[str, Any]] = []
         self._run_id = ""

@@ -1,20 +1,20 @@
-"""Where a variant's files are. `conf/` is the live list of variants: folders of removed ones stay behind in `runs/`."""
+"""Where files are. `conf/` lists the live trainings: the folders of others stay in `runs/` and `results/`."""
 
 import dataclasses
 import subprocess
 from pathlib import Path
 
-# What the stages write, relative to the repository's root. DVC removes a stage's part of it before it runs the stage.
+# The outputs of all stages, relative to the repository's root. DVC removes those of a stage before it runs the stage.
 OUTPUTS = ("conf", "data/raw", "data/prepared", "data/previews", "runs", "timings", "results", "comparisons", "reports",
            "metrics.json")
 
-# What a result is made from.
+# A result is made from these.
 SOURCES = ("seglib", "stages", "dvc.yaml", "params.yaml", "claims.yaml")
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class TrainingFiles:
-    """The files of one variant, relative to the repository's root: `name` is <model>-<loss>-<seed>."""
+    """The files of one training, relative to the repository's root: `name` is <model>-<loss>-<seed>."""
 
     dataset: str
     name: str
@@ -32,8 +32,12 @@ class TrainingFiles:
         return int(self.name.split("-")[2])
 
     @property
-    def conf(self) -> Path:
-        return Path("conf", self.dataset, f"{self.name}.json")
+    def train_config(self) -> Path:
+        return Path("conf", self.dataset, self.name, "train.json")
+
+    @property
+    def evaluate_config(self) -> Path:
+        return Path("conf", self.dataset, self.name, "evaluate.json")
 
     @property
     def prepared(self) -> Path:
@@ -87,7 +91,7 @@ class TrainingFiles:
 
 
 def raw_folder(dataset: str) -> Path:
-    """What `fetch` writes. It has a name of its own below data/raw/<dataset>: see seglib/pipeline/user_paths.py."""
+    """The output of `fetch`. It has a name of its own below data/raw/<dataset>: see seglib/pipeline/user_paths.py."""
     return Path("data/raw", dataset, "fetched")
 
 
@@ -95,8 +99,9 @@ def prepared_folder(dataset: str) -> Path:
     return Path("data/prepared", dataset)
 
 
-def evaluate_config(dataset: str) -> Path:
-    return Path("conf", f"{dataset}.evaluate.json")
+def dataset_config(dataset: str, stage: str) -> Path:
+    """The configuration of a dataset's `stage`: fetch, prepare or compare."""
+    return Path("conf", f"{dataset}.{stage}.json")
 
 
 def revision() -> str:
@@ -122,5 +127,5 @@ def live_datasets() -> list[str]:
 
 
 def live_trainings(dataset: str) -> list[TrainingFiles]:
-    """The variants of a dataset that params.yaml's `run` picks now, by name."""
-    return sorted(TrainingFiles(dataset, path.stem) for path in Path("conf", dataset).glob("*.json"))
+    """The trainings of a dataset that params.yaml's `run` picks now, by name."""
+    return sorted(TrainingFiles(dataset, path.parent.name) for path in Path("conf", dataset).glob("*/train.json"))

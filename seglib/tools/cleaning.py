@@ -1,10 +1,10 @@
-"""Remove what nothing needs: downloads, states of finished trainings, files of variants that were removed.
+"""Remove what nothing needs: downloads, states of finished trainings, files of trainings that were removed.
 
-What is live stays: the variants that `conf/` or the `run` of params.yaml name, with their outputs and records, and the
+What is live stays: the trainings that `conf/` or the `run` of params.yaml name, with their outputs and records, and the
 states of trainings that can be resumed. What is removed can be had again: downloads from their hosts, the files of a
-removed variant from DVC's cache. A file in runs/, results/ or timings/ that DVC's cache does not have stays: a user may
-have put it there. A record is removed only if MLflow holds it. `resolve` writes `conf/` as a whole, so that nothing is
-left behind there.
+removed training from DVC's cache. A file in runs/, results/ or timings/ that DVC's cache does not have stays, because a
+user may have put it there. A record is removed only if MLflow holds it. `resolve` writes `conf/` as a whole, so that
+nothing is left behind there.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from seglib import params, resolve
+from seglib.configs import TrainConfig
 from seglib.files import file_sha256, read_json, repository_root, work_dir
 from seglib.pipeline import records, tracking
 from seglib.pipeline.identity import identity_of
@@ -26,21 +27,21 @@ from seglib.tools.units import size
 from seglib.training import checkpoint
 from seglib.training.device import choose_device
 
-RECORDED = ("variant", "comparison")  # what a record that was written whole holds one of
-LISTED = 5  # paths that are named of each item
+RECORDED = ("training", "comparison")  # a record that was written whole holds one of these files, as JSON
+LISTED = 5  # paths that are named for each item
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Item:
-    """Files or folders of one kind, that go together or stay together."""
+    """Files or folders of one kind, which go together or stay together."""
 
     what: str
     paths: list[Path]
-    stays: str = ""  # why, where they do
+    stays: str = ""  # why they stay; empty if they go
 
     @property
     def bytes(self) -> int:
-        """What removing them frees. A file that has another name elsewhere, a hard link, takes no place of its own."""
+        """The bytes that removing them frees. A file with another hard link elsewhere frees none."""
         return sum(status.st_blocks * 512 for path in self.paths for status in _files(path) if status.st_nlink == 1)
 
     def __str__(self) -> str:
@@ -51,8 +52,8 @@ class Item:
 
 
 def survey(*, unfinished: bool = False) -> list[Item]:
-    """What could go, and what looks like it and stays. unfinished: states of trainings that could go on go, too."""
-    variants = _live_variants()
+    """List what can go, and what looks like it but stays. unfinished: states of trainings that can resume go, too."""
+    trainings = _live_trainings()
     items = [Item(what="downloads", paths=_entries(work_dir() / "downloads")), *_states(unfinished),
              Item(what="temporary copies of experiments and studies that were killed", paths=[
                  *sorted((repository_root() / ".dvc/tmp/exps/standalone").glob("tmp*")),
@@ -60,13 +61,13 @@ def survey(*, unfinished: bool = False) -> list[Item]:
                  *sorted(path for path in (repository_root() / "studies").glob(".*.????????")
                          if path.is_dir() and not path.is_symlink())]),
              Item(what="records of trainings and comparisons that are not live",
-                  paths=_dead_records(variants))]
-    live, is_cached = {(files.dataset, files.name) for files in variants}, _cached_by_dvc()
+                  paths=_dead_records(trainings))]
+    live, is_cached = {(files.dataset, files.name) for files in trainings}, _cached_by_dvc()
     for folder in ("runs", "results", "timings"):
         left = [path for path in sorted(Path(folder).glob("*/*"))
                 if (path.parent.name, path.stem) not in live and path.name != ".gitignore"]
         own = [path for path in left if all(is_cached(file) for file in _files_to_lose(path))]
-        items.append(Item(what=f"{folder} of variants that are not live", paths=own))
+        items.append(Item(what=f"{folder} of trainings that are not live", paths=own))
         items.append(Item(what=f"other files in {folder}", paths=[path for path in left if path not in own],
                           stays="DVC's cache does not have them"))
     return [item for item in items if item.paths]
@@ -121,15 +122,15 @@ def remove(items: list[Item]) -> list[str]:
     return troubles
 
 
-def _live_variants() -> list[TrainingFiles]:
-    """Those of `conf/`, and those that params.yaml picks now: either may be ahead of the other."""
+def _live_trainings() -> list[TrainingFiles]:
+    """The trainings of `conf/`, and those that params.yaml picks now: either may be ahead of the other."""
     picked = resolve.resolve(params.load(Path("params.yaml")))
     return sorted({files for dataset in live_datasets() for files in live_trainings(dataset)}
-                  | {TrainingFiles(variant.dataset, variant.name) for variant in picked})
+                  | {TrainingFiles(training.dataset, training.name) for training in picked})
 
 
 def _states(unfinished: bool) -> Iterator[Item]:
-    """Checkpoints, by whether a training needs them; one that cannot be read is of no use to any."""
+    """Checkpoints, by whether a training needs them. No training can use one that cannot be read."""
     finished, stopped, in_use = [], [], []
     for folder in sorted(path for path in _entries(work_dir() / "checkpoints") if path.is_dir()):
         try:
@@ -145,22 +146,22 @@ def _states(unfinished: bool) -> Iterator[Item]:
     yield Item(what="states of trainings that run now", paths=in_use, stays="they are in use")
 
 
-def _dead_records(variants: list[TrainingFiles]) -> list[Path]:
-    live = {name for files in variants for name in _identities(files)}
+def _dead_records(trainings: list[TrainingFiles]) -> list[Path]:
+    live = {name for files in trainings for name in _identities(files)}
     return [record for record in _entries(records.folder())
             if record.name not in live and not _is_of_the_workspace(record)]
 
 
 def _identities(files: TrainingFiles) -> Iterator[str]:
-    """Of the result that stands there, and of the one that the next run would make."""
+    """The identity of the result that is there, and of the result that the next run would make."""
     if files.timing.exists():
         yield read_json(files.timing)["identity"]
-    if files.conf.exists() and (files.prepared / "dataset.json").exists():
-        yield identity_of(files, choose_device(read_json(files.conf)["train"]["device"]))
+    if files.train_config.exists() and (files.prepared / "dataset.json").exists():
+        yield identity_of(files, choose_device(TrainConfig.read(files.train_config).train.device))
 
 
 def _is_of_the_workspace(record: Path) -> bool:
-    """Whether a comparison's record says what the workspace's comparison of that dataset says."""
+    """Whether a comparison's record holds what the workspace's comparison of that dataset holds."""
     if not (record / "comparison.json").exists():
         return False
     now = Path("comparisons", read_json(record / "comparison.json")["dataset"])

@@ -1,4 +1,4 @@
-"""How long a study will take on this machine, and how much disk: an approximation, made before it starts.
+"""Estimate, before a study starts, how long it will take on this machine and how much disk it will need.
 
 A training's arithmetic is counted, not timed: each network's convolutions and matrix products, forward and backward,
 on tensors without data. How fast this machine does such arithmetic is then measured for each network by a few steps on
@@ -12,50 +12,48 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from seglib import models, resolve
-from seglib.datasets.prepare import KINDS
+from seglib.configs import FetchConfig, ModelConfig, PrepareConfig, TrainSettings
+from seglib.datasets.prepare import reader_of
 from seglib.datasets.samples import Description
 from seglib.datasets.store import DatasetInfo
-from seglib.files import read_json
 from seglib.models.padding import Padded
 from seglib.params import Params
-from seglib.pipeline.workspace import prepared_folder
-from seglib.resolve import Variant
+from seglib.pipeline.workspace import dataset_config, prepared_folder
+from seglib.resolve import Training
 from seglib.tools.units import duration, size
 from seglib.training.device import autocast, choose_device, choose_precision, prepare_process
 from seglib.training.optimization import OPEN_ENDED
+from seglib.training.optimizers import OPTIMIZERS
 
-# What is published of datasets that are not at hand: train and test pictures, or all that are split by a fraction.
+# The published numbers of train and test pictures, of datasets that are not at hand. None: all are split by a fraction.
 PUBLISHED = {
     "pets": (3680, 3669, "the official lists, trainval.txt and test.txt"),
     "stanford": (715, None, "Gould et al. 2009"),
 }
-YARDSTICK = 1000  # training pictures that an estimate is given for where nobody knows how many there will be
+YARDSTICK = 1000  # training pictures of an estimate if nobody knows how many there will be
 
 # Seconds, measured on two cores of an Intel Xeon of 2023.
 START = 5.0  # of a stage, before it does anything
 COMPARE = 30.0  # of a dataset's comparison and page
-COUNT_PICTURE, COUNT_PIXEL = 0.02, 2e-7  # evaluation without the network: a picture, and a pixel of a class's plane
+COUNT_PICTURE, COUNT_PIXEL = 0.02, 2e-7  # evaluation without the network: per picture, and per pixel of each class
 
 STEP_FLOP = {"cpu": 8e10, "cuda": 8e12}  # a measured step takes a second or less, on a GPU far less
-LONGEST = 3.0  # seconds that steps of one network are measured, a last one not counted
-TOGETHER = 0.75  # what each of several threads does of what one alone does, where they could not be measured
+LONGEST = 3.0  # seconds for which the steps of one network are measured, the last one not counted
+TOGETHER = 0.75  # the speed of each of several threads, as a share of the speed of one alone, if not measured
 SMALLEST = 32  # pixels: the side below which pictures of a measured step do not shrink
 
-# Copies of what a stage writes: the workspace's and DVC's cache; of weights, also the record's and MLflow's.
+# Copies of a stage's outputs: the workspace's and DVC's cache; of weights, also the record's and MLflow's.
 COPIES, WEIGHT_COPIES = 2, 4
-MOMENTS = {"sgd": 1, "adam": 2, "adamw": 2, "radam": 2}  # numbers an optimiser keeps a weight
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """How many pictures each split has, and who says so."""
+    """How many pictures each split has, and which source says so."""
 
     train: int
     val: int
@@ -65,7 +63,7 @@ class Pictures:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cost:
-    """A network's arithmetic in FLOP a picture, and its size."""
+    """A network's arithmetic in FLOP per picture, and its size."""
 
     step: float  # forward and backward
     frozen_step: float  # the same with a frozen encoder
@@ -75,17 +73,17 @@ class Cost:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """The trainings of one model on one dataset. Seconds are those of one of them, the mean where they differ."""
+    """The trainings of one model on one dataset. Seconds are those of one training: their mean if they differ."""
 
     dataset: str
     model: str
     trainings: int
     pictures: Pictures
     flop: float  # a training picture, forward and backward
-    rate: float  # FLOP/s; 0 for a model without gradients
+    rate: float  # FLOP/s
     train_seconds: float
     evaluate_seconds: float
-    disk: float  # bytes, of all of them
+    disk: float  # bytes, of all these trainings
 
     @property
     def seconds(self) -> float:
@@ -119,42 +117,49 @@ class Estimate:
 
 
 def estimate(settings: Params) -> Estimate:
-    """The cost of all that `run` picks. Takes some seconds a network."""
-    variants = resolve.resolve(settings)
-    grouped: dict[tuple[str, str], list[Variant]] = {}
-    for variant in variants:
-        grouped.setdefault((variant.dataset, variant.model), []).append(variant)
+    """The cost of all that `run` picks. This takes some seconds per network."""
+    trainings = resolve.resolve(settings)
+    grouped: dict[tuple[str, str], list[Training]] = {}
+    for training in trainings:
+        grouped.setdefault((training.dataset, training.model), []).append(training)
     rows, disk, measured = [], 0.0, functools.cache(_measured)
     for dataset in settings.run.datasets:
         config = resolve.prepare_config(settings, dataset)
-        description, pictures = KINDS[config["kind"]].describe(config), pictures_of(settings, dataset)
+        description, pictures = reader_of(config.kind).describe(config), pictures_of(settings, dataset)
         rows += [_row(pictures, description, grouped[dataset, model], measured) for model in settings.run.models]
         disk += COPIES * (pictures.train + pictures.val + pictures.test) * _pixels(description) * (
             3 + description.task.mask_dtype(len(description.classes)).itemsize)
-    trains = [variant.config["train"] for variant in variants]
-    return Estimate(rows=rows, disk=disk + sum(row.disk for row in rows), machine=_machine(max(trains, key=len)),
-                    stops_early=any("patience" in train for train in trains))
+    trains = [training.train.train for training in trainings]
+    return Estimate(rows=rows, disk=disk + sum(row.disk for row in rows), machine=_machine(trains[0]),
+                    stops_early=any(train.patience is not None for train in trains))
 
 
 def pictures_of(settings: Params, dataset: str) -> Pictures:
-    """From the prepared dataset where it was made from these settings, from the settings, or from what is published."""
+    """From the prepared dataset if it was made from these settings, else from the settings or from a publication."""
     config, folder = resolve.prepare_config(settings, dataset), prepared_folder(dataset)
-    made_from = {"prepare": config, "fetch": resolve.fetch_config(settings, dataset)}
-    if (folder / "dataset.json").exists() and all(
-            (path := Path(f"conf/{dataset}.{stage}.json")).exists() and read_json(path) == content
-            for stage, content in made_from.items()):
+    if (folder / "dataset.json").exists() and _made_from(dataset, config, resolve.fetch_config(settings, dataset)):
         return Pictures(**DatasetInfo.read(folder).counts, source=f"{folder}/dataset.json")
-    if config["kind"] == "shapes":
-        return _carved(config["train_images"], config["test_images"], config["val_fraction"], "params.yaml")
-    if config["kind"] in PUBLISHED and config.get("source", "original") == "original":
-        train, test, source = PUBLISHED[config["kind"]]
+    if config.kind == "shapes":
+        return _carved(config.options["train_images"], config.options["test_images"], config.val_fraction,
+                       "params.yaml")
+    if config.kind in PUBLISHED and settings.datasets[dataset].from_network():
+        train, test, source = PUBLISHED[config.kind]
         if test is None:
-            test = math.ceil(train * config["test_fraction"])
+            test = math.ceil(train * config.options["test_fraction"])
             train -= test
         lacks = "; the mirror may hold fewer" if settings.fetch.mirror else ""
-        return _carved(train, test, config["val_fraction"], source + lacks)
+        return _carved(train, test, config.val_fraction, source + lacks)
     return Pictures(train=YARDSTICK, val=YARDSTICK // 10, test=YARDSTICK // 10,
                     source=f"unknown before they are prepared; this is for {YARDSTICK:,}")
+
+
+def _made_from(dataset: str, prepare: PrepareConfig, fetch: FetchConfig) -> bool:
+    """Whether conf/ holds these configurations of the dataset."""
+    try:
+        return (PrepareConfig.read(dataset_config(dataset, "prepare")) == prepare
+                and FetchConfig.read(dataset_config(dataset, "fetch")) == fetch)
+    except ValueError:  # there are none, or another version of seglib wrote them
+        return False
 
 
 def _carved(train: int, test: int, val_fraction: float, source: str) -> Pictures:
@@ -162,47 +167,58 @@ def _carved(train: int, test: int, val_fraction: float, source: str) -> Pictures
     return Pictures(train=train - val, val=val, test=test, source=source)
 
 
-def _measured(model: str, train: str, classes: int, image_size: tuple[int, int]) -> tuple[Cost, float]:
-    """`cost_of` and `measured_rate` of a model and what decides its speed, both as JSON, which can be remembered by."""
-    cost = cost_of(json.loads(model), classes, image_size)
-    return cost, measured_rate(json.loads(model), json.loads(train), cost, classes, image_size) if cost.step else 0.0
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """The settings that decide how fast a network's steps are."""
+
+    device: str
+    precision: str
+    threads: int | None
+    batch_size: int
 
 
-def _row(pictures: Pictures, description: Description, variants: list[Variant],
+def _measured(model: str, speed: Speed, classes: int, image_size: tuple[int, int]) -> tuple[Cost, float]:
+    """`cost_of` and `measured_rate` of a model, which is given as JSON, so that results can be cached by it."""
+    config = ModelConfig.of(json.loads(model))
+    cost = cost_of(config, classes, image_size)
+    return cost, measured_rate(config, speed, cost, classes, image_size)
+
+
+def _row(pictures: Pictures, description: Description, trainings: list[Training],
          measured: Callable[..., tuple[Cost, float]]) -> Row:
-    config, speed = variants[0].config, ("threads", "device", "precision", "batch_size")
-    cost, rate = measured(json.dumps(config["model"]), json.dumps({key: config["train"][key] for key in speed}),
+    model, train = trainings[0].train.model, trainings[0].train.train
+    cost, rate = measured(json.dumps(model.content()),
+                          Speed(train.device, train.precision, train.threads, train.batch_size),
                           len(description.classes), description.image_size)
     counting = COUNT_PICTURE + COUNT_PIXEL * _pixels(description) * len(description.classes)
     evaluated = pictures.val + pictures.test
-    forward = cost.forward / rate if rate else 0.0
-    train_seconds = [START + (_train_flop(variant.config["train"], pictures, cost) / rate if rate else 0.0)
-                     for variant in variants]
+    train_seconds = [START + _train_flop(training.train.train, pictures, cost) / rate for training in trainings]
     masks = pictures.test * _pixels(description) * description.task.mask_dtype(len(description.classes)).itemsize
-    return Row(dataset=variants[0].dataset, model=variants[0].model, trainings=len(variants), pictures=pictures,
-               flop=cost.step, rate=rate, train_seconds=sum(train_seconds) / len(variants),
-               evaluate_seconds=START + evaluated * (forward + counting),
-               disk=sum(COPIES * masks + cost.bytes * (WEIGHT_COPIES + _kept_states(variant.config["train"]))
-                        for variant in variants))
+    return Row(dataset=trainings[0].dataset, model=trainings[0].model, trainings=len(trainings), pictures=pictures,
+               flop=cost.step, rate=rate, train_seconds=sum(train_seconds) / len(trainings),
+               evaluate_seconds=START + evaluated * (cost.forward / rate + counting),
+               disk=sum(COPIES * masks + cost.bytes * (WEIGHT_COPIES + _kept_states(training.train.train))
+                        for training in trainings))
 
 
-def _train_flop(train: dict[str, Any], pictures: Pictures, cost: Cost) -> float:
-    """All epochs of a training, with their validations."""
-    shown = min(train.get("overfit", pictures.train), pictures.train)
-    validated = shown if "overfit" in train else pictures.val
-    frozen = train.get("freeze_encoder_epochs", 0)
-    return (shown * ((train["epochs"] - frozen) * cost.step + frozen * cost.frozen_step)
-            + train["epochs"] * validated * cost.forward)
+def _train_flop(train: TrainSettings, pictures: Pictures, cost: Cost) -> float:
+    """The FLOP of all epochs of a training, with their validations."""
+    shown, validated = pictures.train, pictures.val
+    if train.overfit is not None:
+        shown = validated = min(train.overfit, pictures.train)
+    frozen = train.freeze_encoder_epochs
+    return (shown * ((train.epochs - frozen) * cost.step + frozen * cost.frozen_step)
+            + train.epochs * validated * cost.forward)
 
 
-def _kept_states(train: dict[str, Any]) -> int:
-    """How many times the weights' size the state takes that is kept for more epochs: weights, moments, the best."""
-    if train.get("schedule") not in OPEN_ENDED:
+def _kept_states(train: TrainSettings) -> int:
+    """The size of the state that is kept for more epochs, in sizes of the weights: weights, optimizer, best weights."""
+    if train.schedule not in OPEN_ENDED:
         return 0
-    return 1 + MOMENTS[train["optimizer"]] + (train["keep"] == "best")
+    return 1 + OPTIMIZERS[train.optimizer].state_size + (train.keep == "best")
 
 
-def cost_of(model: dict[str, Any], classes: int, image_size: tuple[int, int]) -> Cost:
+def cost_of(model: ModelConfig, classes: int, image_size: tuple[int, int]) -> Cost:
     """A network's arithmetic at this picture size, counted on torch's meta device, which computes nothing."""
     with torch.device("meta"):
         network = models.build(model, classes=classes, image_size=image_size, pretrained=False)
@@ -211,7 +227,7 @@ def cost_of(model: dict[str, Any], classes: int, image_size: tuple[int, int]) ->
     def flop(*, backward: bool) -> float:
         with FlopCounterMode(display=False) as counter:
             logits_BKHW = network(pictures_BCHW)
-            if backward and logits_BKHW.requires_grad:
+            if backward:
                 logits_BKHW.sum().backward()
         return counter.get_total_flops() / 2
 
@@ -223,21 +239,21 @@ def cost_of(model: dict[str, Any], classes: int, image_size: tuple[int, int]) ->
                 bytes=sum(tensor.numel() * tensor.itemsize for tensor in network.state_dict().values()))
 
 
-def measured_rate(model: dict[str, Any], train: dict[str, Any], cost: Cost, classes: int, image_size: tuple[int, int]
-                  ) -> float:
+def measured_rate(model: ModelConfig, speed: Speed, cost: Cost, classes: int, image_size: tuple[int, int]) -> float:
     """FLOP/s of a network's training steps here, on its device, in its precision, by its threads.
 
     The pictures are as many and as large as about a second allows. On a CPU that is busy with other things, threads
-    would wait for each other at every step, which says nothing of the hours to come: one is measured, by its own time.
+    would wait for each other at every step, which says nothing about the hours to come. Then one thread is measured, by
+    its own time.
     """
     height, width = image_size
-    prepare_process(train["threads"])
-    threads, device = torch.get_num_threads(), choose_device(train["device"])
+    prepare_process(speed.threads)
+    threads, device = torch.get_num_threads(), choose_device(speed.device)
     one = device.type == "cpu" and busy()
-    precision, budget, flop = choose_precision(train["precision"], device), STEP_FLOP[device.type], cost.step
+    precision, budget, flop = choose_precision(speed.precision, device), STEP_FLOP[device.type], cost.step
     while 2 * flop > budget and min(height, width) > SMALLEST:
         height, width, flop = height // 2, width // 2, flop / 4
-    pictures = max(2, min(train["batch_size"], int(budget / flop)))
+    pictures = max(2, min(speed.batch_size, int(budget / flop)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = models.build(model, classes=classes, image_size=(height, width), pretrained=False)
@@ -251,9 +267,9 @@ def measured_rate(model: dict[str, Any], train: dict[str, Any], cost: Cost, clas
     return rate * (threads * TOGETHER if threads > 1 else 1)
 
 
-def _machine(train: dict[str, Any]) -> str:
-    device, threads = choose_device(train["device"]), torch.get_num_threads()
-    precision = choose_precision(train["precision"], device)
+def _machine(train: TrainSettings) -> str:
+    device, threads = choose_device(train.device), torch.get_num_threads()
+    precision = choose_precision(train.precision, device)
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {precision}"
     hint = ", busy now: measured on one" * (threads > 1 and busy())
@@ -262,13 +278,13 @@ def _machine(train: dict[str, Any]) -> str:
 
 @functools.cache  # once: measuring keeps a machine busy, too
 def busy() -> bool:
-    """Whether other programs have had more than half of this process's threads' worth of processors lately."""
+    """Whether other programs have used more than half as many processors lately as this process has threads."""
     return os.getloadavg()[0] > torch.get_num_threads() / 2
 
 
 def _steps(network: Padded, x_BCHW: torch.Tensor, device: torch.device, precision: str,
            clock: Callable[[], float]) -> Iterator[float]:
-    """The seconds of some training steps by `clock`; what the first one sets up is not counted."""
+    """The seconds of some training steps by `clock`; the first step, which sets things up, is not counted."""
     ends = time.perf_counter() + LONGEST
     for step in range(8):
         started = clock()

@@ -1,28 +1,29 @@
-"""`seglib show`: prepared pictures with their masks, as they stand or as training sees them.
+"""`seglib show`: prepared pictures with their masks, as they are or as a training sees them.
 
 Shapes: N pictures, B batch, H, W.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from seglib.configs import NEUTRAL, Augmentation, TrainConfig
 from seglib.datasets.store import SPLITS, DatasetInfo, Split
 from seglib.figures import pictures
-from seglib.files import read_json, repository_root
+from seglib.files import repository_root
 from seglib.names import nearest
 from seglib.tasks.task import Task
-from seglib.training.augment import NEUTRAL, Augment
+from seglib.training.augment import Augment
 from seglib.training.batches import Feed, epoch_order
 
-EPOCHS, PICTURES = 5, 6  # columns and rows of what `augmented` draws by itself
+EPOCHS, PICTURES = 5, 6  # columns and rows that `augmented` draws
 
 
 def sheet(dataset: Path, ids: Sequence[str], split: str, out: Path) -> None:
-    """A contact sheet of a split, or of the pictures with these ids, which all stand in one split."""
+    """Draw a contact sheet of a split, or of the pictures with these ids, which are all in one split."""
     info = DatasetInfo.read(dataset)
     if not ids:
         pictures.contact_sheet(Split.open(dataset, _known(split)), info, out)
@@ -33,7 +34,7 @@ def sheet(dataset: Path, ids: Sequence[str], split: str, out: Path) -> None:
         raise ValueError(f"{dataset} has no picture {', '.join(missing)}; ids look like {next(iter(where))}")
     splits = {where[identifier][0] for identifier in ids}
     if len(splits) > 1:
-        raise ValueError(f"the ids stand in several splits ({', '.join(sorted(splits))}); show one split at a time")
+        raise ValueError(f"the ids are in several splits ({', '.join(sorted(splits))}); show one split at a time")
     pictures.contact_sheet(Split.open(dataset, splits.pop()), info, out, side=320, columns=2,
                            chosen=[where[identifier][1] for identifier in ids])
 
@@ -44,17 +45,17 @@ def _known(split: str) -> str:
     return split
 
 
-def augmented(dataset: Path, ids: Sequence[str], variant: Path | None, changes: Sequence[str], out: Path) -> None:
-    """Training pictures, one row each: as prepared, then as a variant's first epochs show them to its network.
+def augmented(dataset: Path, ids: Sequence[str], training: Path | None, changes: Sequence[str], out: Path) -> None:
+    """Draw training pictures, one row each: as prepared, then as a training's first epochs show them to its network.
 
-    variant: its file in conf/; without one, the first of this dataset that learns. changes: KEY=NUMBER, in place of the
-    variant's own augmentation.
+    training: its train.json in conf/; None: the first of this dataset. changes: KEY=NUMBER, in place of the training's
+    own augmentation.
     """
     info, train = DatasetInfo.read(dataset), Split.open(dataset, "train")
-    path = variant or _first_variant(dataset.resolve().name)
-    config = read_json(path)
-    settings = config["train"].get("augment", {}) | dict(map(_setting, changes))
-    if not settings:
+    path = training or _first_training(dataset.resolve().name)
+    config = TrainConfig.read(path)
+    settings = dataclasses.replace(config.train.augment or NEUTRAL, **dict(map(_setting, changes)))
+    if settings == NEUTRAL:
         raise ValueError(f"{path} augments nothing; to see what it would look like: --set flip=0.5 --set rotation=10")
     names = train.index()["id"].to_list()
     if missing := [identifier for identifier in ids if identifier not in names]:
@@ -62,8 +63,9 @@ def augmented(dataset: Path, ids: Sequence[str], variant: Path | None, changes: 
     chosen = [names.index(identifier) for identifier in ids] or np.linspace(
         0, len(names) - 1, min(PICTURES, len(names))).round().astype(int).tolist()
 
-    print(f"augmentation of {path}: {', '.join(f'{name} {value:g}' for name, value in settings.items())}")
-    augment = Augment(settings, config["seed"])
+    differing = {name: value for name, value in settings.content().items() if value != getattr(NEUTRAL, name)}
+    print(f"augmentation of {path}: {', '.join(f'{name} {value:g}' for name, value in differing.items())}")
+    augment = Augment(settings, config.seed)
     rows, hatched = [], pictures.any_ignored(train, chosen, info)
     for i in chosen:
         rows.append([pictures.mask_overlay(train.images[i], train.masks[i], info)])
@@ -76,10 +78,10 @@ def augmented(dataset: Path, ids: Sequence[str], variant: Path | None, changes: 
         captions=[[names[i]] + [""] * EPOCHS for i in chosen], legend=info.classes, hatched=hatched, path=out, side=200)
 
 
-def seen(train: Split, i: int, augment: Augment, config: dict[str, Any], task: Task, epoch: int
+def seen(train: Split, i: int, augment: Augment, config: TrainConfig, task: Task, epoch: int
          ) -> tuple[np.ndarray, np.ndarray]:
-    """Picture i as it comes to the network in an epoch, uint8 (H, W, 3), and its mask (H, W) of the type of `masks`."""
-    order, size = epoch_order(len(train), seed=config["seed"], epoch=epoch), config["train"]["batch_size"]
+    """Picture i as the network sees it in an epoch, uint8 (H, W, 3), and its mask (H, W), as `train` packs masks."""
+    order, size = epoch_order(len(train), seed=config.seed, epoch=epoch), config.train.batch_size
     place = int(np.flatnonzero(order == i)[0])
     step = place // size
     batch, = Feed(train, size, torch.device("cpu")).batches(order[step * size:(step + 1) * size])
@@ -88,18 +90,19 @@ def seen(train: Split, i: int, augment: Augment, config: dict[str, Any], task: T
     return images_BHWC[place % size].numpy(), masks_BHW[place % size].numpy().view(train.masks.dtype)
 
 
-def _first_variant(dataset: str) -> Path:
+def _first_training(dataset: str) -> Path:
     folder = repository_root() / "conf" / dataset
-    for path in sorted(folder.glob("*.json")):
-        if read_json(path)["seed"] is not None:  # one that only counts learns nothing from other views
-            return path
-    raise ValueError(f"{folder} holds no variant that learns: name one by --variant, or run `dvc repro resolve`")
+    paths = sorted(folder.glob("*/train.json"))
+    if not paths:
+        raise ValueError(f"{folder} holds no training: name one by --training, or run `dvc repro resolve`")
+    return paths[0]
 
 
 def _setting(change: str) -> tuple[str, float]:
     key, _, value = change.partition("=")
-    if key not in NEUTRAL:
-        raise ValueError(f"--set {change}: {key!r} is no augmentation, {nearest(key, list(NEUTRAL))}")
+    known = [field.name for field in dataclasses.fields(Augmentation)]
+    if key not in known:
+        raise ValueError(f"--set {change}: {key!r} is no augmentation, {nearest(key, known)}")
     try:
         return key, float(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Augmentation: pictures and their masks changed together, a batch at a time, on the batch's device.
+"""Augmentation: pictures and their masks are changed together, a batch at a time, on the batch's device.
 
 Each picture is mirrored, then turned about its centre, then cropped and brought back to its full size, then coloured.
 Mirroring moves pixels and is exact; turning and cropping are one map of positions, so that a picture is interpolated
@@ -12,34 +12,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from seglib.configs import Augmentation
 from seglib.tasks.task import Task
 from seglib.training.batches import Batch
 from seglib.training.device import to_device
 
-NEUTRAL = {"flip": 0.0, "vertical_flip": 0.0, "rotation": 0.0, "crop_min": 1.0, "crop_max": 1.0, "color": 0.0}
 LUMA = (0.299, 0.587, 0.114)  # what red, green and blue add to a pixel's grey (ITU-R BT.601)
-DRAWS = 9  # uniform numbers a picture: flip, vertical flip, angle, area, left, top, brightness, contrast, saturation
+DRAWS = 9  # uniform numbers per picture: flip, vertical flip, angle, area, left, top, brightness, contrast, saturation
 
 
 class Augment:
-    """The augmentation of one training.
+    """The augmentation of one training: its settings, and the training's seed."""
 
-    settings: any of
-        flip, vertical_flip   the probability of mirroring left to right, top to bottom
-        rotation              degrees: the angle is uniform between minus and plus this
-        crop_min, crop_max    the share of the picture's area that a crop keeps is uniform between these
-        color                 brightness, contrast and saturation each change by a factor uniform in 1 ± this
-    What is not named stays as it is.
-    """
-
-    def __init__(self, settings: dict[str, float], seed: int):
-        self.settings, self.seed = NEUTRAL | settings, seed
+    def __init__(self, settings: Augmentation, seed: int):
+        self.settings, self.seed = settings, seed
 
     def batch(self, batch: Batch, *, task: Task, epoch: int, iteration: int) -> Batch:
-        """`apply`, to a batch; pixels may come from outside their picture where it is turned, and are ignored."""
+        """`apply`, to a batch. If pictures are turned, pixels from outside a picture are ignored."""
         images_BHWC, masks_BHW = self.apply(batch.images_BHWC, batch.masks_BHW, task=task, epoch=epoch,
                                             iteration=iteration)
-        return Batch(images_BHWC, masks_BHW, batch.ignores or self.settings["rotation"] > 0)
+        return Batch(images_BHWC, masks_BHW, batch.ignores or self.settings.rotation > 0)
 
     def apply(self, images_BHWC: Tensor, masks_BHW: Tensor, *, task: Task, epoch: int, iteration: int
               ) -> tuple[Tensor, Tensor]:
@@ -54,23 +46,23 @@ class Augment:
             self._draws(len(images_BHWC), epoch, iteration), images_BHWC.device)
         flip_B, vertical_B, angle_B, area_B, left_B, top_B, *color_3B = draws_9B
 
-        for chosen_B, axis in ((flip_B < settings["flip"], 2), (vertical_B < settings["vertical_flip"], 1)):
+        for chosen_B, axis in ((flip_B < settings.flip, 2), (vertical_B < settings.vertical_flip, 1)):
             chosen_B11 = chosen_B.view(-1, 1, 1)
             images_BHWC = torch.where(chosen_B11.unsqueeze(-1), images_BHWC.flip(axis), images_BHWC)
             masks_BHW = torch.where(chosen_B11, masks_BHW.flip(axis), masks_BHW)
 
         x_BCHW = None
-        if settings["rotation"] or settings["crop_min"] < 1:
-            smallest, largest = settings["crop_min"], settings["crop_max"]
+        if settings.rotation or settings.crop_min < 1:
+            smallest, largest = settings.crop_min, settings.crop_max
             x_BHW, y_BHW = source_positions(
-                angle_B=torch.deg2rad((2 * angle_B - 1) * settings["rotation"]),
+                angle_B=torch.deg2rad((2 * angle_B - 1) * settings.rotation),
                 side_B=(smallest + (largest - smallest) * area_B).sqrt(), left_B=left_B, top_B=top_B,
                 size=tuple(masks_BHW.shape[1:]))
             x_BCHW = sample_pictures(images_BHWC.permute(0, 3, 1, 2).float(), x_BHW, y_BHW)
             masks_BHW = sample_masks(masks_BHW, x_BHW, y_BHW, outside=task.ignore_value(masks_BHW.dtype))
-        if settings["color"]:
+        if settings.color:
             x_BCHW = images_BHWC.permute(0, 3, 1, 2).float() if x_BCHW is None else x_BCHW
-            factors_3B = 1 + settings["color"] * (2 * torch.stack(color_3B) - 1)
+            factors_3B = 1 + settings.color * (2 * torch.stack(color_3B) - 1)
             x_BCHW = change_color(x_BCHW, *factors_3B)
         if x_BCHW is not None:
             images_BHWC = x_BCHW.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()

@@ -1,5 +1,6 @@
 """Checkpoints: the whole state of a training, written whole, so that a killed one ends in the same bytes."""
 
+import dataclasses
 import errno
 import os
 import time
@@ -12,48 +13,57 @@ import torch
 from seglib.files import atomic_file
 from seglib.training.device import is_of_memory
 
-EVERY = 300.0  # seconds between two within an epoch: the most that a kill costs; a large one takes a second or two
+EVERY = 300.0  # seconds between two within an epoch: a kill costs at most that much; saving takes a second or two
 
 State = dict[str, Any]
 
 
-class Checkpoint:
-    """The state of one training at `path`, and beside it the one before; without a path, of one that keeps none.
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What a training can go on from: a state, or None, and the path to keep its own states at."""
 
-    every: seconds; 0 saves after each step. One process at a time may have it.
+    state: State | None
+    path: Path | None
+
+
+class Checkpoint:
+    """Saves the state of one training at `path`, and keeps the state before beside it. Without a path, it saves none.
+
+    every: seconds between two saves within an epoch; 0 saves after each step. One process at a time may use a path.
     """
 
     def __init__(self, path: Path | None, every: float = EVERY):
         self.path, self.every, self._saved = path, every, time.monotonic()
 
-    def load(self, *, epochs: int) -> State | None:
-        """What a training of so many epochs goes on from.
-
-        A longer one's state, whose beginning is not kept, is left where it is, since that training may want it yet:
-        the path becomes another, with the number of epochs in its name.
-        """
-        if self.path is None:
-            return None
-        state = load(self.path, clears=True)
-        if state is None or state["history"]["epoch"] <= epochs:
-            return state
-        self.path = self.path.with_stem(f"{self.path.stem}-{epochs}")
-        return load(self.path, clears=True)
-
     @property
     def is_due(self) -> bool:
-        """Whether the last one was long ago."""
+        """Whether the last save was more than `every` seconds ago."""
         return self.path is not None and time.monotonic() - self._saved >= self.every
 
     def save(self, state: State) -> None:
-        """Raises OSError where the disk is full or read-only; what was saved before is as it was."""
+        """Raises OSError if the disk is full or read-only; the state before is then as it was."""
         if self.path is not None:
             save(self.path, state)
         self._saved = time.monotonic()
 
 
+def find(path: Path | None, *, epochs: int) -> Found:
+    """Find the state at `path` that a training of so many epochs can go on from.
+
+    A longer training's state has lost its beginning, and that training may want it yet: it is left where it is. The
+    path is then another one, with the number of epochs in its name.
+    """
+    if path is None:
+        return Found(None, None)
+    state = load(path, clears=True)
+    if state is not None and state["history"]["epoch"] > epochs:
+        path = path.with_stem(f"{path.stem}-{epochs}")
+        state = load(path, clears=True)
+    return Found(state, path)
+
+
 def save(path: Path, state: State) -> None:
-    """Put the state at `path`; what was there becomes the one before.
+    """Put the state at `path`; the state that was there becomes the one before.
 
     Its bytes are on the disk before it takes that place, so that a power cut leaves one whole. Raises OSError.
     """
@@ -63,17 +73,18 @@ def save(path: Path, state: State) -> None:
                 torch.save(state, file)
                 os.fsync(file.fileno())
         except RuntimeError as error:
-            # What torch's writer says of a full disk is that it is not where it should be.
+            # On a full disk, torch's writer only complains about its position in the file.
             raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
         if path.exists():
             path.replace(before(path))
 
 
 def load(path: Path, *, clears: bool = False) -> State | None:
-    """The state last saved at `path`, on the CPU, or the one before where that is damaged; None where there is none.
+    """The state last saved at `path`, on the CPU; the one before if that is damaged; None if there is none.
 
-    Reads tensors and plain containers only, never arbitrary pickles. Raises OSError where a file cannot be read.
-    clears: a damaged file is removed, as who is going to save must: it would push out the one before, which is whole.
+    Reads tensors and plain containers only, never arbitrary pickles. Raises OSError if a file cannot be read.
+    clears: remove a damaged file. A training that is going to save must do so, or the next save would replace the state
+    before, which is whole, by the damaged one.
     """
     for one in (path, before(path)):
         if one.exists():
@@ -85,7 +96,7 @@ def load(path: Path, *, clears: bool = False) -> State | None:
 
 
 def kept_in(folder: Path) -> list[State | None]:
-    """The states of the trainings that keep theirs there, one for each length; None for one that is damaged."""
+    """The states of the trainings that keep theirs in `folder`, one for each length; None for a damaged one."""
     return [load(path) for path in sorted(folder.glob("last*.pt")) if ".before" not in path.suffixes]
 
 
@@ -94,8 +105,9 @@ def before(path: Path) -> Path:
 
 
 def _read(path: Path) -> State | None:
-    """None where the file is damaged. torch.load does not look at the checksums, so that a bit that fell over would be
-    a weight.
+    """The state in a file; None if the file is damaged.
+
+    torch.load does not compare checksums, so that a flipped bit would become part of a weight. Here they are compared.
     """
     try:
         with zipfile.ZipFile(path) as file:
@@ -103,7 +115,7 @@ def _read(path: Path) -> State | None:
                 return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damage may raise nearly anything
         cannot_be_read = isinstance(error, OSError) and error.errno != errno.EINVAL  # which zipfile's seeks may raise
-        if cannot_be_read or is_of_memory(error):  # a disk, a memory that may do better the next time
+        if cannot_be_read or is_of_memory(error):  # the disk or the memory may do better the next time
             raise
-    print(f"{path} is damaged, and passed over", flush=True)
+    print(f"{path} is damaged and is passed over", flush=True)
     return None

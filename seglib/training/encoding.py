@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from seglib.configs import TrainSettings
 from seglib.tasks.task import Task
 
 # The mean and standard deviation of each channel of ImageNet's training pictures, whose pixels are in 0..1
@@ -39,10 +40,10 @@ class Encoding:
     task: Task
 
     @classmethod
-    def of(cls, train: dict, label_values: Sequence[float], task: Task) -> "Encoding":
-        """From the `train` section of a training's configuration."""
-        return cls(pixels=train["pixels"], targets=train["targets"], output=train["output"],
-                   label_values=tuple(label_values), task=task)
+    def of(cls, train: TrainSettings, label_values: Sequence[float], task: Task) -> "Encoding":
+        """The encoding that a training's settings ask for."""
+        return cls(pixels=train.pixels, targets=train.targets, output=train.output, label_values=tuple(label_values),
+                   task=task)
 
     @property
     def classes(self) -> int:

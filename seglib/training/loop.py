@@ -1,24 +1,28 @@
-"""The training loop: a variant's configuration and a prepared dataset in, weights and a history out.
+"""The training loop: from a configuration and a prepared dataset to weights and a history.
 
-Deterministic: the same configuration on the same machine gives the same bytes, killed and resumed or not. What is
-random in a step (a dropout, an augmentation, the order of the pictures) follows from the seed and the step's number, so
-that no generator's state need be kept. On a GPU nothing within an epoch waits for it, but for the boundary loss: what
-is to be read is read at the epoch's end. Shapes: B batch, K classes, H, W.
+It is deterministic: the same configuration on the same machine gives the same bytes, killed and resumed or not. All
+that is random in a step (a dropout, an augmentation, the order of the pictures) is a function of the seed and the
+step's number, so no generator's state is kept. Within an epoch nothing waits for a GPU, except the boundary loss:
+values are read at the epoch's end. Shapes: B batch, K classes, H, W.
 """
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from seglib import models
+from seglib.configs import LossConfig, TrainConfig
 from seglib.datasets.store import DatasetInfo
-from seglib.losses import TERMS, View, WeightedLoss, inverse_frequency
-from seglib.losses import logits as logit_terms
+from seglib.losses import TERMS
+from seglib.losses.logits import inverse_frequency
+from seglib.losses.view import View
+from seglib.losses.weighted import WeightedLoss, weighted_terms
 from seglib.metrics.counts import count_BK4
-from seglib.training import checkpoint, overfit, phases
+from seglib.registry import lookup
+from seglib.training import checkpoint, history, overfit, phases
 from seglib.training.augment import Augment
 from seglib.training.batches import Batch, epoch_order, step_seed
 from seglib.training.checkpoint import Checkpoint
@@ -28,67 +32,69 @@ from seglib.training.optimization import Optimization
 from seglib.training.overfit import Verdict
 from seglib.training.phases import Phase
 from seglib.training.progress import Progress
-from seglib.training.selection import JUDGES, Selection
+from seglib.training.selection import LOSS, Selection
 from seglib.training.setup import Outcome, Setup
 from seglib.training.snapshots import Snapshots
 from seglib.training.throughput import Throughput
 
 
 class Trainer:
-    """One training of one variant, by gradients.
+    """One training by gradients.
 
-    config: a variant's configuration (`conf/<dataset>/<variant>.json`).
     dataset: the prepared dataset's folder; `train/` and `val/` are read, `test/` never.
-    checkpoint_path: where the state is kept, at each epoch's end and within one after `checkpoint_every` seconds; a
-    training found there goes on where it stood. `checkpoint.path` says where it is in the end.
+    checkpoint_path: where the state is kept, at each epoch's end, and within an epoch after `checkpoint_every` seconds.
+    A training whose state is found there is resumed. `checkpoint.path` is the path in use: see `checkpoint.find`.
     """
 
-    def __init__(self, config: dict[str, Any], dataset: Path, *, checkpoint_path: Path | None = None,
+    def __init__(self, config: TrainConfig, dataset: Path, *, checkpoint_path: Path | None = None,
                  checkpoint_every: float = checkpoint.EVERY):
-        self.settings, self.seed = config["train"], config["seed"]
-        self.checkpoint = Checkpoint(checkpoint_path, checkpoint_every)
-        state = self.checkpoint.load(epochs=self.settings["epochs"])
-        self.setup = Setup(config, dataset, pretrained=state is None)
+        self.settings, self.seed = config.train, config.seed
+        found = checkpoint.find(checkpoint_path, epochs=self.settings.epochs)
+        self.checkpoint = Checkpoint(found.path, checkpoint_every)
+        self.setup = Setup(config, dataset, pretrained=found.state is None)
         self.network, self.encoding, self.device = self.setup.network, self.setup.encoding, self.setup.device
-        self.loss = loss_of(config["loss"], self.settings["output"], self.setup.info)
+        self.loss = loss_of(config, self.network, self.setup.info)
 
         train, val = self.setup.train_split, self.setup.val_split
-        self.snapshots = Snapshots(self.settings.get("snapshots", ()), val, self.setup.info.task)
-        if "overfit" in self.settings:
-            train = val = overfit.first_pictures(train, self.settings["overfit"])
+        self.snapshots = Snapshots(self.settings.snapshots, val, self.setup.info.task)
+        if self.settings.overfit is not None:
+            train = val = overfit.first_pictures(train, self.settings.overfit)
         self.train, self.val = self.setup.feed(train, ignores=self.setup.train_ignores), self.setup.feed(val)
-        self.augment = Augment(self.settings["augment"], self.seed) if "augment" in self.settings else None
+        self.augment = None if self.settings.augment is None else Augment(self.settings.augment, self.seed)
 
-        self.history = History(self.loss.weights, classes=self.encoding.classes, steps=self.train.steps,
-                             log_every=self.settings["log_every"], device=self.device)
-        self.selection = Selection(self.settings.get("best_by"), keeps_best=self.settings["keep"] == "best")
+        self.history = History(self.loss.weights, scores=history.scores_of(self.settings.best_by),
+                               classes=self.encoding.classes, steps=self.train.steps,
+                               log_every=self.settings.log_every, device=self.device)
+        self.selection = Selection(self.settings.best_by, keeps_best=self.settings.keep == "best")
         self.throughput, self._was_finished = Throughput(), False
         self.phases = phases.phases_of(self.settings)
         self._enter(self.phases[0])
-        if state is not None:
-            self._restore(state)
+        if found.state is not None:
+            self._restore(found.state)
 
     @property
     def epoch(self) -> int:
-        """How many are over, or the number of the one that is under way."""
+        """The number of epochs that are over, or the number of the epoch under way."""
         return self.history.epoch
 
     @property
     def finished(self) -> bool:
-        return not self.history.step and (self.epoch == self.settings["epochs"] or self.stopped_early)
+        return not self.history.step and (self.epoch == self.settings.epochs or self.stopped_early)
 
     @property
     def stopped_early(self) -> bool:
         """Whether the last phase has gone `patience` epochs without a better val score."""
+        if self.settings.patience is None or self.phase is not self.phases[-1]:
+            return False
         better_at = max(self.selection.better_at, self.phase.first - 1)
-        return self.phase is self.phases[-1] and self.epoch - better_at >= self.settings.get("patience", math.inf)
+        return self.epoch - better_at >= self.settings.patience
 
     def run(self, *, title: str, on_epoch: Callable[[list[Row]], None] = lambda rows: None) -> Outcome:
-        """Train to the last epoch. `on_epoch` gets each epoch's rows of the history, once, as they come.
+        """Train to the last epoch. `on_epoch` is called with the history's rows of each epoch when it ends.
 
-        Raises Diverged when the loss stops being a number, OutOfMemory, and OSError where no checkpoint can be written.
+        Raises Diverged if the loss is not a number any more, OutOfMemory, and OSError if no checkpoint can be written.
         """
-        epochs, batch_size = self.settings["epochs"], self.settings["batch_size"]
+        epochs, batch_size = self.settings.epochs, self.settings.batch_size
         with (Progress(title, images=epochs * len(self.train), done=self.history.pictures(len(self.train), batch_size),
                        device=self.device) as progress,
               memory_of(self.device, batch_size)):
@@ -116,7 +122,7 @@ class Trainer:
         return next(phase for phase in self.phases if phase.first <= epoch <= phase.last)
 
     def _enter(self, phase: Phase) -> None:
-        """A phase begins with an optimiser and a schedule of its own."""
+        """Begin a phase, with an optimizer and a schedule of its own."""
         self.phase = phase
         phases.start(phase, self.network)
         learning = (parameter for parameter in self.network.parameters() if parameter.requires_grad)
@@ -124,7 +130,7 @@ class Trainer:
                                          steps_an_epoch=self.train.steps)
 
     def _train_epoch(self, progress: Progress) -> None:
-        """What is left of the epoch."""
+        """Train what is left of the epoch."""
         phases.training_mode(self.phase, self.network)
         self.throughput.start()
         weight = None if self.network.output_layer is None else self.network.output_layer.weight
@@ -146,7 +152,7 @@ class Trainer:
                 progress.show(self.history.window_loss)
             if self.checkpoint.is_due:
                 self.history.check()  # a GPU was not asked yet
-                if self.optimization.is_finite:  # of what this step made of the weights no loss tells yet
+                if self.optimization.is_finite:  # no loss was computed yet with the weights that this step made
                     self.checkpoint.save(self._state())
         self.throughput.stop(len(order))
 
@@ -161,7 +167,7 @@ class Trainer:
             self.epoch, lambda images: self.encoding.present(self.setup.logits(images.to(self.device))))
 
     def _view(self, batch: Batch) -> View:
-        """What the loss sees of a batch. Everything except the network runs in float32."""
+        """A batch as the loss sees it. Everything except the network runs in float32."""
         planes, valid = self.encoding.planes(batch.masks_BHW, ignores=batch.ignores)
         logits = self.setup.logits(batch.images_BHWC).float().contiguous()  # in the layout of the planes
         return View(logits_BKHW=logits, output_BKHW=self.encoding.seen_by_losses(logits),
@@ -169,7 +175,7 @@ class Trainer:
                     exclusive=self.encoding.exclusive)
 
     def _counts(self, view: View) -> Tensor:
-        """The batch's `metrics.counts` per class: int64 (K, 4)."""
+        """The pixel counts of the batch's classes, see `metrics.counts`: int64 (K, 4)."""
         present = self.encoding.present(view.logits_BKHW.detach())
         return count_BK4(present, view.planes_BKHW, view.valid_B1HW).sum(0)
 
@@ -190,9 +196,9 @@ class Trainer:
         self.throughput.load_state_dict(state["throughput"])
 
     def _outcome(self) -> Outcome:
-        rows = self.history.rows
-        kept = next(row for row in rows if (row["split"], row["epoch"]) == ("val", self.selection.epoch))
-        verdict = Verdict(len(self.train), kept["iou_score"]) if "overfit" in self.settings else None
+        rows = history.marked(self.history.rows, self.selection.epoch)
+        kept = next(row for row in rows if row["kept"])
+        verdict = None if self.settings.overfit is None else Verdict(len(self.train), kept["iou_score"])
         return Outcome(state=self.selection.weights(self.network.state_dict()), header=self.setup.header, history=rows,
                        snapshots=self.snapshots, overfit=verdict, speed=self.throughput.speed)
 
@@ -204,18 +210,19 @@ class Trainer:
         return self.history.how_it_goes_on()
 
     def _summary(self) -> str:
-        by = self.selection.by
-        judge = f", {JUDGES[by]} {self.history.rows[-1][f'{by}_score']:.3f}" if by in ("dice", "pixel_accuracy") else ""
-        best = ", the best so far" if self.selection.keeps_best and self.selection.epoch == self.epoch else ""
+        selection, judge = self.selection, ""
+        if selection.by not in (None, LOSS, "iou"):  # which the history's summary holds
+            judge = f", {selection.title} {self.history.rows[-1][history.score_column(selection.by)]:.3f}"
+        best = ", the best so far" if selection.keeps_best and selection.epoch == self.epoch else ""
         return f"{self.history.summary()}{judge}{best}; {self.throughput.speed}"
 
     def _conclusions(self, outcome: Outcome) -> list[str]:
-        """What is to be said at the end."""
+        """The lines that are printed at the end."""
         said = []
         if self.stopped_early:
-            said.append(f"stops early: no better {JUDGES[self.selection.by]} for {self.settings['patience']} epochs")
+            said.append(f"stops early: no better {self.selection.title} for {self.settings.patience} epochs")
         if self.selection.keeps_best and self.selection.epoch < self.epoch:
-            said.append(f"keeps the weights of epoch {self.selection.epoch}, the best by {JUDGES[self.selection.by]}")
+            said.append(f"keeps the weights of epoch {self.selection.epoch}, the best by {self.selection.title}")
         return said + ([str(outcome.overfit)] if outcome.overfit else [])
 
 
@@ -224,22 +231,32 @@ def _gradient_norms(values: dict[str, Tensor], weight: Tensor) -> Tensor:
     return torch.stack([torch.autograd.grad(value, weight, retain_graph=True)[0].norm() for value in values.values()])
 
 
-def loss_of(config: dict[str, Any], output: str, info: DatasetInfo) -> WeightedLoss:
-    """The `loss` section of a variant's configuration; weights by inverse frequency are the dataset's to say.
+def loss_of(config: TrainConfig, network: nn.Module, info: DatasetInfo) -> WeightedLoss:
+    """The loss that a training's configuration names: the network's own if the model owns its loss.
 
-    Raises ValueError where a term takes logits and train.output says that there are none.
+    Raises ValueError if terms of seglib are combined with such a model, and if a term takes logits while `train.output`
+    is raw.
     """
-    options = {key: value for key, value in config.items() if key not in ("terms", "class_weights")}
-    match config.get("class_weights", "none"):
-        case "none":
-            pass
-        case "inverse_frequency":
-            options["class_weights"] = inverse_frequency(info.class_pixels, info.valid_pixels)
-        case numbers:
-            options["class_weights"] = numbers
-    loss = WeightedLoss(config["terms"], **options)
-    on_logits = [term for term in loss.weights if TERMS[term].__module__ == logit_terms.__name__]
-    if on_logits and output == "raw":
+    kind, terms = lookup(models.KINDS, config.model.kind, "model kind"), config.loss.terms
+    if kind.owns_loss:
+        if set(terms) != set(kind.loss_terms):
+            raise ValueError(f"a {config.model.kind} computes its loss itself, of {', '.join(kind.loss_terms)}; the "
+                             f"configuration names {', '.join(terms)}")
+        return WeightedLoss(terms, network.loss_terms)
+    on_logits = [term for term in terms if lookup(TERMS, term, "loss term").takes == "logits"]
+    if on_logits and config.train.output == "raw":
         raise ValueError(f"train.output is raw, but these terms make probabilities of logits: {', '.join(on_logits)}; "
                          "choose train.output=sigmoid with train.targets=unit, or other terms")
-    return loss
+    return weighted_terms(terms, **_term_options(config.loss, info))
+
+
+def _term_options(loss: LossConfig, info: DatasetInfo) -> dict[str, Any]:
+    """The options of a loss's terms. The dataset knows the class weights by inverse frequency; "none" is None."""
+    options = dict(loss.options)
+    if "class_weights" not in options:
+        return options
+    if options["class_weights"] == "none":
+        options["class_weights"] = None
+    elif options["class_weights"] == "inverse_frequency":
+        options["class_weights"] = inverse_frequency(info.class_pixels, info.valid_pixels)
+    return options

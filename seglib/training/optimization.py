@@ -1,4 +1,4 @@
-"""How weights follow gradients: optimiser, clipping and learning rate of one phase of a training."""
+"""How weights follow gradients: optimizer, clipping and learning rate of one phase of a training."""
 
 import math
 from collections.abc import Iterable
@@ -7,28 +7,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# Schedules whose first epochs are the same however many follow: a finished training can be gone on with.
+from seglib.configs import TrainSettings
+from seglib.registry import lookup
+from seglib.training.optimizers import OPTIMIZERS
+
+# Schedules whose first epochs do not depend on how many follow: a finished training can be extended.
 OPEN_ENDED = ("constant", "plateau")
 
 
 class Optimization:
-    """One phase's optimiser and schedule: `step` after each batch, `end_epoch` after each validation.
+    """One phase's optimizer and schedule: call `step` after each batch, `end_epoch` after each validation.
 
-    parameters: those that learn. train: the section of that name of a variant's configuration. lr, epochs: the phase's.
-    Raises ValueError for an optimiser or a schedule that does not exist.
+    parameters: those that learn. lr, epochs: those of the phase.
+    Raises ValueError for an optimizer or a schedule that does not exist.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], train: dict[str, Any], *, lr: float, epochs: int,
+    def __init__(self, parameters: Iterable[nn.Parameter], train: TrainSettings, *, lr: float, epochs: int,
                  steps_an_epoch: int):
-        self.parameters, self.clip = list(parameters), train.get("clip")
+        self.parameters, self.clip = list(parameters), train.clip
         self.optimizer = _optimizer(self.parameters, train, lr)
         iterations = epochs * steps_an_epoch
-        if train["schedule"] == "one_cycle":
+        if train.schedule == "one_cycle":
             self.schedule: OneCycle | Schedule = OneCycle(
                 self.optimizer, max_lr=lr, total_steps=iterations + 1, cycle_momentum=False)
         else:
             self.schedule = Schedule(self.optimizer, train, lr=lr, iterations=iterations,
-                                     warmup=round(train.get("warmup_epochs", 0) * steps_an_epoch))
+                                     warmup=round(train.warmup_epochs * steps_an_epoch))
 
     @property
     def lr(self) -> float:
@@ -49,7 +53,7 @@ class Optimization:
         self.schedule.step()
 
     def end_epoch(self, value: float) -> None:
-        """`value`: what the epoch is judged by, higher is better."""
+        """value: the score that the epoch is judged by, higher is better."""
         self.schedule.end_epoch(value)
 
     def state_dict(self) -> dict[str, Any]:
@@ -72,18 +76,21 @@ class OneCycle(torch.optim.lr_scheduler.OneCycleLR):
 
 
 class Schedule:
-    """A learning rate a step: a share of `lr`, which rises to 1 during the warm-up and then is the schedule's own.
+    """The learning rate of each step: a share of `lr`, which rises to 1 during the warm-up and then is the schedule's.
 
-    warmup: steps; step i of them, counted from 0, runs at (i + 1) / warmup. Then
-    constant: 1. cosine: (1 + cos(π x)) / 2, x going from 0 to 1 over the steps that are left (Loshchilov and Hutter
-    2016, without restarts). plateau: 1, times `plateau_factor` whenever `plateau_patience` epochs in a row had no value
-    above the best so far; the patience of torch's ReduceLROnPlateau is one less.
+    warmup: steps; step i of them, counted from 0, runs at (i + 1) / warmup. The share is then
+
+    constant  1
+    cosine    (1 + cos(π x)) / 2, x going from 0 to 1 over the steps that are left (Loshchilov and Hutter 2016, without
+              restarts)
+    plateau   1, multiplied by `plateau_factor` whenever `plateau_patience` epochs in a row had no value above the best
+              so far; the patience of torch's ReduceLROnPlateau is one less
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, train: dict[str, Any], *, lr: float, iterations: int,
+    def __init__(self, optimizer: torch.optim.Optimizer, train: TrainSettings, *, lr: float, iterations: int,
                  warmup: int):
-        if train["schedule"] not in ("constant", "cosine", "plateau"):
-            raise ValueError(f"unknown schedule {train['schedule']!r}; known: one_cycle, constant, cosine, plateau")
+        if train.schedule not in ("constant", "cosine", "plateau"):
+            raise ValueError(f"unknown schedule {train.schedule!r}; known: one_cycle, constant, cosine, plateau")
         self._optimizer, self._train, self._lr = optimizer, train, lr
         self._warmup, self._after = warmup, max(1, iterations - warmup)
         self._iteration, self._left, self._best, self._waited = 0, 1.0, -math.inf, 0
@@ -93,7 +100,7 @@ class Schedule:
         past = self._iteration - self._warmup
         if past < 0:
             share = (self._iteration + 1) / self._warmup
-        elif self._train["schedule"] == "cosine":
+        elif self._train.schedule == "cosine":
             share = (1 + math.cos(math.pi * past / self._after)) / 2
         else:
             share = self._left
@@ -105,14 +112,14 @@ class Schedule:
         self._apply()
 
     def end_epoch(self, value: float) -> None:
-        if self._train["schedule"] != "plateau":
+        if self._train.schedule != "plateau":
             return
         if value > self._best:
             self._best, self._waited = value, 0
             return
         self._waited += 1
-        if self._waited >= self._train["plateau_patience"]:
-            self._left, self._waited = self._left * self._train["plateau_factor"], 0
+        if self._waited >= self._train.plateau_patience:
+            self._left, self._waited = self._left * self._train.plateau_factor, 0
             self._apply()
 
     def state_dict(self) -> dict[str, Any]:
@@ -124,17 +131,7 @@ class Schedule:
         self._apply()
 
 
-def _optimizer(parameters: list[nn.Parameter], train: dict[str, Any], lr: float) -> torch.optim.Optimizer:
-    """torch's; `weight_decay` is decoupled from the gradient in adamw and added to it (L2) in the others."""
-    decay = train["weight_decay"]
-    match train["optimizer"]:
-        case "adamw":
-            return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay, fused=True)
-        case "adam":
-            return torch.optim.Adam(parameters, lr=lr, weight_decay=decay, fused=True)
-        case "radam":
-            return torch.optim.RAdam(parameters, lr=lr, weight_decay=decay)
-        case "sgd":
-            return torch.optim.SGD(parameters, lr=lr, momentum=train["momentum"], weight_decay=decay, fused=True)
-        case name:
-            raise ValueError(f"unknown optimizer {name!r}; known: adamw, adam, radam, sgd")
+def _optimizer(parameters: list[nn.Parameter], train: TrainSettings, lr: float) -> torch.optim.Optimizer:
+    entry = lookup(OPTIMIZERS, train.optimizer, "optimizer")
+    momentum = {"momentum": train.momentum} if entry.takes_momentum else {}
+    return entry.load()(parameters, lr=lr, weight_decay=train.weight_decay, **momentum, **entry.arguments)

@@ -1,14 +1,15 @@
 """Which part of a network learns in which epochs, and at which rate."""
 
 import dataclasses
-from typing import Any
 
 from torch import nn
+
+from seglib.configs import TrainSettings
 
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """Epochs `first` to `last`, counted from 1. While `frozen`, all learns but the network's encoder."""
+    """Epochs `first` to `last`, counted from 1. If `frozen`, the network's encoder does not learn in them."""
 
     first: int
     last: int
@@ -24,17 +25,17 @@ class Phase:
         return f"from epoch {self.first} to {self.last} {what}, lr {self.lr:g}"
 
 
-def phases_of(train: dict[str, Any]) -> list[Phase]:
-    """The phases of a `train` section, one after another; `epochs` counts those of all."""
-    frozen_epochs = train.get("freeze_encoder_epochs", 0)
-    last = Phase(frozen_epochs + 1, train["epochs"], train["lr"], frozen=False)
-    return [Phase(1, frozen_epochs, train["freeze_lr"], frozen=True), last] if frozen_epochs else [last]
+def phases_of(train: TrainSettings) -> list[Phase]:
+    """The phases of a training, one after another; its `epochs` are those of all phases."""
+    frozen_epochs = train.freeze_encoder_epochs
+    last = Phase(frozen_epochs + 1, train.epochs, train.lr, frozen=False)
+    return [Phase(1, frozen_epochs, train.freeze_lr, frozen=True), last] if frozen_epochs else [last]
 
 
 def start(phase: Phase, network: nn.Module) -> None:
-    """Let those parameters learn that do in this phase.
+    """Let the parameters learn that do so in this phase.
 
-    Raises ValueError where the encoder shall be frozen and the network has none.
+    Raises ValueError if the encoder is to be frozen and the network has none.
     """
     network.requires_grad_(True)
     if phase.frozen:
@@ -45,7 +46,7 @@ def start(phase: Phase, network: nn.Module) -> None:
 
 
 def training_mode(phase: Phase, network: nn.Module) -> None:
-    """Training mode, but for a frozen encoder: its batch norms neither use nor follow the batches' statistics."""
+    """Set training mode, except for a frozen encoder, whose batch norms neither use nor follow a batch's statistics."""
     network.train()
     if phase.frozen:
         network.encoder.eval()

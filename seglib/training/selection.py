@@ -1,4 +1,4 @@
-"""Which epoch's weights a training keeps, and how long it has waited for better ones."""
+"""Which epoch's weights a training keeps, and which epoch was the last to be better than those before it."""
 
 import math
 from collections.abc import Callable
@@ -6,17 +6,18 @@ from typing import Any
 
 from torch import Tensor
 
-from seglib.training.history import Row
+from seglib.metrics.overlap import OVERLAP
+from seglib.training.history import Row, score_column
 
-JUDGES = {"iou": "val IoU", "dice": "val Dice", "pixel_accuracy": "val pixel accuracy", "loss": "val loss"}
+LOSS = "loss"
 
 
 class Selection:
     """Follows a training epoch by epoch.
 
-    by: a key of `JUDGES`; None where nothing depends on it. keeps_best: the weights kept are those of the best epoch,
-    of equally good ones the last; else those of the last epoch. `better_at` is the last epoch that was better than all
-    before it.
+    by: a key of OVERLAP or "loss": the val score that judges an epoch; None if nothing depends on it.
+    keeps_best: whether the weights kept are those of the best epoch (of equally good ones the last), or those of the
+    last epoch. `better_at` is the last epoch that was better than all before it.
     """
 
     def __init__(self, by: str | None, *, keeps_best: bool):
@@ -24,15 +25,20 @@ class Selection:
         self.value, self.epoch, self.better_at = -math.inf, 0, 0
         self._weights: dict[str, Tensor] | None = None
 
+    @property
+    def title(self) -> str:
+        """The score that judges an epoch, in words."""
+        return f"val {LOSS if self.by == LOSS else OVERLAP[self.by].title}"
+
     def value_of(self, row: Row) -> float:
-        """What an epoch's val row of the history is worth, higher is better; minus infinity where it has no score."""
+        """The value of an epoch, from its val row of the history: higher is better, minus infinity if it has none."""
         if self.by is None:
             return -math.inf
-        value = -row["loss"] if self.by == "loss" else row[f"{self.by}_score"]
+        value = -row[LOSS] if self.by == LOSS else row[score_column(self.by)]
         return -math.inf if math.isnan(value) else value  # a val split may hold none of the classes
 
     def see(self, row: Row, weights: Callable[[], dict[str, Tensor]]) -> None:
-        """`weights`, asked for only where they are to be kept: those that the epoch left."""
+        """Take in an epoch's val row. `weights` gives those that the epoch left; it is called only if they are kept."""
         value = self.value_of(row)
         if value > self.value:
             self.better_at = row["epoch"]
@@ -42,7 +48,7 @@ class Selection:
         self.value = max(value, self.value)
 
     def weights(self, last: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Those of `epoch`; `last`: those that the last epoch left."""
+        """The weights of `epoch`. last: those that the last epoch left."""
         return last if self._weights is None else self._weights
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,13 +1,13 @@
-"""What every training stands on, and what it ends with. Shapes: B batch, K classes, H, W."""
+"""What every training starts from, and what it ends with. Shapes: B batch, K classes, H, W."""
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from seglib import models
+from seglib.configs import TrainConfig, used
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.training.batches import Feed
 from seglib.training.device import autocast, choose_device, choose_precision, memory_of, prepare_process
@@ -20,34 +20,35 @@ from seglib.training.throughput import Speed
 
 
 class Setup:
-    """A variant's configuration and its prepared dataset, made ready: data, device, encoding, network.
+    """A training's configuration and its prepared dataset, made ready: data, device, encoding, network.
 
-    config: `conf/<dataset>/<variant>.json`. dataset: the prepared dataset's folder; `train/` and `val/` are read,
-    `test/` never. pretrained: whether an encoder's ImageNet weights are fetched, where the model has such.
+    dataset: the prepared dataset's folder; `train/` and `val/` are read, `test/` never.
+    pretrained: whether an encoder's ImageNet weights are fetched, if the model has any.
     """
 
-    def __init__(self, config: dict[str, Any], dataset: Path, *, pretrained: bool = True):
-        train = config["train"]
-        prepare_process(train["threads"])
+    def __init__(self, config: TrainConfig, dataset: Path, *, pretrained: bool = True):
+        train = config.train
+        prepare_process(train.threads)
         self.info, self.config, self.settings = DatasetInfo.read(dataset), config, train
         self.train_split, self.val_split = Split.open(dataset, "train"), Split.open(dataset, "val")
-        self.device = choose_device(train["device"])
-        self.precision = choose_precision(train["precision"], self.device)
+        self.device = choose_device(train.device)
+        self.precision = choose_precision(train.precision, self.device)
         self.encoding = Encoding.of(train, self.info.label_values, self.info.task)
 
         # Initial weights are drawn on the CPU, so that a seed means the same network on every device.
         with torch.random.fork_rng(devices=[]), memory_of(self.device):
-            torch.manual_seed(config["seed"] or 0)  # a model that only counts has none, and draws nothing
-            network = models.build(config["model"], classes=len(self.info.classes), image_size=self.info.image_size,
+            torch.manual_seed(config.seed)
+            network = models.build(config.model, classes=len(self.info.classes), image_size=self.info.image_size,
                                    pretrained=pretrained)
             self.network = network.to(self.device, memory_format=torch.channels_last)
 
     @property
     def header(self) -> Header:
-        return Header(model=self.config["model"], classes=self.info.classes, label_values=self.info.label_values,
-                      task=self.info.task.name, image_size=self.info.image_size, resize=self.info.resize,
-                      pixels=self.encoding.pixels, targets=self.encoding.targets, output=self.encoding.output,
-                      device=self.device.type, precision=self.precision, threads=self.settings["threads"])
+        return Header(model=used(self.config.model.content()), classes=self.info.classes,
+                      label_values=self.info.label_values, task=self.info.task.name, image_size=self.info.image_size,
+                      resize=self.info.resize, pixels=self.encoding.pixels, targets=self.encoding.targets,
+                      output=self.encoding.output, device=self.device.type, precision=self.precision,
+                      threads=self.settings.threads)
 
     @property
     def train_ignores(self) -> bool:
@@ -55,7 +56,7 @@ class Setup:
         return self.info.valid_pixels < self.train_split.masks.size
 
     def feed(self, split: Split, *, ignores: bool | None = None) -> Feed:
-        return Feed(split, self.settings["batch_size"], self.device, ignores=ignores)
+        return Feed(split, self.settings.batch_size, self.device, ignores=ignores)
 
     def logits(self, images_BHWC: Tensor) -> Tensor:
         """uint8 (B, H, W, 3) on the device to (B, K, H, W), computed in the training's precision."""

@@ -1,4 +1,4 @@
-"""weights.safetensors: a network's weights with the JSON header that rebuilds it. No pickle."""
+"""weights.safetensors: a network's weights, with a JSON header that rebuilds the network. No pickle."""
 
 import contextlib
 import dataclasses
@@ -12,6 +12,7 @@ from safetensors.torch import save as serialized
 from torch import nn
 
 from seglib import models
+from seglib.configs import ModelConfig
 from seglib.files import atomic_file
 from seglib.training import checkpoint
 from seglib.training.header import Header
@@ -30,7 +31,7 @@ def save(path: Path, state: dict[str, torch.Tensor], header: Header) -> None:
 
 @contextlib.contextmanager
 def last_good_kept(header: Header, checkpoint_path: Path) -> Iterator[None]:
-    """If a training diverges, write the weights of its last checkpoint beside it, and say so in the error."""
+    """If a training diverges, write the weights of its last checkpoint beside that, and say so in the error."""
     try:
         yield
     except Diverged as error:
@@ -82,7 +83,8 @@ def load(path: Path, device: torch.device) -> tuple[nn.Module, Header]:
 
 
 def _build(header: Header) -> nn.Module:
-    return models.build(header.model, classes=len(header.classes), image_size=header.image_size, pretrained=False)
+    return models.build(ModelConfig.of(header.model), classes=len(header.classes), image_size=header.image_size,
+                        pretrained=False)
 
 
 def _line(error: Exception) -> str:

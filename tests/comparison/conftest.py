@@ -134,7 +134,8 @@ def mixed_study(tmp_path_factory: pytest.TempPathFactory) -> Compared:
                 logits = {split: logits_of(random, spoiled(random, planes, share)) for split, planes in truth.items()}
                 falling = np.linspace(3, 1, EPOCHS)
                 val = np.array([3, 2, 1, 1.2, 1.4, 1.5]) + 0.01 * seed
-                history = epochs_of(falling, val, val_iou=[0.1, 0.3, 0.5, 0.6, 0.55, 0.58], train_iou=falling[::-1] / 4)
+                history = epochs_of(falling, val, kept=4, val_iou=[0.1, 0.3, 0.5, 0.6, 0.55, 0.58],
+                                    train_iou=falling[::-1] / 4)
                 windows = history_of(falling, ce=2.0).query("span == 'window'")
                 snapshots = {1: masks_of(np.roll(truth["val"][:3], 3, axis=-1)), 4: masks_of(truth["val"][:3])}
                 write_variant(f"{name}-ce-{seed}", logits, history=pd.concat([windows, history], ignore_index=True),

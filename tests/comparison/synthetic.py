@@ -4,6 +4,7 @@ Shapes: N pictures, K classes, H, W.
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from seglib import tasks
+from seglib.configs import TrainSettings
 from seglib.datasets.store import OWN_MASKS, DatasetInfo, Split
 from seglib.datasets.store_tables import OwnMaskWriter
 from seglib.files import write_json
@@ -115,9 +117,10 @@ def write_variant(name: str, logits: Planes, *, history: pd.DataFrame, terms: Ma
     Without terms it has no seed. snapshots: packed masks (P, H, W) of the first val pictures, by epoch.
     """
     files = TrainingFiles("shapes", name)
-    write_json(Path("conf/shapes.evaluate.json"), {"tolerance": 1})
-    write_json(files.conf, {"model": {"kind": files.model}, "loss": {"terms": dict(terms)}, "train": dict(train),
-                            "seed": files.seed if terms else None})
+    model, unset = {"kind": files.model}, dict.fromkeys(field.name for field in dataclasses.fields(TrainSettings))
+    write_json(files.evaluate_config, {"model": model, "tolerance": 1})
+    write_json(files.train_config, {"model": model, "loss": {"terms": dict(terms)}, "train": unset | dict(train),
+                                    "seed": files.seed if terms else None})
     files.weights.parent.mkdir(parents=True)
     files.weights.write_bytes(name.encode())
     history.to_csv(files.history, index=False)
@@ -143,9 +146,11 @@ def history_of(loss: np.ndarray, **grad_norms: float) -> pd.DataFrame:
     return table.assign(**dict.fromkeys(grad_norms, table["loss"]))
 
 
-def epochs_of(train: Sequence[float], val: Sequence[float], **scores: Sequence[float]) -> pd.DataFrame:
+def epochs_of(train: Sequence[float], val: Sequence[float], *, kept: int | None = None, **scores: Sequence[float]
+              ) -> pd.DataFrame:
     """The rows of epochs alone, 10 iterations each, with these losses.
 
+    kept: the epoch whose weights were kept; None: the last.
     scores: by split and name (val_iou), .5, .6 and .7 of those that are not given.
     """
     parts = []
@@ -155,5 +160,6 @@ def epochs_of(train: Sequence[float], val: Sequence[float], **scores: Sequence[f
         epochs = np.arange(1, len(loss) + 1)
         parts.append(pd.DataFrame({
             "iteration": 10 * epochs, "epoch": epochs, "split": split, "span": "epoch", "lr": 0.01,
-            "loss": np.asarray(loss, float), **{f"{name}_score": value for name, value in given.items()}}))
+            "loss": np.asarray(loss, float), **{f"{name}_score": value for name, value in given.items()},
+            "kept": (epochs == (kept or len(loss))).astype(float) if split == "val" else np.nan}))
     return pd.concat(parts, ignore_index=True)

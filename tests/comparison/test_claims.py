@@ -28,7 +28,7 @@ def test_the_repositorys_claims_name_what_there_is():
         assert set(one.train) <= set(params.Train.model_fields)
         for part in one.parts:
             sides = [side for side in (part.a, part.b) if side is not None]
-            for key, known in (("model", settings.models), ("loss", settings.losses)):
+            for key, known in (("model", BASELINES | settings.models.keys()), ("loss", settings.losses)):
                 named = {getattr(side, key) for side in sides} - {None} | set(part.each.get(key, []))
                 assert named <= set(known), one.id
 
@@ -56,8 +56,8 @@ def test_every_claim_on_pets_stanford_and_coco_has_a_study_that_decides_it():
                   for side in (names | side.model_dump(exclude_none=True) for side in (part.a, part.b) if side)}
         assert any(
             set(one.datasets) <= set(study.datasets)
-            and needed <= {(model, loss) for model in study.models for loss in study.losses}
-            and all(epochs_of(settings, study, model) >= one.epochs for model, _ in needed if model != "frequency")
+            and needed <= {(model, loss) for model in BASELINES.union(study.models) for loss in study.losses}
+            and all(epochs_of(settings, study, model) >= one.epochs for model, _ in needed if model not in BASELINES)
             for study in settings.studies.values()), one.id
 
 

@@ -10,6 +10,7 @@ from pycocotools import mask as coco_mask
 
 from seglib.datasets import folder
 from seglib.datasets.samples import Rejection, Sample, done
+from tests.conftest import prepare_config
 
 CONFIG = {"kind": "folder", "masks": "ids", "classes": ["background", "cat", "dog"], "ignore": [255],
           "image_size": 16, "resize": "stretch", "val_fraction": 0.25, "test_fraction": 0.3, "max_rejected": 0.0}
@@ -52,21 +53,16 @@ def save(path: Path, array: np.ndarray) -> None:
     Image.fromarray(array).save(path)
 
 
-def config_of(root: Path, masks: str = "ids", **changed: Any) -> dict[str, Any]:
+def keys_of(root: Path, masks: str = "ids", **changed: Any) -> dict[str, Any]:
     classes = CONFIG["classes"] if masks == "ids" else ["dog", "cat"]
     return CONFIG | {"path": str(root), "masks": masks, "classes": classes} | changed
 
 
-def fetch_config(config: dict[str, Any]) -> dict[str, Any]:
-    """What `fetch` is given: see `Folder.fetch_keys` in seglib.params.datasets."""
-    return {key: config[key] for key in ("kind", "path", "masks", "classes")}
-
-
-def entries(root: Path, config: dict[str, Any], split: str | None = None) -> list[Sample | Rejection]:
+def entries(root: Path, keys: dict[str, Any], split: str | None = None) -> list[Sample | Rejection]:
     splits = [split] if split else folder.SPLITS
-    return [entry for name in splits for entry in done(folder.read(root, config, name))]
+    return [entry for name in splits for entry in done(folder.read(root, prepare_config(keys), name))]
 
 
-def rejection(root: Path, config: dict[str, Any]) -> Rejection:
-    (found,) = [entry for entry in entries(root, config) if isinstance(entry, Rejection)]
+def rejection(root: Path, keys: dict[str, Any]) -> Rejection:
+    (found,) = [entry for entry in entries(root, keys) if isinstance(entry, Rejection)]
     return found

@@ -15,6 +15,7 @@ from seglib.datasets import check, folder, prepare, shapes, stanford
 from seglib.datasets.samples import Description, Sample
 from seglib.datasets.survey import Survey
 from seglib.files import write_json
+from tests.conftest import fetch_config, prepare_config
 from tests.datasets.test_stanford import original
 
 CLASSES = ["background", "cat", "dog"]
@@ -49,20 +50,20 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def config_of(**changed: Any) -> dict[str, Any]:
+def keys_of(**changed: Any) -> dict[str, Any]:
     return {"kind": "folder", "path": "mine", "masks": "ids", "classes": CLASSES, "ignore": [255], "image_size": 16,
             "resize": "stretch", "val_fraction": 0.1, "test_fraction": 0.2, "max_rejected": 0.05} | changed
 
 
 def noticed(**changed: Any) -> list[tuple[str, str, tuple[str, ...]]]:
     """All findings but the one that every dataset of ids has."""
-    findings = check.run("mine", config_of(**changed)).findings
+    findings = check.run("mine", prepare_config(keys_of(**changed))).findings
     return [(finding.level, finding.text, finding.names) for finding in findings
             if not finding.text.startswith("ids in masks stand for")]
 
 
 def test_nothing_is_found_where_nothing_is_wrong(mine: Path):
-    report = check.run("mine", config_of())
+    report = check.run("mine", prepare_config(keys_of()))
     assert [finding.text for finding in report.findings] == [
         "ids in masks stand for: 0 background, 1 cat, 2 dog; ignored: 255"]
     assert not report.failed
@@ -175,9 +176,9 @@ def test_a_flaw_is_found_and_counted(mine: Path, flaw: str):
     for (level, text, names), (expected_level, expected_text, expected_names) in zip(found, expected, strict=True):
         assert (level, names) == (expected_level, expected_names)
         assert fnmatch.fnmatchcase(text, expected_text)
-    assert check.run("mine", config_of()).failed == any(level == "error" for level, _, _ in expected)
+    assert check.run("mine", prepare_config(keys_of())).failed == any(level == "error" for level, _, _ in expected)
     for _, text, _ in found:
-        assert text in check.run("mine", config_of()).render()
+        assert text in check.run("mine", prepare_config(keys_of())).render()
 
 
 @pytest.mark.parametrize(("resize", "said"), [
@@ -193,7 +194,7 @@ def test_what_crop_cuts_and_pad_leaves_empty(mine: Path, resize: str, said: list
 def test_a_folder_that_changed_since_its_fetch_is_told(mine: Path, tmp_path: Path):
     raw = tmp_path / "data/raw/mine/fetched"
     raw.mkdir(parents=True)
-    write_json(raw / prepare.SELECTION, folder.fetch(config_of(), raw))
+    write_json(raw / prepare.SELECTION, folder.fetch(fetch_config(keys_of()), raw))
     assert noticed() == []
     save(mine / "masks/val1.png", np.fliplr(ids_of("val1")))
     save(mine / "images/val9.png", picture("another"))
@@ -205,8 +206,8 @@ def test_a_folder_that_changed_since_its_fetch_is_told(mine: Path, tmp_path: Pat
 def test_what_is_not_there_is_said(mine: Path, tmp_path: Path):
     assert [text for _, text, _ in noticed(path="yours")] == [
         f"{tmp_path / 'yours'} is not there: give its path as datasets.mine.path"]
-    report = check.run("coco", {"kind": "coco", "classes": ["cake"], "image_size": 64, "resize": "stretch",
-                                "min_box": 0.0, "instances": "any", "val_fraction": 0.1, "max_rejected": 0.05})
+    report = check.run("coco", prepare_config({"kind": "coco", "classes": ["cake"], "image_size": 64, "min_box": 0.0,
+                                               "instances": "any"}))
     assert report.failed
     place = tmp_path / "data/raw/coco/fetched"
     assert report.render() == (f"coco: {place}\n\nerror: not fetched yet: name coco in run.datasets and run `dvc repro "
@@ -215,28 +216,28 @@ def test_what_is_not_there_is_said(mine: Path, tmp_path: Path):
 
 def test_other_kinds_are_checked_where_they_were_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    config = {"kind": "stanford", "source": str(original(tmp_path, 60)), "image_size": 32, "resize": "pad",
-              "val_fraction": 0.25, "test_fraction": 0.25, "max_rejected": 0.0}
+    keys = {"kind": "stanford", "source": str(original(tmp_path, 60)), "image_size": 32, "resize": "pad",
+            "val_fraction": 0.25, "test_fraction": 0.25, "max_rejected": 0.0}
     raw = tmp_path / "data/raw/stanford/fetched"
     raw.mkdir(parents=True)
-    stanford.fetch(config, raw)
+    stanford.fetch(fetch_config(keys), raw)
     (raw / "labels/0000007.regions.txt").unlink()
-    report = check.run("stanford", config)
+    report = check.run("stanford", prepare_config(keys))
     assert [(finding.level, finding.names) for finding in report.findings if "without labels" in finding.text] == [
         ("warning", ("images/0000007.jpg",))]
     assert sum(report.pictures.values()) == 59
-    config = {"kind": "shapes", "source": "generated", "train_images": 30, "test_images": 12, "seed": 1,
-              "background": "dark", "val_fraction": 0.1, "max_rejected": 0.0}
+    keys = {"kind": "shapes", "source": "generated", "train_images": 30, "test_images": 12, "seed": 1,
+            "background": "dark", "val_fraction": 0.1, "max_rejected": 0.0}
     raw = tmp_path / "data/raw/shapes/fetched"
     raw.mkdir(parents=True)
-    shapes.fetch(config, raw)
-    report = check.run("shapes", config)
+    shapes.fetch(fetch_config(keys), raw)
+    report = check.run("shapes", prepare_config(keys))
     assert (report.pictures, report.findings) == ({"train": 30, "test": 12}, [])
 
 
 def test_a_pixel_that_is_ignored_counts_for_no_class():
     description = Description(task=tasks.get("multilabel"), classes=["cat"], label_values=[250.0], image_size=SIZE)
-    survey = Survey(description, config_of())
+    survey = Survey(description, prepare_config(keys_of()))
     survey.add("train", Sample(id="a", source="a.png", image_HWC=picture("a"), planes_KHW=np.ones((1, *SIZE), bool),
                                ignore_HW=np.arange(400).reshape(SIZE) < 100, objects=[], licence=""))
     assert survey.class_pixels["train"].tolist() == [survey.valid_pixels["train"]] == [300]
@@ -245,7 +246,7 @@ def test_a_pixel_that_is_ignored_counts_for_no_class():
 def test_memory_does_not_grow_with_the_dataset(mine: Path):
     def peak() -> int:
         tracemalloc.start()
-        check.run("mine", config_of())
+        check.run("mine", prepare_config(keys_of()))
         _, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return highest

@@ -11,9 +11,11 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from seglib import tasks
+from seglib.configs import DownloadConfig
 from seglib.datasets import coco, prepare, store, workers
 from seglib.datasets.samples import done
 from seglib.files import canonical_json, write_json
+from tests.conftest import fetch_config, prepare_config
 
 CONFIG = {"kind": "coco", "classes": ["cake", "dog", "motorcycle"], "min_box": 200.0, "instances": "any"}
 PREPARE = {"image_size": 256, "resize": "stretch", "val_fraction": 0.1, "max_rejected": 0.05}
@@ -33,7 +35,8 @@ def fetched(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     raw = tmp_path / "raw"
     raw.mkdir()
-    write_json(raw / prepare.SELECTION, coco.fetch(CONFIG | {"fetch": NETWORK | {"mirror": str(mirror)}}, raw))
+    config = fetch_config(CONFIG, DownloadConfig(mirror=str(mirror), **NETWORK))
+    write_json(raw / prepare.SELECTION, coco.fetch(config, raw))
     return raw
 
 
@@ -108,7 +111,7 @@ def test_prepared_pixels_and_masks_are_the_originals_resized(fetched: Path, anno
                                                              tmp_path: Path):
     out = tmp_path / "out"
     out.mkdir()
-    info = prepare.prepare(fetched, CONFIG | PREPARE, out)
+    info = prepare.prepare(fetched, prepare_config(CONFIG | PREPARE), out)
     assert info.counts == {"train": 20, "val": 3, "test": 9}
     assert info.label_values == pytest.approx([250 / 3, 500 / 3, 250])
     assert info.selection == {"train2017": {"pictures": 74, "selected": 23}, "val2017": {"pictures": 36, "selected": 9}}
@@ -138,7 +141,7 @@ def test_the_same_bytes_by_any_number_of_processes(fetched: Path, tmp_path: Path
     for processes in (1, 2):
         out = tmp_path / f"by{processes}"
         out.mkdir()
-        prepare.prepare(fetched, CONFIG | PREPARE | {"resize": "pad"}, out, processes=processes)
+        prepare.prepare(fetched, prepare_config(CONFIG | PREPARE | {"resize": "pad"}), out, processes=processes)
         found.append({path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()})
     assert len(found[0]) == 2 + 3 + 4 + 4 and found[0] == found[1]
 
@@ -146,7 +149,7 @@ def test_the_same_bytes_by_any_number_of_processes(fetched: Path, tmp_path: Path
 def test_own_masks_are_pycocotools_own(fetched: Path, annotations: Path, tmp_path: Path):
     out = tmp_path / "out"
     out.mkdir()
-    prepare.prepare(fetched, CONFIG | PREPARE | {"resize": "crop"}, out)
+    prepare.prepare(fetched, prepare_config(CONFIG | PREPARE | {"resize": "crop"}), out)
     for split, official in (("val", "train2017"), ("test", "val2017")):
         api = COCO(annotations / f"instances_{official}.json")
         prepared = store.Split.open(out, split)
@@ -160,7 +163,7 @@ def test_own_masks_are_pycocotools_own(fetched: Path, annotations: Path, tmp_pat
 def test_a_picture_that_keeps_no_object_at_a_small_size_is_left_out(fetched: Path, annotations: Path, tmp_path: Path):
     out = tmp_path / "out"
     out.mkdir()
-    info = prepare.prepare(fetched, CONFIG | PREPARE | {"image_size": 1, "max_rejected": 1.0}, out)
+    info = prepare.prepare(fetched, prepare_config(CONFIG | PREPARE | {"image_size": 1, "max_rejected": 1.0}), out)
     kept = set()
     for official in ("train2017", "val2017"):
         api = COCO(annotations / f"instances_{official}.json")
@@ -178,7 +181,7 @@ def test_a_second_fetch_needs_neither_mirror_nor_network(fetched: Path, mirror: 
     assert len(cached) == 1 + 23 + 9
     again = tmp_path / "again"
     again.mkdir()
-    coco.fetch(CONFIG | {"fetch": NETWORK | {"mirror": str(mirror)}}, again)
+    coco.fetch(fetch_config(CONFIG, DownloadConfig(mirror=str(mirror), **NETWORK)), again)
     assert {path: path.stat().st_mtime_ns for path in cached} == cached
     names = {path.relative_to(again) for path in again.rglob("*") if path.is_file()}
     assert names == {path.relative_to(fetched) for path in fetched.rglob("*") if path.is_file()} - {
@@ -192,7 +195,7 @@ def test_a_damaged_picture_is_left_out_and_counted(fetched: Path, tmp_path: Path
     victim.write_bytes(data[: len(data) // 2])
     out = tmp_path / "out"
     out.mkdir()
-    info = prepare.prepare(fetched, CONFIG | PREPARE, out)
+    info = prepare.prepare(fetched, prepare_config(CONFIG | PREPARE), out)
     assert sum(info.counts.values()) == 31
     assert f"train2017/{victim.name}" in (out / "rejected.csv").read_text()
 
@@ -202,7 +205,7 @@ def test_a_picture_that_is_gone_is_left_out_and_counted(fetched: Path, tmp_path:
     victim.unlink()
     out = tmp_path / "out"
     out.mkdir()
-    assert sum(prepare.prepare(fetched, CONFIG | PREPARE, out).counts.values()) == 31
+    assert sum(prepare.prepare(fetched, prepare_config(CONFIG | PREPARE), out).counts.values()) == 31
     assert f"val2017/{victim.name},{victim.name}: no such file" in (out / "rejected.csv").read_text()
 
 
@@ -210,16 +213,16 @@ def test_an_annotation_that_lost_what_the_rule_asks_for_is_a_clear_error(fetched
     path = fetched / "annotations/instances_train2017.json"
     path.write_text(path.read_text().replace('"iscrowd"', '"crowd"'))
     with pytest.raises(ValueError, match="instances_train2017.json is not as it was fetched, annotation .*`iscrowd`"):
-        list(done(coco.read(fetched, CONFIG, "train")))
+        list(done(coco.read(fetched, prepare_config(CONFIG), "train")))
 
 
 def test_what_cannot_be_asked_is_said(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    network = {"fetch": NETWORK | {"mirror": str(mirror)}}
+    download = DownloadConfig(mirror=str(mirror), **NETWORK)
     with pytest.raises(ValueError, match="COCO has no category 'motorcicle': did you mean 'motorcycle'"):
-        coco.fetch(CONFIG | network | {"classes": ["motorcicle"]}, tmp_path)
+        coco.fetch(fetch_config(CONFIG | {"classes": ["motorcicle"]}, download), tmp_path)
     with pytest.raises(ValueError, match=r"no picture of train2017 passes \(of 74\): .*Lower min_box"):
-        coco.fetch(CONFIG | network | {"min_box": 2000.0}, tmp_path)
+        coco.fetch(fetch_config(CONFIG | {"min_box": 2000.0}, download), tmp_path)
 
 
 def test_single_and_any_by_hand():

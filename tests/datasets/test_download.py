@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import requests
 
+from seglib.configs import DownloadConfig
 from seglib.datasets import download
 from seglib.datasets.download import Checksum, Downloader, DownloadError
 from tests.conftest import ROOT
@@ -39,7 +40,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -
 
 
 def downloader(**settings: Any) -> Downloader:
-    return Downloader(**{"mirror": None, "workers": 2, "retries": 3, "timeout": 0.4} | settings)
+    return Downloader(DownloadConfig(**{"mirror": None, "workers": 2, "retries": 3, "timeout": 0.4} | settings))
 
 
 def left_behind(root: Path) -> list[Path]:
@@ -198,8 +199,9 @@ def test_an_address_that_is_no_file_on_a_host_is_refused(mirror: Path, url: str,
 
 KILLED = """
 import sys
+from seglib.configs import DownloadConfig
 from seglib.datasets.download import Downloader
-print(Downloader(mirror=None, workers=1, retries=1, timeout=20).fetch(sys.argv[1]))
+print(Downloader(DownloadConfig(mirror=None, workers=1, retries=1, timeout=20)).fetch(sys.argv[1]))
 """
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from seglib.datasets import folder
 from seglib.datasets.samples import Rejection, Sample
-from tests.datasets.folders import config_of, entries, ids_of, make
+from tests.conftest import fetch_config
+from tests.datasets.folders import entries, ids_of, keys_of, make
 
 
 def rewrite(root: Path, change: Any) -> None:
@@ -35,7 +36,7 @@ def test_a_coco_file_with_warts(tmp_path: Path):
         content["categories"].append({"id": 5, "name": "cow"})
         content["annotations"].append({"id": 77, "image_id": 106, "category_id": 5, "segmentation": "not looked at"})
     rewrite(root, change)
-    found = {(type(entry).__name__, entry.id): entry for entry in entries(root, config_of(root, "coco"))}
+    found = {(type(entry).__name__, entry.id): entry for entry in entries(root, keys_of(root, "coco"))}
     crowd = found["Sample", "p0"]
     assert not crowd.planes_KHW[1].any()
     np.testing.assert_array_equal(crowd.ignore_HW, ids_of("p0") == 1)
@@ -58,7 +59,7 @@ def test_annotations_of_no_picture_and_of_no_category_are_counted(tmp_path: Path
         content["annotations"][2]["category_id"] = 99
         content["annotations"][4]["segmentation"] = content["annotations"][5]["segmentation"] = [[1, 1, 5, 5]]
     rewrite(root, change)
-    found = entries(root, config_of(root, "coco"))
+    found = entries(root, keys_of(root, "coco"))
     assert [(e.id, e.what, e.reason) for e in found if isinstance(e, Rejection)] == [
         ("1", "annotation", "its image_id is of no picture"),
         *sorted([("p1", "annotation", "annotation 3: its category 99 is not there"),
@@ -85,7 +86,7 @@ def test_annotations_that_say_too_little_or_too_much_are_refused(tmp_path: Path,
     root = make(tmp_path / "mine", "coco")
     rewrite(root, change)
     with pytest.raises(ValueError, match=said):
-        entries(root, config_of(root, "coco"))
+        entries(root, keys_of(root, "coco"))
 
 
 def test_a_licence_nobody_can_make_out_is_not_recorded(tmp_path: Path):
@@ -96,7 +97,7 @@ def test_a_licence_nobody_can_make_out_is_not_recorded(tmp_path: Path):
         for image, licence in zip(content["images"], (1, {}, None), strict=True):
             image["license"] = licence
     rewrite(root, change)
-    assert {entry.id: entry.licence for entry in entries(root, config_of(root, "coco"))} == {
+    assert {entry.id: entry.licence for entry in entries(root, keys_of(root, "coco"))} == {
         "p0": "by", "p1": "not recorded", "p2": "not recorded"}
 
 
@@ -106,4 +107,4 @@ def test_a_file_that_is_not_cocos_is_a_clear_error(tmp_path: Path, content: str)
     root = make(tmp_path / "mine", "coco")
     (root / "annotations.json").write_text(content)
     with pytest.raises(ValueError, match="annotations.json is not in COCO's format"):
-        folder.fetch(config_of(root, "coco"), tmp_path)
+        folder.fetch(fetch_config(keys_of(root, "coco")), tmp_path)

@@ -6,15 +6,16 @@ import json
 import os
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from seglib.configs import DownloadConfig
 from seglib.datasets import coco, folder, pets, stanford
 from seglib.datasets.samples import Rejection
 from seglib.files import file_sha256
+from tests.conftest import fetch_config, prepare_config
 from tests.datasets.hostile_archives import END, member, packed, zip_of
 
 HOSTILE = ["../../up.jpg", "/absolute.jpg", "..", ".", "", "a/b.jpg", "line\nend.jpg", "nul\0.jpg", "../x\0.jpg"]
@@ -51,8 +52,8 @@ def test_a_picture_that_annotations_call_so_is_fetched_to_nowhere(tmp_path: Path
         sums[f"images.cocodataset.org/train2017/{name}"] = file_sha256(mirror.parent / "up.jpg")
     (mirror / "SHA256SUMS").write_text("".join(f"{digest}  {path}\n" for path, digest in sums.items()))
     before = all_files(tmp_path)
-    config = {"kind": "coco", "classes": ["cat"], "min_box": 1, "instances": "any",
-              "fetch": {"mirror": str(mirror), "workers": 1, "retries": 1, "timeout": 1.0}}
+    config = fetch_config({"kind": "coco", "classes": ["cat"], "min_box": 1, "instances": "any"},
+                          DownloadConfig(mirror=str(mirror), workers=1, retries=1, timeout=1.0))
     with pytest.raises((ValueError, OSError)) as error:
         coco.fetch(config, out)
     assert "\n" not in str(error.value)
@@ -78,8 +79,8 @@ def test_pictures_that_pets_lists_call_so_are_only_looked_for_in_the_archive(tmp
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_in_a_folders_lists_and_annotations_open_nothing_outside(tmp_path: Path, name: str, form: str):
     root = tmp_path / "own"
-    config: dict[str, Any] = {"path": str(root), "masks": form, "classes": ["a", "b"], "ignore": [],
-                              "val_fraction": 0.1, "test_fraction": 0.1}
+    keys = {"kind": "folder", "path": str(root), "masks": form, "classes": ["a", "b"], "ignore": [],
+            "val_fraction": 0.1, "test_fraction": 0.1}
     for place in ("images", "masks"):
         (root / place).mkdir(parents=True)
     (root / "images/in.jpg").write_bytes(jpeg())
@@ -93,12 +94,12 @@ def test_names_in_a_folders_lists_and_annotations_open_nothing_outside(tmp_path:
     out = tmp_path / "raw"
     out.mkdir()
     before = all_files(tmp_path)
-    folder.fetch(config, out)
+    folder.fetch(fetch_config(keys), out)
     new = {path for path in all_files(tmp_path) - before if (tmp_path / path).is_file()}
     expected = {"train.txt", "test.txt", "images/in.jpg", "masks/in.png" if form == "ids" else "annotations.json"}
     assert new == {f"raw/{path}" for path in expected}
     assert not any(isinstance(entry, Rejection) and entry.what == "picture" and entry.id == "in"
-                   for entry in folder.read(root, config, "train"))
+                   for entry in folder.read(root, prepare_config(keys), "train"))
 
 
 def test_a_tarball_of_scenes_writes_base_names_alone(tmp_path: Path):
@@ -112,7 +113,7 @@ def test_a_tarball_of_scenes_writes_base_names_alone(tmp_path: Path):
     out = tmp_path / "raw"
     out.mkdir()
     before = all_files(tmp_path)
-    stanford.fetch({"source": os.fspath(tmp_path / "scenes.tar.gz")}, out)
+    stanford.fetch(fetch_config({"kind": "stanford", "source": os.fspath(tmp_path / "scenes.tar.gz")}), out)
     new = {path for path in all_files(tmp_path) - before if (tmp_path / path).is_file()}
     assert new == {f"raw/{path}" for path in ("images/up.jpg", "images/abs.jpg", "images/dots.jpg", "images/plain.jpg",
                                              "labels/plain.regions.txt")}
@@ -124,5 +125,5 @@ def test_a_link_in_a_tarball_of_scenes_is_not_followed(tmp_path: Path):
     assert gzip.decompress(path.read_bytes()).count(b"/etc/passwd") == 1
     out = tmp_path / "raw"
     out.mkdir()
-    stanford.fetch({"source": os.fspath(path)}, out)
+    stanford.fetch(fetch_config({"kind": "stanford", "source": os.fspath(path)}), out)
     assert [file.name for file in (out / "images").iterdir()] == ["plain.jpg"]

@@ -13,10 +13,12 @@ import torch
 from PIL import Image
 
 from seglib import tasks
+from seglib.configs import DownloadConfig
 from seglib.datasets import pets, prepare, store, workers
 from seglib.datasets.geometry import MODES, Fit
 from seglib.datasets.samples import Rejection, Sample, done
 from seglib.files import write_json
+from tests.conftest import fetch_config, prepare_config
 
 CONFIG = {"kind": "pets", "border": "ignore"}
 PREPARE = {"image_size": 64, "resize": "stretch", "val_fraction": 0.1, "max_rejected": 0.0}
@@ -38,7 +40,8 @@ def fetched(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     raw = tmp_path / "raw"
     raw.mkdir()
-    write_json(raw / prepare.SELECTION, pets.fetch(CONFIG | {"fetch": NETWORK | {"mirror": str(mirror)}}, raw))
+    config = fetch_config(CONFIG, DownloadConfig(mirror=str(mirror), **NETWORK))
+    write_json(raw / prepare.SELECTION, pets.fetch(config, raw))
     return raw
 
 
@@ -54,7 +57,7 @@ def test_the_raw_folder_is_the_two_archives(fetched: Path, mirror: Path):
 
 
 def test_the_real_sample_is_read_as_its_lists_say(fetched: Path, unpacked: Path):
-    found = {split: list(done(pets.read(fetched, CONFIG, split))) for split in ("train", "test")}
+    found = {split: list(done(pets.read(fetched, prepare_config(CONFIG), split))) for split in ("train", "test")}
     samples = {split: [entry for entry in entries if isinstance(entry, Sample)] for split, entries in found.items()}
     for split, name in (("train", "trainval"), ("test", "test")):
         assert {sample.id for sample in samples[split]} == official(unpacked, name)
@@ -74,7 +77,8 @@ def test_the_real_sample_is_read_as_its_lists_say(fetched: Path, unpacked: Path)
 
 
 def test_the_real_rgba_picture_is_laid_over_white(fetched: Path, unpacked: Path):
-    sample = next(entry for entry in done(pets.read(fetched, CONFIG, "test")) if entry.id == "Abyssinian_5")
+    sample = next(entry for entry in done(pets.read(fetched, prepare_config(CONFIG), "test"))
+                  if entry.id == "Abyssinian_5")
     with Image.open(unpacked / "images/Abyssinian_5.jpg") as picture:
         assert picture.mode == "RGBA"
         pixels = np.asarray(picture).astype(float)
@@ -89,7 +93,8 @@ def test_prepared_masks_brought_back_are_nearly_the_trimaps(fetched: Path, unpac
     monkeypatch.setattr(workers, "FEW", 10)
     out = tmp_path / "out"
     out.mkdir()
-    info = prepare.prepare(fetched, CONFIG | PREPARE | {"image_size": 256, "resize": mode}, out, processes=2)
+    config = prepare_config(CONFIG | PREPARE | {"image_size": 256, "resize": mode})
+    info = prepare.prepare(fetched, config, out, processes=2)
     assert info.counts == {"train": 78, "val": 9, "test": 88}
     assert (info.task.name, info.classes, info.label_values) == ("multilabel", ["pet"], [250.0])
     split = store.Split.open(out, "test")
@@ -142,7 +147,7 @@ def archived(folder: Path, **changes: dict[str, bytes | None]) -> Path:
 def outcomes(raw: Path, split: str = "train", **config: Any) -> dict[str, Any]:
     """By source: a Sample, or what was left out and why."""
     found = collections.defaultdict(list)
-    for entry in done(pets.read(raw, CONFIG | config, split)):
+    for entry in done(pets.read(raw, prepare_config(CONFIG | config), split)):
         found[entry.source].append((entry.what, entry.reason) if isinstance(entry, Rejection) else entry)
     assert all(len(entries) == 1 for entries in found.values())
     return {source: entries[0] for source, entries in found.items()}

@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import sys
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 
 from seglib import params, resolve, tasks
+from seglib.configs import PrepareConfig
 from seglib.datasets import prepare, store, workers
 from seglib.datasets.samples import Description, Entry, Job, Rejection, Sample
 from seglib.files import write_json
-from tests.conftest import ROOT
+from seglib.registry import LazyEntry
+from tests.conftest import ROOT, prepare_config
 
 CLASSES = ["left", "right"]
 SETTINGS = {"kind": "made", "resize": "stretch", "val_fraction": 0.5, "max_rejected": 0.5}
@@ -40,17 +43,18 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
     def prepare_samples(splits: dict[str, list[Entry | Job]], task: str = "multilabel", size: int = 8,
                         name: str = "out", processes: int | None = None,
                         **settings: Any) -> tuple[Path, store.DatasetInfo]:
-        def read(raw: Path, config: dict[str, Any], split: str) -> Iterator[Entry | Job]:
+        def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Entry | Job]:
             return iter(splits[split])
         description = Description(task=tasks.get(task), classes=CLASSES, label_values=[1.0, 2.0],
                                   image_size=(size, size), splits=tuple(splits))
         reader = types.ModuleType("made")
         reader.describe, reader.read = lambda config: description, read
-        monkeypatch.setitem(prepare.KINDS, "made", reader)
+        monkeypatch.setitem(sys.modules, "made", reader)
+        monkeypatch.setitem(prepare.KINDS, "made", LazyEntry("made"))
         out = tmp_path / name
         out.mkdir()
         write_json(tmp_path / prepare.SELECTION, {})
-        return out, prepare.prepare(tmp_path, SETTINGS | settings, out, processes=processes)
+        return out, prepare.prepare(tmp_path, prepare_config(SETTINGS | settings), out, processes=processes)
     return prepare_samples
 
 

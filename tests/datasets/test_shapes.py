@@ -16,6 +16,7 @@ from seglib import tasks
 from seglib.datasets import prepare, shapes, shapes_generator, store
 from seglib.datasets.samples import Rejection, Sample
 from seglib.files import write_json
+from tests.conftest import fetch_config, prepare_config
 
 CONFIG = {"kind": "shapes", "source": "generated", "train_images": 6, "test_images": 3, "seed": 11,
           "background": "varied"}
@@ -26,7 +27,7 @@ TRAIN, TEST = "PurdueShapes5MultiObject-6-train.gz", "PurdueShapes5MultiObject-3
 def raw(tmp_path: Path) -> Path:
     folder = tmp_path / "raw"
     folder.mkdir()
-    shapes.fetch(CONFIG, folder)
+    shapes.fetch(fetch_config(CONFIG), folder)
     return folder
 
 
@@ -78,7 +79,7 @@ def test_train_and_test_share_no_picture(raw: Path):
 
 def test_reading_gives_the_pictures_and_planes_of_the_file(raw: Path):
     dataset = course_dataset(raw / TRAIN)
-    samples = list(shapes.read(raw, CONFIG, "train"))
+    samples = list(shapes.read(raw, prepare_config(CONFIG), "train"))
     assert [sample.id for sample in samples] == [f"train-{i:05d}" for i in range(6)]
     for i, sample in enumerate(samples):
         np.testing.assert_array_equal(sample.image_HWC[..., 1].ravel(), dataset[i][1])
@@ -95,12 +96,12 @@ def rewrite(path: Path, change: Any) -> None:
 
 
 def test_boxes_by_label_value_are_read_too(raw: Path):
-    expected = next(shapes.read(raw, CONFIG, "train")).objects
+    expected = next(shapes.read(raw, prepare_config(CONFIG), "train")).objects
 
     def by_label(dataset: dict) -> None:
         dataset[0][4] = {50 * (k + 1): boxes for k, boxes in dataset[0][4].items()}
     rewrite(raw / TRAIN, by_label)
-    assert next(shapes.read(raw, CONFIG, "train")).objects == expected
+    assert next(shapes.read(raw, prepare_config(CONFIG), "train")).objects == expected
 
 
 @pytest.mark.parametrize("damage", [
@@ -113,7 +114,7 @@ def test_boxes_by_label_value_are_read_too(raw: Path):
 ])
 def test_a_damaged_entry_is_left_out_and_counted(raw: Path, damage: Any):
     rewrite(raw / TRAIN, lambda dataset: damage(dataset[2]))
-    found = list(shapes.read(raw, CONFIG, "train"))
+    found = list(shapes.read(raw, prepare_config(CONFIG), "train"))
     assert [type(entry) for entry in found] == [Sample, Sample, Rejection, Sample, Sample, Sample]
     assert found[2].reason.startswith("not in the format")
 
@@ -130,7 +131,7 @@ OTHER_FORMATS = {"empty": b"", "no gzip": b"no gzip", "no pickle": gzip.compress
 def test_a_file_in_another_format_is_a_clear_error(raw: Path, content: bytes):
     (raw / TRAIN).write_bytes(content)
     with pytest.raises(ValueError, match=TRAIN + "|plain numbers") as error:
-        list(shapes.read(raw, CONFIG, "train"))
+        list(shapes.read(raw, prepare_config(CONFIG), "train"))
     assert len(str(error.value)) < 1000
 
 
@@ -150,7 +151,7 @@ def test_the_courses_own_files_are_taken_from_where_they_are(tmp_path: Path, raw
     source = tarball(tmp_path, raw) if kind == "tarball" else raw
     out = tmp_path / "out"
     out.mkdir()
-    shapes.fetch(CONFIG | {"source": str(source)}, out)
+    shapes.fetch(fetch_config(CONFIG | {"source": str(source)}), out)
     assert {path.name for path in out.iterdir()} == {TRAIN, TEST}
     assert (out / TRAIN).read_bytes() == (raw / TRAIN).read_bytes()
     assert (raw / TRAIN).stat().st_nlink == 1  # where DVC's cache links, it would become read-only
@@ -161,25 +162,25 @@ def test_a_tarball_with_two_files_of_one_name_is_refused(tmp_path: Path, raw: Pa
         for name in (f"data/{TRAIN}", f"data/{TEST}", f"old/{TEST}"):
             archive.add(raw / Path(name).name, name)
     with pytest.raises(ValueError, match=f"twice.tar.gz holds data/{TEST} and old/{TEST}, expected one {TEST}"):
-        shapes.fetch(CONFIG | {"source": str(tmp_path / "twice.tar.gz")}, tmp_path)
+        shapes.fetch(fetch_config(CONFIG | {"source": str(tmp_path / "twice.tar.gz")}), tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["tarball", "folder"])
 def test_counts_that_are_not_there_name_those_that_are(tmp_path: Path, raw: Path, kind: str):
     source = tarball(tmp_path, raw) if kind == "tarball" else raw
     with pytest.raises(ValueError, match=f"has no PurdueShapes5MultiObject-10000-train.gz; there: .*{TRAIN}"):
-        shapes.fetch(CONFIG | {"source": str(source), "train_images": 10000}, tmp_path)
+        shapes.fetch(fetch_config(CONFIG | {"source": str(source), "train_images": 10000}), tmp_path)
 
 
 def test_a_source_that_is_nothing_is_a_clear_error(tmp_path: Path):
     with pytest.raises(ValueError, match="expected generated, purdue, or the path"):
-        shapes.fetch(CONFIG | {"source": "nowhere"}, tmp_path)
+        shapes.fetch(fetch_config(CONFIG | {"source": "nowhere"}), tmp_path)
 
 
 def prepared(raw: Path, out: Path, **overrides: Any) -> store.DatasetInfo:
     write_json(raw / prepare.SELECTION, {})
     out.mkdir()
-    return prepare.prepare(raw, CONFIG | {"val_fraction": 0.3, "max_rejected": 0.0} | overrides, out)
+    return prepare.prepare(raw, prepare_config(CONFIG | {"val_fraction": 0.3} | overrides), out)
 
 
 def test_val_is_the_lowest_hashes_of_train(raw: Path, tmp_path: Path):
@@ -248,7 +249,7 @@ def hold(monkeypatch: pytest.MonkeyPatch, content: Any) -> None:
 def test_labels_that_cannot_be_printed_are_refused_in_one_line(raw: Path, monkeypatch: pytest.MonkeyPatch, labels: Any):
     hold(monkeypatch, ({}, labels))
     with pytest.raises(ValueError, match="has labels .*, expected") as error:
-        list(shapes.read(raw, CONFIG, "train"))
+        list(shapes.read(raw, prepare_config(CONFIG), "train"))
     assert len(str(error.value)) < 1000
 
 
@@ -259,7 +260,7 @@ def test_a_picture_of_anything_else_is_left_out_and_the_others_read(raw: Path, m
     entry = next(iter(course_dataset(raw / TRAIN).values()))
     odd_entry = [*entry[:part], {0: odd} if part == 4 else odd, *entry[part + 1:]]
     hold(monkeypatch, ({0: odd_entry, 1: entry}, shapes.LABELS))
-    first, second = shapes.read(raw, CONFIG, "train")
+    first, second = shapes.read(raw, prepare_config(CONFIG), "train")
     assert isinstance(second, Sample)
     assert isinstance(first, Sample if odd == {} and part == 4 else Rejection)
 
@@ -268,4 +269,4 @@ def test_a_file_that_would_take_more_memory_than_its_pictures_need_is_refused(ra
     with gzip.open(raw / TRAIN, "wb", 1) as file:
         file.write(b"(" + b"]" * 10**6)
     with pytest.raises(ValueError, match="it may take more than .* MB of memory"):
-        list(shapes.read(raw, CONFIG, "train"))
+        list(shapes.read(raw, prepare_config(CONFIG), "train"))

@@ -6,15 +6,16 @@ import re
 import subprocess
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from seglib.configs import DownloadConfig
 from seglib.datasets import prepare, stanford, store, workers
 from seglib.datasets.samples import Rejection, Sample, done
 from seglib.files import write_json
+from tests.conftest import fetch_config, prepare_config
 
 CONFIG = {"kind": "stanford", "source": "original", "image_size": 16, "resize": "stretch", "val_fraction": 0.25,
           "test_fraction": 0.3, "max_rejected": 0.0}
@@ -79,15 +80,15 @@ def course(folder: Path, counts: dict[str, int], *, names: list[str] | None = CO
     return folder
 
 
-def fetched(source: Path | str, out: Path, **config: Any) -> Path:
+def fetched(source: Path | str, out: Path, download: DownloadConfig | None = None) -> Path:
     out.mkdir()
-    write_json(out / prepare.SELECTION, stanford.fetch(CONFIG | {"source": str(source)} | config, out))
+    write_json(out / prepare.SELECTION, stanford.fetch(fetch_config(CONFIG | {"source": str(source)}, download), out))
     return out
 
 
 def entries(raw: Path, split: str | None = None) -> list[Sample | Rejection]:
     splits = [split] if split else stanford.SPLITS
-    return [entry for name in splits for entry in done(stanford.read(raw, CONFIG, name))]
+    return [entry for name in splits for entry in done(stanford.read(raw, prepare_config(CONFIG), name))]
 
 
 def assert_is_scene(sample: Sample, number: int) -> None:
@@ -102,7 +103,7 @@ def assert_is_scene(sample: Sample, number: int) -> None:
 @pytest.mark.parametrize("form", ["tarball", "unpacked", "mirror"])
 def test_the_original_comes_from_wherever_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    path, extra = original(tmp_path), {}
+    path, download = original(tmp_path), None
     if form == "unpacked":
         subprocess.run(["tar", "-xf", path, "-C", tmp_path], check=True)
         path = tmp_path / "iccv09Data"
@@ -112,8 +113,8 @@ def test_the_original_comes_from_wherever_it_is(tmp_path: Path, monkeypatch: pyt
         path.rename(place)
         digest = hashlib.sha256(place.read_bytes()).hexdigest()
         (tmp_path / "mirror/SHA256SUMS").write_text(f"{digest}  dags.stanford.edu/data/iccv09Data.tar.gz\n")
-        path, extra = "original", {"fetch": NETWORK | {"mirror": str(tmp_path / "mirror")}}
-    raw = fetched(path, tmp_path / "raw", **extra)
+        path, download = "original", DownloadConfig(mirror=str(tmp_path / "mirror"), **NETWORK)
+    raw = fetched(path, tmp_path / "raw", download)
     names = {path.relative_to(raw).as_posix() for path in raw.rglob("*") if path.is_file()}
     assert names == {prepare.SELECTION} | {name for i in range(20) for name in
                                            (f"images/{i:07d}.jpg", f"labels/{i:07d}.regions.txt")}
@@ -200,7 +201,7 @@ def test_a_source_that_is_neither_packaging_is_a_clear_error(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     for source in ("nowhere", tmp_path / "empty"):
         with pytest.raises(ValueError, match="expected original, or the path of"):
-            stanford.fetch(CONFIG | {"source": str(source)}, tmp_path)
+            stanford.fetch(fetch_config(CONFIG | {"source": str(source)}), tmp_path)
     folder = course(tmp_path / "sbd", {"train": 1, "val": 1, "test": 1})
     (folder / "test/img_0002.png").unlink()
     with pytest.raises(ValueError, match="test holds no labels"):
@@ -217,7 +218,7 @@ def test_prepared_masks_hold_class_ids_and_255(tmp_path: Path, monkeypatch: pyte
     raw = fetched(original(tmp_path), tmp_path / "raw")
     out = tmp_path / "out"
     out.mkdir()
-    info = prepare.prepare(raw, CONFIG, out, processes=processes)
+    info = prepare.prepare(raw, prepare_config(CONFIG), out, processes=processes)
     assert (info.task.name, info.classes, sum(info.counts.values())) == ("multiclass", COURSE[:-1], 20)
     split = store.Split.open(out, "test")
     for i, row in enumerate(split.index().itertuples()):

@@ -18,6 +18,7 @@ from seglib.datasets.coco_annotations import AnnotationFile
 from seglib.datasets.coco_masks import decode
 from seglib.datasets.samples import Sample, done
 from seglib.files import write_json
+from tests.conftest import prepare_config
 from tests.fuzz.mutation import assert_lawful, changed, changes, damage, fuzzed, json_of, odd_values
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(900, method="thread")]
@@ -102,7 +103,7 @@ def test_a_changed_annotation_file_goes_through_fetch_or_is_a_value_error(fuzz_f
         content = file.of_pictures(coco.select(file.outline(RULE["classes"]), RULE))
         write_json(fuzz_folder / "annotations/instances_train2017.json", content)
         assert all(Path(image["file_name"]).name == image["file_name"] for image in content["images"])
-        return list(done(coco.read(fuzz_folder, RULE, "train")))
+        return list(done(coco.read(fuzz_folder, prepare_config(RULE), "train")))
     assert_lawful(read, 2)
 
 
@@ -111,14 +112,14 @@ def test_a_changed_annotation_file_goes_through_fetch_or_is_a_value_error(fuzz_f
        | damage([json_of(CONTENT, indent=2) + b"\n"]))
 def test_fetched_annotations_that_were_changed_are_samples_or_a_value_error(fuzz_folder: Path, text: bytes):
     (fuzz_folder / "annotations/instances_train2017.json").write_bytes(text)
-    assert_lawful(lambda: done(coco.read(fuzz_folder, RULE, "train")), 2)
+    assert_lawful(lambda: done(coco.read(fuzz_folder, prepare_config(RULE), "train")), 2)
 
 
 @fuzzed(0.3)
 @given(texts)
 def test_a_folders_changed_annotations_are_samples_or_a_value_error(fuzz_folder: Path, text: bytes):
     (fuzz_folder / "annotations.json").write_bytes(text)
-    config = {"masks": "coco", "classes": RULE["classes"], "val_fraction": 0.0, "test_fraction": 0.0}
+    config = prepare_config({"kind": "folder", "masks": "coco", "classes": RULE["classes"], "test_fraction": 0.0})
     assert_lawful(lambda: done(folder.read(fuzz_folder, config, "train")), 2)
 
 
@@ -139,7 +140,8 @@ def test_the_content_that_is_changed_is_whole(fuzz_folder: Path):
     content = copy.deepcopy(CONTENT)
     write_json(fuzz_folder / "annotations/instances_train2017.json", content)
     (fuzz_folder / "annotations.json").write_bytes(json_of(content))
-    config = {"masks": "coco", "classes": RULE["classes"], "val_fraction": 0.0, "test_fraction": 0.0}
-    for entries in (done(coco.read(fuzz_folder, RULE, "train")), done(folder.read(fuzz_folder, config, "train"))):
+    config = prepare_config({"kind": "folder", "masks": "coco", "classes": RULE["classes"], "test_fraction": 0.0})
+    for entries in (done(coco.read(fuzz_folder, prepare_config(RULE), "train")),
+                    done(folder.read(fuzz_folder, config, "train"))):
         found = [entry.id for entry in entries if isinstance(entry, Sample)]
         assert found in (["10", "11", "12"], ["p0", "p1", "p2"])

@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 
 from seglib.datasets import folder, pets, stanford
 from seglib.datasets.samples import Rejection, Sample, done
+from tests.conftest import prepare_config
 from tests.fuzz.mutation import assert_lawful, damage, fuzzed
 from tests.fuzz.test_pictures import SIZE, masks, pictures
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(900, method="thread")]
 
-FRACTIONS = {"val_fraction": 0.0, "test_fraction": 0.0}
+IDS = prepare_config({"kind": "folder", "masks": "ids", "classes": ["background", "cat", "dog"], "ignore": [255],
+                      "test_fraction": 0.0})
+FOLDERS = prepare_config({"kind": "folder", "masks": "folders", "classes": ["cat", "dog"], "test_fraction": 0.0})
+STANFORD = prepare_config({"kind": "stanford", "test_fraction": 0.0})
 maybe_damaged_pictures = damage(pictures()[:8]) | st.sampled_from(pictures())
 maybe_damaged_masks = damage(masks()) | st.sampled_from(masks())
 
@@ -35,8 +39,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_folders_ids(place: Path, picture: bytes, mask: bytes):
     (place / "images/a.png").write_bytes(picture)
     (place / "masks/a.png").write_bytes(mask)
-    config = {"masks": "ids", "classes": ["background", "cat", "dog"], "ignore": [255]} | FRACTIONS
-    assert_lawful(lambda: done(folder.read(place, config, "train")), 3, exclusive=True)
+    assert_lawful(lambda: done(folder.read(place, IDS, "train")), 3, exclusive=True)
 
 
 @fuzzed(0.2)
@@ -45,8 +48,7 @@ def test_a_folder_for_each_class(place: Path, picture: bytes, cat: bytes, dog: b
     (place / "images/a.png").write_bytes(picture)
     (place / "masks/cat/a.png").write_bytes(cat)
     (place / "masks/dog/a.png").write_bytes(dog)
-    config = {"masks": "folders", "classes": ["cat", "dog"]} | FRACTIONS
-    assert_lawful(lambda: done(folder.read(place, config, "train")), 2)
+    assert_lawful(lambda: done(folder.read(place, FOLDERS, "train")), 2)
 
 
 @fuzzed(0.2)
@@ -54,11 +56,10 @@ def test_a_folder_for_each_class(place: Path, picture: bytes, cat: bytes, dog: b
 def test_a_folders_lists(place: Path, names: bytes):
     (place / "images/a.png").write_bytes(pictures()[5])
     (place / "masks/a.png").write_bytes(masks()[0])
-    config = {"masks": "ids", "classes": ["background", "cat", "dog"], "ignore": [255]} | FRACTIONS
     for name in ("train.txt", "test.txt"):
         (place / name).write_bytes(names if name == "train.txt" else b"")
     try:
-        assert_lawful(lambda: done(folder.read(place, config, "train")), 3, exclusive=True)
+        assert_lawful(lambda: done(folder.read(place, IDS, "train")), 3, exclusive=True)
     finally:
         for name in ("train.txt", "test.txt"):
             (place / name).unlink()
@@ -79,7 +80,7 @@ made_up_regions = st.lists(st.lists(tokens, max_size=4), max_size=4).map(
 def test_stanfords_regions(place: Path, labels: bytes, picture: bytes):
     (place / "images/a.jpg").write_bytes(picture)
     (place / "labels/a.regions.txt").write_bytes(labels)
-    found = assert_lawful(lambda: done(stanford.read(place, FRACTIONS, "train")), 8, exclusive=True)
+    found = assert_lawful(lambda: done(stanford.read(place, STANFORD, "train")), 8, exclusive=True)
     for sample in found:
         if isinstance(sample, Sample):  # Python's own reading of what was accepted
             numbers_HW = [[int(number) for number in line.split(b" ") if number.strip()]
@@ -98,7 +99,7 @@ def test_stanfords_ids_and_names(place: Path, classes: bytes, mask: bytes):
     (root / "train/a.jpg").write_bytes(pictures()[5])
     (root / "train/a.png").write_bytes(mask)
     (root / "classes.txt").write_bytes(classes)
-    assert_lawful(lambda: done(stanford.read(root, {}, "train")), 8, exclusive=True)
+    assert_lawful(lambda: done(stanford.read(root, STANFORD, "train")), 8, exclusive=True)
 
 
 LIST = b"a 1 1 1\nb 2 1 1\n"
@@ -135,6 +136,7 @@ def test_petss_lists_pictures_and_trimaps(place: Path, names: bytes, picture: by
         (files if i < 4 else images).append((files + images)[i])
     (place / pets.ANNOTATIONS).write_bytes(tar(files))
     (place / pets.IMAGES).write_bytes(tar(images))
-    found = assert_lawful(lambda: done(pets.read(place, {"border": border}, "train")), 1)
+    config = prepare_config({"kind": "pets", "border": border})
+    found = assert_lawful(lambda: done(pets.read(place, config, "train")), 1)
     ids = [entry.id for entry in found if not (isinstance(entry, Rejection) and entry.what == "file")]
     assert len(set(ids)) == len(ids)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from seglib.datasets import shapes, unpickle
 from seglib.datasets.shapes_generator import LABELS
 from seglib.datasets.unpickle import load_numbers
+from tests.conftest import fetch_config, prepare_config
 from tests.fuzz.mutation import assert_lawful, changed, changes, damage, fuzzed
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(900, method="thread")]
@@ -27,7 +28,7 @@ def content() -> Any:
     """Two pictures of the generator's."""
     import tempfile
     with tempfile.TemporaryDirectory() as out:
-        shapes.fetch(CONFIG, Path(out))
+        shapes.fetch(fetch_config(CONFIG), Path(out))
         with gzip.open(Path(out) / shapes.file_name(CONFIG, "train")) as file:
             return pickle.load(file)
 
@@ -67,7 +68,7 @@ def test_the_pickles_that_are_damaged_are_whole(data: bytes):
 
 def assert_read(place: Path, data: bytes) -> None:
     (place / shapes.file_name(CONFIG, "train")).write_bytes(data)
-    for sample in assert_lawful(lambda: shapes.read(place, CONFIG, "train"), 5):
+    for sample in assert_lawful(lambda: shapes.read(place, prepare_config(CONFIG), "train"), 5):
         assert not hasattr(sample, "image_HWC") or sample.image_HWC.shape == (64, 64, 3)
 
 

@@ -1,20 +1,24 @@
 """What holds of every term, and of their weighted sum. Shapes: B, K, H, W."""
 
+import dataclasses
+import inspect
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seglib.losses import TERMS, View, WeightedLoss, options_of
-from seglib.params.losses import OPTIONS
+import seglib.losses
+from seglib.losses.weighted import weighted_terms
 from tests.losses.views import batches, of_logits, of_output, plane
 
+TERMS = {name: entry.load() for name, entry in seglib.losses.TERMS.items()}
 OVERLAP = ["dice", "iou", "tversky"]
 
 
 def can_see(term: str, exclusive: bool) -> bool:
-    return exclusive or term != "ce"
+    return seglib.losses.TERMS[term].works_for("multiclass" if exclusive else "multilabel")
 
 
 def values_of(logits: Tensor, planes: Tensor, valid: Tensor | None, exclusive: bool) -> dict[str, float]:
@@ -144,7 +148,7 @@ def test_a_gpu_gives_the_same_deterministically(name: str):
 
 
 def test_a_weighted_sum_keeps_its_terms_readable():
-    loss = WeightedLoss({"mse": 1.0, "dice": 20.0}, epsilon=1e-6)
+    loss = weighted_terms({"mse": 1.0, "dice": 20.0}, epsilon=1e-6)
     values = loss(of_output(plane(0, 1), plane(1, 2)))
     assert {name: round(value.item(), 5) for name, value in values.items()} == {"mse": 0.5, "dice": 0.5}
     assert loss.total(values).item() == pytest.approx(0.5 + 20 * 0.5, abs=1e-5)
@@ -153,8 +157,8 @@ def test_a_weighted_sum_keeps_its_terms_readable():
 def test_terms_on_logits_and_on_the_output_add_up():
     logits, planes, valid = random_batch(exclusive=True)
     view = of_logits(logits, planes, valid, exclusive=True)
-    loss = WeightedLoss({"ce": 1.0, "dice": 0.5, "focal": 2.0}, class_weights=[1.0, 2.0, 3.0], dice_reduction="batch",
-                        focal_gamma=1.0)
+    loss = weighted_terms({"ce": 1.0, "dice": 0.5, "focal": 2.0}, class_weights=[1.0, 2.0, 3.0],
+                          dice_reduction="batch", focal_gamma=1.0)
     values = loss(view)
     assert values["ce"] == TERMS["ce"](view, class_weights=[1.0, 2.0, 3.0])
     assert values["dice"] == TERMS["dice"](view, dice_reduction="batch")
@@ -163,13 +167,24 @@ def test_terms_on_logits_and_on_the_output_add_up():
 
 
 def test_unknown_terms_and_options_are_refused():
-    with pytest.raises(ValueError, match="unknown loss terms \\['hinge'\\]; known: mse, dice, iou"):
-        WeightedLoss({"hinge": 1.0})
-    with pytest.raises(ValueError, match="no loss term has the option gamma"):
-        WeightedLoss({"focal": 1.0}, gamma=2.0)
+    with pytest.raises(ValueError, match=f"unknown loss term 'hinge': known: {', '.join(TERMS)}"):
+        weighted_terms({"hinge": 1.0})
+    with pytest.raises(ValueError, match="none of the loss terms focal has the option gamma"):
+        weighted_terms({"focal": 1.0}, gamma=2.0)
 
 
-def test_params_names_the_same_terms_and_options():
-    assert {term: set(options) for term, options in OPTIONS.items()} == {term: options_of(term) for term in TERMS}
-    view: View = of_logits(*random_batch(exclusive=True), exclusive=True)
-    assert set(WeightedLoss(dict.fromkeys(OPTIONS, 1.0))(view)) == set(OPTIONS)
+@pytest.mark.parametrize("name", TERMS)
+def test_a_term_declares_the_options_of_its_function(name: str):
+    parameters = inspect.signature(TERMS[name]).parameters.values()
+    keywords = [parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
+    assert list(seglib.losses.TERMS[name].options) == keywords
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_a_term_declares_what_it_takes(name: str):
+    """A term that reads what it does not declare would be NaN."""
+    logits, planes, valid = random_batch(exclusive=True)
+    view = of_logits(logits, planes, valid, exclusive=True)
+    hidden = "output_BKHW" if seglib.losses.TERMS[name].takes == "logits" else "logits_BKHW"
+    blind = dataclasses.replace(view, **{hidden: torch.full_like(logits, torch.nan)})
+    assert TERMS[name](blind) == TERMS[name](view)

@@ -12,8 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 from torch.nn import functional
 
-from seglib.losses import inverse_frequency
-from seglib.losses.logits import bce, ce, focal
+from seglib.losses.logits import bce, ce, focal, inverse_frequency
 from tests.losses.views import batches, of_logits, one_hot
 
 IGNORED = 255

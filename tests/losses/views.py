@@ -4,7 +4,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seglib.losses import View
+from seglib.losses.view import View
 
 
 def of_output(output: Tensor, target: Tensor, valid: Tensor | None = None) -> View:

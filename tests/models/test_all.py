@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from seglib import models
+from seglib.configs import ModelConfig
 from seglib.models.padding import Padded
 
 _RESNET = {"kind": "resnet_unet", "encoder": "resnet18", "weights": "none"}
-TRAINABLE = {
+CONFIGS = {
     "munet": {"kind": "munet", "depth": 4, "width": 8, "upsampling": "learned"},
     "munet_deep": {"kind": "munet", "depth": 8, "width": 8, "upsampling": "learned"},
     "munet_dlstudio": {"kind": "munet", "depth": 4, "width": 8, "upsampling": "dlstudio"},
@@ -26,7 +27,6 @@ TRAINABLE = {
     "resnet_unet_published": _RESNET | {"stem": "full", "decoder": "published"},
     "convnet": {"kind": "convnet", "width": 8, "layers": 3, "norm": "batch"},
 }
-CONFIGS = TRAINABLE | {"frequency": {"kind": "frequency"}}
 # Those left out hold no other operations. Exporting one takes seconds, so two stand for all in the fast tests.
 EXPORTED = [pytest.param(name, marks=() if name in ("munet", "unet") else pytest.mark.slow)
             for name in sorted(CONFIGS.keys() - {"munet_deep", "unet_no_norm", "resnet_unet_full"})]
@@ -34,15 +34,15 @@ EXPORTED = [pytest.param(name, marks=() if name in ("munet", "unet") else pytest
 
 def build(name: str, *, seed: int = 0) -> Padded:
     torch.manual_seed(seed)
-    return models.build(CONFIGS[name], classes=3, image_size=(32, 32))
+    return models.build(ModelConfig.of(CONFIGS[name]), classes=3, image_size=(32, 32))
 
 
 @pytest.fixture(params=CONFIGS)
 def network(request: pytest.FixtureRequest) -> Padded:
-    """A network as after some training, so that neither batch norm nor a buffer of zeros is the identity."""
+    """A network as after some training, so that batch norm is not the identity."""
     network = build(request.param)
     for name, buffer in network.named_buffers():
-        if name.endswith(("running_mean", "running_var", "logits_KHW")):
+        if name.endswith(("running_mean", "running_var")):
             torch.nn.init.uniform_(buffer, 0.5, 1.5)
     return network
 
@@ -60,6 +60,11 @@ def test_every_kind_is_tested_here():
     assert {config["kind"] for config in CONFIGS.values()} == set(models.KINDS)
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_kind_declares_whether_it_has_an_encoder(name: str):
+    assert (build(name).encoder is not None) == models.KINDS[CONFIGS[name]["kind"]].has_encoder
+
+
 @pytest.mark.parametrize("size", [(32, 32), (61, 37), (16, 8), (9, 70)])
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_any_size_keeps_its_size(network: Padded, size: tuple[int, int], mode: str):
@@ -75,7 +80,7 @@ def test_the_logits_of_a_picture_do_not_depend_on_its_batch(network: Padded):
         torch.testing.assert_close(alone, network(pictures), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", TRAINABLE)
+@pytest.mark.parametrize("name", CONFIGS)
 def test_one_picture_a_batch_trains_every_parameter(name: str):
     network = build(name).train()
     network(torch.rand(1, 3, 64, 64)).square().mean().backward()
@@ -85,7 +90,7 @@ def test_one_picture_a_batch_trains_every_parameter(name: str):
 
 
 @pytest.mark.usefixtures("deterministic_algorithms")
-@pytest.mark.parametrize("name", TRAINABLE)
+@pytest.mark.parametrize("name", CONFIGS)
 def test_the_same_seed_gives_the_same_gradients_to_the_last_bit(name: str):
     device = "cuda" if torch.cuda.is_available() else "cpu"
     picture = torch.rand(2, 3, 40, 64, generator=torch.Generator().manual_seed(1))
@@ -127,30 +132,33 @@ def test_exported_it_computes_the_same(network: Padded, tmp_path: Path):
 
 
 def test_only_a_resnet_waits_for_transformers_to_be_imported():
-    code = ("import sys; from seglib import models; "
-            f"models.build({CONFIGS['unet']}, classes=1, image_size=(8, 8)); assert 'transformers' not in sys.modules")
+    code = ("import sys; from seglib import models; from seglib.configs import ModelConfig; "
+            "assert 'torch' not in sys.modules; "
+            f"models.build(ModelConfig.of({CONFIGS['unet']}), classes=1, image_size=(8, 8)); "
+            "assert 'transformers' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(ValueError, match="unknown model kind 'vnet'; known: convnet, frequency, munet, resnet_unet, "):
-        models.build({"kind": "vnet"}, classes=1, image_size=(8, 8))
+    with pytest.raises(ValueError, match="unknown model kind 'vnet': did you mean 'unet'"):
+        models.build(ModelConfig(kind="vnet", arguments={}), classes=1, image_size=(8, 8))
+
+
+class Constant(torch.nn.Module):
+    divisor, output_layer, encoder = 4, None, None
+
+    def __init__(self, *, classes: int, image_size: tuple[int, int], value: float):
+        super().__init__()
+        self.shape, self.value, self.image_size = (classes, 1, 1), value, image_size
+
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        assert all(side % self.divisor == 0 for side in x_BCHW.shape[2:])
+        return x_BCHW.new_full(self.shape, self.value).expand(len(x_BCHW), -1, *x_BCHW.shape[2:])
 
 
 def test_a_model_is_added_by_one_entry(monkeypatch: pytest.MonkeyPatch):
-    class Constant(torch.nn.Module):
-        divisor, output_layer, encoder = 4, None, None
-
-        def __init__(self, *, classes: int, image_size: tuple[int, int], value: float):
-            super().__init__()
-            self.shape, self.value, self.image_size = (classes, 1, 1), value, image_size
-
-        def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-            assert all(side % self.divisor == 0 for side in x_BCHW.shape[2:])
-            return x_BCHW.new_full(self.shape, self.value).expand(len(x_BCHW), -1, *x_BCHW.shape[2:])
-
-    monkeypatch.setitem(models.KINDS, "constant", Constant)
-    network = models.build({"kind": "constant", "value": 7.0}, classes=2, image_size=[5, 6])
+    monkeypatch.setitem(models.KINDS, "constant", models.Kind(path=f"{__name__}:Constant"))
+    network = models.build(ModelConfig(kind="constant", arguments={"value": 7.0}), classes=2, image_size=[5, 6])
     assert network.network.image_size == (5, 6) and network.divisor == 4
     assert network.output_layer is None and network.encoder is None
     torch.testing.assert_close(network(torch.rand(1, 3, 5, 6)), torch.full((1, 2, 5, 6), 7.0))

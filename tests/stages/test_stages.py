@@ -25,8 +25,9 @@ def test_every_output_is_there_and_no_checkpoint_is_left(repository: Path):
         for path in (files.weights, files.history, files.snapshots, files.timing, files.counts, files.objects,
                      files.ranking, files.confusion, files.evaluation, files.predictions):
             assert path.is_file()
-    for name in ("fetch", "prepare", "evaluate", "compare"):
-        assert (repository / f"conf/shapes.{name}.json").is_file()
+    configs = {path.name for path in (repository / "conf").glob("*.json")}
+    assert configs == {f"shapes.{stage}.json" for stage in ("fetch", "prepare", "compare")}
+    assert all(files.train_config.is_file() and files.evaluate_config.is_file() for files in live_trainings("shapes"))
     assert not list((repository / ".work/checkpoints").rglob("*.pt"))
     assert (repository / "data/previews/shapes.png").is_file()
 
@@ -71,7 +72,7 @@ def test_evaluating_and_comparing_again_gives_the_same_bytes(copied: Path):
 def test_variants_of_one_configuration_are_one_row(copied: Path):
     for seed in (1, 2):
         source, twin = TrainingFiles("shapes", f"munet-mse-{seed}"), TrainingFiles("shapes", f"munet-other-{seed}")
-        for name in ("conf", "weights", "history", "counts", "objects", "ranking", "evaluation", "predictions"):
+        for name in ("train_config", "weights", "history", "counts", "objects", "ranking", "evaluation", "predictions"):
             target = getattr(twin, name)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(getattr(source, name), target)
@@ -81,8 +82,8 @@ def test_variants_of_one_configuration_are_one_row(copied: Path):
 
 
 def test_stale_variants_are_not_compared(copied: Path):
-    for path in Path("conf/shapes").glob("munet-mse-*.json"):
-        path.unlink()
+    for path in Path("conf/shapes").glob("munet-mse-*"):
+        shutil.rmtree(path)
     compare.main("shapes")
     assert set(pd.read_csv("comparisons/shapes/tables/scores.csv")["variant"]) == {"munet mse_dice"}
 
@@ -156,8 +157,8 @@ def absent(name: str) -> None:
 
 def test_a_class_that_no_test_picture_holds_has_no_score(copied: Path):
     absent("star")
-    for path in Path("conf/shapes").glob("*-2.json"):  # one seed says as much as two
-        path.unlink()
+    for path in Path("conf/shapes").glob("*-2"):  # one seed says as much as two
+        shutil.rmtree(path)
     for files in live_trainings("shapes"):
         evaluate.main("shapes", files.name)
     compare.main("shapes")
@@ -176,10 +177,10 @@ def test_a_mistake_in_claims_leaves_the_old_comparison(copied: Path):
 
 
 def test_a_mistake_in_params_leaves_the_old_configuration(copied: Path, small_params: dict[str, Any]):
-    before = sorted(path.name for path in Path("conf/shapes").iterdir())
+    before = sorted(Path("conf").rglob("*"))
     wrong = copy.deepcopy(small_params)
     wrong["train"]["lr"] = 0
     write_params(wrong, copied)
     with pytest.raises(ValueError, match="train.lr"):
         resolve.main()
-    assert sorted(path.name for path in Path("conf/shapes").iterdir()) == before
+    assert sorted(Path("conf").rglob("*")) == before

@@ -10,16 +10,13 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from ruamel.yaml import YAML
 
 from seglib.files import file_sha256, read_json, write_json
-from seglib.metrics.overlap import COUNTS, pooled
 from seglib.pipeline.locks import wait_for_cores
 from seglib.pipeline.workspace import TrainingFiles
 from seglib.training.device import prepare_process
-from stages import evaluate, resolve, train
+from stages import train
 from tests.conftest import ROOT
-from tests.stages.conftest import write_params
 
 
 def test_what_a_killed_checkpoint_left_stops_nothing(copied: Path):
@@ -32,9 +29,9 @@ def test_what_a_killed_checkpoint_left_stops_nothing(copied: Path):
 
 
 def train_with(files: TrainingFiles, **settings: Any) -> list[str]:
-    """Train a variant with other settings than it was resolved with; the sha256 of what comes out."""
-    config = read_json(files.conf)
-    write_json(files.conf, config | {"train": config["train"] | settings})
+    """Train with other settings than `resolve` wrote; the sha256 of each output."""
+    config = read_json(files.train_config)
+    write_json(files.train_config, config | {"train": config["train"] | settings})
     train.main(files.dataset, files.name)
     return [file_sha256(path) for path in (files.weights, files.history, files.snapshots)]
 
@@ -60,26 +57,6 @@ def test_a_training_that_was_asked_to_overfit_says_whether_it_could(copied: Path
     best = pd.read_csv(files.history).query("split == 'val'")["iou_score"].max()
     assert f"overfit: no, IoU {best:.3f} on the 3 pictures" in capsys.readouterr().out
 
-
-def test_a_model_without_gradients_goes_the_same_way(copied: Path):
-    files = TrainingFiles("shapes", "frequency-mse-1")
-    raw = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())
-    raw["run"] |= {"models": ["frequency"]}
-    write_params(raw, copied)
-    resolve.main()
-    outcomes = []
-    for _ in range(2):
-        train.main("shapes", files.name)
-        outcomes.append([file_sha256(path) for path in (files.weights, files.history, files.snapshots)])
-    assert outcomes[0] == outcomes[1]
-    evaluate.main("shapes", files.name)
-    history = pd.read_csv(files.history).set_index("split")
-    assert history["loss"].isna().all() and history["span"].eq("epoch").all() and len(history) == 2
-    counts = pd.read_parquet(files.counts).query("split == 'val'")[[*COUNTS]].to_numpy()
-    for name in ("iou", "dice", "pixel_accuracy"):
-        found = pooled(name, counts.reshape(4, 5, 4).sum(0))
-        assert found == pytest.approx(history.loc["val", f"{name}_score"], rel=1e-6)
-    assert not list(Path(".work/checkpoints").rglob("*.pt"))
 
 
 @pytest.mark.slow

@@ -32,9 +32,9 @@ stage.wait()
 
 
 def train_longer(epochs: int) -> None:
-    """Let the variant's training take that many epochs."""
-    config = read_json(FILES.conf)
-    write_json(FILES.conf, config | {"train": config["train"] | {"epochs": epochs}})
+    """Let the training take that many epochs."""
+    config = read_json(FILES.train_config)
+    write_json(FILES.train_config, config | {"train": config["train"] | {"epochs": epochs}})
 
 
 @pytest.fixture

@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 from seglib import cli, params, resolve
 from seglib.files import canonical_json, write_json
 from seglib.pipeline.identity import identity
+from seglib.pipeline.workspace import TrainingFiles
 from seglib.tools import cleaning
 from seglib.training import checkpoint
+from tests.conftest import with_settings
 
 LIVE, IN_CONF_ONLY, DEAD = "munet-mse-1", "munet-dice-1", "munet-mse-2"
 
@@ -35,20 +37,21 @@ def keep_in_dvcs_cache(path: Path) -> None:
 
 @pytest.fixture
 def workspace(tmp_path: Path, raw_params: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """params.yaml picks one variant, conf/ another, a third is of neither; each has its files, and .work/ is full."""
+    """params.yaml picks one training, conf/ another, a third is in neither; each has its files, and .work/ is full."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/store.db")
     monkeypatch.chdir(tmp_path)
     raw_params["run"] |= {"losses": ["mse"], "seeds": [1]}
     fill(Path("params.yaml"), canonical_json(raw_params))
-    config = resolve.resolve(params.parse(raw_params))[0].config | {"train": {"device": "cpu"}}
-    write_json(Path(f"conf/shapes/{IN_CONF_ONLY}.json"), config)
+    training, = resolve.resolve(params.parse(raw_params))
+    config = with_settings(training.train, device="cpu")
+    write_json(TrainingFiles("shapes", IN_CONF_ONLY).train_config, config.content())
     fill(Path("data/prepared/shapes/dataset.json"), "{}")
-    for variant in (LIVE, IN_CONF_ONLY, DEAD):
-        fill(Path(f"runs/shapes/{variant}/weights.safetensors"))
-        fill(Path(f"results/shapes/{variant}/evaluation.json"))
-        fill(Path(f"timings/shapes/{variant}.json"), json.dumps({"identity": f"of-{variant}"}))
-        fill(Path(f".work/tracking/of-{variant}/training.json"))
+    for training in (LIVE, IN_CONF_ONLY, DEAD):
+        fill(Path(f"runs/shapes/{training}/weights.safetensors"))
+        fill(Path(f"results/shapes/{training}/evaluation.json"))
+        fill(Path(f"timings/shapes/{training}.json"), json.dumps({"identity": f"of-{training}"}))
+        fill(Path(f".work/tracking/of-{training}/training.json"))
     fill(Path("runs/pets/unet-bce-1/weights.safetensors"))
     fill(Path(".dvc/config"), "[core]\n    no_scm = true\n")
     for path in [*Path().glob("r*s/**/*.*"), *Path().glob("timings/**/*.*")]:
@@ -96,9 +99,9 @@ def test_it_removes_what_it_lists_and_then_has_nothing_to_do(workspace: Path):
     (workspace / f".work/tracking/of-{DEAD}").rmdir()
     result = CliRunner().invoke(cli.app, ["clean"])
     assert result.exit_code == 0, result.output
-    for variant in (LIVE, IN_CONF_ONLY):
-        for path in (f"runs/shapes/{variant}/weights.safetensors", f"results/shapes/{variant}/evaluation.json",
-                     f"timings/shapes/{variant}.json", f".work/tracking/of-{variant}/training.json"):
+    for training in (LIVE, IN_CONF_ONLY):
+        for path in (f"runs/shapes/{training}/weights.safetensors", f"results/shapes/{training}/evaluation.json",
+                     f"timings/shapes/{training}.json", f".work/tracking/of-{training}/training.json"):
             assert Path(path).exists()
     assert not any(Path(path).exists() for path in NEEDED_BY_NOTHING)
     assert not Path("runs/pets").exists() and Path(".work/checkpoints/stopped/last.pt").exists()
@@ -123,7 +126,7 @@ def test_a_record_goes_only_when_mlflow_holds_it(workspace: Path, monkeypatch: p
 
 
 def test_a_record_of_what_the_next_run_or_the_comparison_would_make_stays(workspace: Path):
-    conf = Path(f"conf/shapes/{IN_CONF_ONLY}.json").read_bytes()
+    conf = TrainingFiles("shapes", IN_CONF_ONLY).train_config.read_bytes()
     coming = identity(conf, Path("data/prepared/shapes/dataset.json").read_bytes(), "cpu")
     fill(Path(".work/tracking") / coming / "training.json")
     for record in ("comparison-now", "comparison-then"):

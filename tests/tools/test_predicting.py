@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from seglib import cli
 from tests.prediction.test_network import RED_THEN_BLUE, red_and_blue
 
+pytestmark = pytest.mark.usefixtures("maps_of_logits")
+
 
 def predict(run: Path, *pictures: Path, out: Path, options: tuple[str, ...] = ()) -> tuple[int, str]:
     result = CliRunner().invoke(cli.app, ["predict", str(run), *map(str, pictures), "-o", str(out), *options])

@@ -1,9 +1,9 @@
 """`seglib show`: what it draws of augmentation is what the training loop gives its network."""
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,25 +12,26 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from seglib import cli, tasks
+from seglib.configs import NEUTRAL, TrainConfig
 from seglib.datasets.store import Split
 from seglib.files import write_json
 from seglib.tools import showing
 from seglib.training.augment import Augment
 from seglib.training.loop import Trainer
+from tests.conftest import with_settings
 
-Make = Callable[..., dict[str, Any]]
-AUGMENT = {"flip": 0.5, "rotation": 20.0, "color": 0.2}
+Make = Callable[..., TrainConfig]
+AUGMENT = dataclasses.replace(NEUTRAL, flip=0.5, rotation=20.0, color=0.2)
 
 
 @pytest.fixture
-def repository(tmp_path: Path, prepared_shapes: Path, variant_config: Make, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The prepared shapes, and a conf/ with a variant that only counts, one that augments and one that does not."""
+def repository(tmp_path: Path, prepared_shapes: Path, training_config: Make, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The prepared shapes, and a conf/ with a training that augments and one that does not."""
     (tmp_path / "data/prepared").mkdir(parents=True)
     (tmp_path / "data/prepared/shapes").symlink_to(prepared_shapes)
-    plain = variant_config(batch_size=8)
-    write_json(tmp_path / "conf/shapes/a.json", plain | {"seed": None})
-    write_json(tmp_path / "conf/shapes/b.json", plain | {"train": plain["train"] | {"augment": AUGMENT}})
-    write_json(tmp_path / "conf/shapes/c.json", plain)
+    plain = training_config(batch_size=8)
+    write_json(tmp_path / "conf/shapes/a/train.json", with_settings(plain, augment=AUGMENT).content())
+    write_json(tmp_path / "conf/shapes/b/train.json", plain.content())
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -46,9 +47,8 @@ def size_of(picture: str) -> tuple[int, int]:
         return image.size
 
 
-def test_what_is_drawn_is_what_training_sees(prepared_shapes: Path, variant_config: Make):
-    config = variant_config(batch_size=8, epochs=2)
-    config["train"]["augment"] = AUGMENT
+def test_what_is_drawn_is_what_training_sees(prepared_shapes: Path, training_config: Make):
+    config = with_settings(training_config(batch_size=8, epochs=2), augment=AUGMENT)
     training, batches = Trainer(config, prepared_shapes), []
 
     def recording(images_BHWC: torch.Tensor) -> torch.Tensor:
@@ -61,7 +61,7 @@ def test_what_is_drawn_is_what_training_sees(prepared_shapes: Path, variant_conf
     train = Split.open(prepared_shapes, "train")
     shown = torch.cat(batches)
     assert len(shown) == 2 * len(train)
-    augment = Augment(AUGMENT, config["seed"])
+    augment = Augment(AUGMENT, config.seed)
     for epoch in (1, 2):
         of_epoch = {image.numpy().tobytes() for image in shown[(epoch - 1) * len(train):epoch * len(train)]}
         drawn = [showing.seen(train, i, augment, config, tasks.get("multilabel"), epoch) for i in range(len(train))]
@@ -73,17 +73,18 @@ def test_what_is_drawn_is_what_training_sees(prepared_shapes: Path, variant_conf
 def test_a_row_a_picture_and_a_column_an_epoch(repository: Path):
     status, output = show("data/prepared/shapes", "--augmented", "-o", "out.png")
     assert status == 0, output
-    assert output == f"augmentation of {repository}/conf/shapes/b.json: color 0.2, flip 0.5, rotation 20\nout.png\n"
+    assert output == (f"augmentation of {repository}/conf/shapes/a/train.json: flip 0.5, rotation 20, color 0.2\n"
+                      "out.png\n")
     width, height = size_of("out.png")
     assert width == 10 + 6 * 210 and 6 * 210 < height < 6 * 260
     names = Split.open(repository / "data/prepared/shapes", "train").index()["id"]
-    status, output = show("data/prepared/shapes", names[3], "--augmented", "--variant", "conf/shapes/c.json",
+    status, output = show("data/prepared/shapes", names[3], "--augmented", "--training", "conf/shapes/b/train.json",
                           "--set", "vertical_flip=1", "-o", "one.png")
     assert status == 0 and "vertical_flip 1\n" in output and size_of("one.png")[1] < 300
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--augmented", "--variant", "conf/shapes/c.json"], "augments nothing; to see what it would look like"),
+    (["--augmented", "--training", "conf/shapes/b/train.json"], "augments nothing; to see what it would look like"),
     (["--augmented", "--set", "flipp=1"], "'flipp' is no augmentation, did you mean 'flip'?"),
     (["--augmented", "--set", "flip"], "expected a number after flip="),
     (["nobody", "--augmented"], "has no picture nobody; ids look like"),
@@ -93,10 +94,10 @@ def test_what_cannot_be_drawn_is_said(repository: Path, arguments: list[str], me
     assert status == 1 and message in output
 
 
-def test_a_dataset_without_variants_asks_for_one(repository: Path):
+def test_a_dataset_without_trainings_asks_for_one(repository: Path):
     shutil.rmtree("conf")
     status, output = show("data/prepared/shapes/", "--augmented")
-    assert status == 1 and "holds no variant that learns" in output
+    assert status == 1 and "holds no training: name one by --training" in output
 
 
 def test_a_contact_sheet_of_a_split_or_of_some_ids(repository: Path):
@@ -106,7 +107,7 @@ def test_a_contact_sheet_of_a_split_or_of_some_ids(repository: Path):
     assert size_of("two.png") != size_of("shapes.png")
     train = Split.open(repository / "data/prepared/shapes", "train").index()["id"]
     status, output = show("data/prepared/shapes", index[0], train[0], "-o", "both.png")
-    assert status == 1 and "stand in several splits (test, train)" in output
+    assert status == 1 and "are in several splits (test, train)" in output
 
 
 def test_a_file_of_the_users_own_is_replaced_only_if_asked(repository: Path):

@@ -1,5 +1,6 @@
 """Augmentation against torch's own flips, turns and resizes, and against a picture that its mask is drawn into."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from seglib import tasks
+from seglib.configs import NEUTRAL
 from seglib.training.augment import Augment, change_color, sample_masks, sample_pictures, source_positions
 
 ALL = {"flip": 0.5, "vertical_flip": 0.5, "rotation": 30.0, "crop_min": 0.3, "crop_max": 0.9, "color": 0.3}
@@ -26,7 +28,8 @@ def batch(pictures: int = 4, height: int = 12, width: int = 18, dtype: torch.dty
 
 def apply(settings: dict[str, float], images: torch.Tensor, masks: torch.Tensor, *, task: str = "multilabel",
           seed: int = 1, epoch: int = 1, iteration: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    return Augment(settings, seed).apply(images, masks, task=tasks.get(task), epoch=epoch, iteration=iteration)
+    augment = Augment(dataclasses.replace(NEUTRAL, **settings), seed)
+    return augment.apply(images, masks, task=tasks.get(task), epoch=epoch, iteration=iteration)
 
 
 def positions(height: int, width: int, *, degrees: float = 0, side: float = 1, left: float = 0, top: float = 0

@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 
 from seglib import models, tasks
+from seglib.configs import ModelConfig
 from seglib.datasets.store import Split
 from seglib.training import weights
 from seglib.training.batches import Feed
@@ -75,7 +76,7 @@ def test_batches_carry_every_class_and_what_is_ignored(tmp_path: Path, name: str
 
 def test_a_weights_file_rebuilds_its_network(tmp_path: Path):
     config = {"kind": "munet", "depth": 4, "width": 8, "upsampling": "learned", "aspp_rates": [2]}
-    network = models.build(config, classes=2, image_size=(16, 16)).eval()
+    network = models.build(ModelConfig.of(config), classes=2, image_size=(16, 16)).eval()
     header = Header(model=config, classes=["a", "b"], label_values=[50.0, 250.0], task="multilabel",
                     image_size=[16, 16], resize="stretch", pixels="raw", targets="label", output="raw", device="cpu",
                     precision="fp32", threads=None)

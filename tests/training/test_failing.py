@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from seglib.configs import TrainConfig
 from seglib.files import write_json
 from seglib.prediction.network import NetworkPredictor
 from seglib.training import checkpoint, weights
@@ -22,7 +23,7 @@ from seglib.training.history import Diverged
 from seglib.training.loop import Trainer
 from tests.conftest import ROOT
 
-Make = Callable[..., dict[str, Any]]
+Make = Callable[..., TrainConfig]
 DIVERGING = {"output": "raw", "optimizer": "sgd", "momentum": 0.9, "lr": 1e12, "schedule": "constant",
              "precision": "fp32"}
 
@@ -45,10 +46,10 @@ def poison(network: nn.Module, *, step: int, value: float) -> None:
 
 @pytest.mark.parametrize("log_every", [1, 50])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_the_first_step_whose_loss_is_no_number_is_named(variant_config: Make, prepared_shapes: Path, log_every: int,
+def test_the_first_step_whose_loss_is_no_number_is_named(training_config: Make, prepared_shapes: Path, log_every: int,
                                                          value: float):
     """However seldom it is looked at: the fifth, which is the second of the second epoch."""
-    config = variant_config("mse_dice", output="raw", log_every=log_every, precision="fp32")
+    config = training_config("mse_dice", output="raw", log_every=log_every, precision="fp32")
     training = Trainer(config, prepared_shapes)
     poison(training.network, step=5, value=value)
     with pytest.raises(Diverged, match=r"^the train loss is (nan|inf) at iteration 5 \(epoch 2, lr [\d.e-]+; "
@@ -57,9 +58,9 @@ def test_the_first_step_whose_loss_is_no_number_is_named(variant_config: Make, p
 
 
 def test_where_a_device_is_not_waited_for_it_is_asked_when_a_checkpoint_is_due(
-        variant_config: Make, prepared_shapes: Path, tmp_path: Path):
+        training_config: Make, prepared_shapes: Path, tmp_path: Path):
     """As a GPU's losses are looked at at an epoch's end alone: here of three steps, of which the first is spoilt."""
-    training = Trainer(variant_config("mse", output="raw", precision="fp32"), prepared_shapes,
+    training = Trainer(training_config("mse", output="raw", precision="fp32"), prepared_shapes,
                         checkpoint_path=tmp_path / "last.pt", checkpoint_every=0)
     training.history._waits_for_device = False
     poison(training.network, step=1, value=math.nan)
@@ -68,15 +69,15 @@ def test_where_a_device_is_not_waited_for_it_is_asked_when_a_checkpoint_is_due(
     assert training.history.step == 1 and not list(tmp_path.iterdir())
 
 
-def test_a_rate_that_is_much_too_high_is_said(variant_config: Make, prepared_shapes: Path):
+def test_a_rate_that_is_much_too_high_is_said(training_config: Make, prepared_shapes: Path):
     with pytest.raises(Diverged, match=r"the train loss is (nan|inf) at iteration .*lr 1e\+12; mse .*lower train.lr"):
-        Trainer(variant_config("mse", **DIVERGING), prepared_shapes).run(title="test")
+        Trainer(training_config("mse", **DIVERGING), prepared_shapes).run(title="test")
 
 
-def test_the_last_good_weights_are_kept_and_predict(variant_config: Make, prepared_shapes: Path, tmp_path: Path):
+def test_the_last_good_weights_are_kept_and_predict(training_config: Make, prepared_shapes: Path, tmp_path: Path):
     """Saved after each step, of which the fifth spoils the weights and the sixth finds out."""
     path = tmp_path / "last.pt"
-    training = Trainer(variant_config("mse", output="raw", precision="fp32"), prepared_shapes, checkpoint_path=path,
+    training = Trainer(training_config("mse", output="raw", precision="fp32"), prepared_shapes, checkpoint_path=path,
                         checkpoint_every=0)
     step = training.optimization.step
 
@@ -97,8 +98,8 @@ def test_the_last_good_weights_are_kept_and_predict(variant_config: Make, prepar
         assert value.isfinite().all() and torch.equal(value, kept["network"][name])
 
 
-def test_one_that_diverges_at_once_has_nothing_to_keep(variant_config: Make, prepared_shapes: Path, tmp_path: Path):
-    training = Trainer(variant_config("mse", **DIVERGING), prepared_shapes, checkpoint_path=tmp_path / "last.pt")
+def test_one_that_diverges_at_once_has_nothing_to_keep(training_config: Make, prepared_shapes: Path, tmp_path: Path):
+    training = Trainer(training_config("mse", **DIVERGING), prepared_shapes, checkpoint_path=tmp_path / "last.pt")
     with (pytest.raises(Diverged, match="\nno weights were kept"),
           weights.last_good_kept(training.setup.header, tmp_path / "last.pt")):
         training.run(title="test")
@@ -108,9 +109,9 @@ def test_one_that_diverges_at_once_has_nothing_to_keep(variant_config: Make, pre
 OUT_OF_MEMORY = """
 import resource, sys
 from pathlib import Path
-from seglib.files import read_json
+from seglib.configs import TrainConfig
 from seglib.training.loop import Trainer
-training = Trainer(read_json(Path(sys.argv[1])), Path(sys.argv[2]))
+training = Trainer(TrainConfig.read(Path(sys.argv[1])), Path(sys.argv[2]))
 used = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if "VmSize" in line)
 resource.setrlimit(resource.RLIMIT_AS, ((used << 10) + (200 << 20),) * 2)
 try:
@@ -121,19 +122,19 @@ except ValueError as error:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the memory of a process is limited on Linux alone")
-def test_where_memory_runs_out_the_batch_size_to_try_is_named(variant_config: Make, prepared_shapes: Path,
+def test_where_memory_runs_out_the_batch_size_to_try_is_named(training_config: Make, prepared_shapes: Path,
                                                               tmp_path: Path):
-    config = variant_config(batch_size=32)
-    config["model"] |= {"width": 128}
-    write_json(tmp_path / "config.json", config)
+    config = training_config(batch_size=32)
+    config.model.arguments["width"] = 128
+    write_json(tmp_path / "config.json", config.content())
     done = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY, tmp_path / "config.json", prepared_shapes],
                           cwd=ROOT, capture_output=True, text=True)
     assert "out of memory on cpu with train.batch_size=32: try train.batch_size=16" in done.stdout, done.stderr
 
 
-def test_a_network_that_no_memory_holds_is_said(variant_config: Make, prepared_shapes: Path):
-    config = variant_config()
-    config["model"] |= {"width": 10**6}
+def test_a_network_that_no_memory_holds_is_said(training_config: Make, prepared_shapes: Path):
+    config = training_config()
+    config.model.arguments["width"] = 10**6
     with pytest.raises(OutOfMemory, match="out of memory on cpu: try .* a smaller model"):
         Trainer(config, prepared_shapes)
 
@@ -173,8 +174,9 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_ones_before(tmp_path: Pa
     assert checkpoint.load(path)["number"] == 1
 
 
-def test_weights_that_cannot_be_written_leave_those_before(variant_config: Make, prepared_shapes: Path, tmp_path: Path):
-    path, setup = tmp_path / "weights.safetensors", Trainer(variant_config(), prepared_shapes).setup
+def test_weights_that_cannot_be_written_leave_those_before(training_config: Make, prepared_shapes: Path,
+                                                           tmp_path: Path):
+    path, setup = tmp_path / "weights.safetensors", Trainer(training_config(), prepared_shapes).setup
     weights.save(path, setup.network.state_dict(), setup.header)
     before = path.read_bytes()
     with largest_file(len(before) // 2), pytest.raises(OSError, match=str(path)):

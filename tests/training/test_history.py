@@ -46,15 +46,27 @@ def test_the_file_is_what_pandas_would_write(tmp_path: Path):
     assert (tmp_path / "history.csv").read_text() == pd.DataFrame(rows).to_csv(index=False, float_format="%.9g")
 
 
-def test_a_row_without_a_loss_has_scores(tmp_path: Path):
+def test_a_row_has_the_scores_that_are_asked_for(tmp_path: Path):
     counts_K4 = torch.tensor([[6, 2, 0, 8], [3, 0, 1, 12], [0, 5, 0, 11]])  # the third class is nowhere
-    row = history.row({}, [], iteration=3, epoch=1, split="val", span="epoch", lr=0.0, counts_K4=counts_K4)
-    history.write(tmp_path / "history.csv", [row])
+    row = history.row({"mse": 2.0}, [0.5], iteration=3, epoch=1, split="val", span="epoch", lr=0.0,
+                      scores=history.scores_of("precision"), counts_K4=counts_K4)
+    history.write(tmp_path / "history.csv", history.marked([row], 1))
     read, = pd.read_csv(tmp_path / "history.csv").to_dict("records")
-    assert math.isnan(read["loss"])
+    assert (read["loss"], read["kept"]) == (1.0, 1)
+    assert read["precision_score"] == pytest.approx((6 / 8 + 3 / 3) / 2)
     assert read["iou_score"] == pytest.approx((6 / 8 + 3 / 4) / 2)
     assert read["dice_score"] == pytest.approx((12 / 14 + 6 / 7) / 2)
     assert read["pixel_accuracy_score"] == pytest.approx((14 / 16 + 15 / 16) / 2)
+
+
+@pytest.mark.parametrize("best_by", ["iou", "dice", "loss", None])
+def test_scores_that_every_history_has_are_there_once(best_by: str | None):
+    assert history.scores_of(best_by) == ("iou", "dice", "pixel_accuracy")
+
+
+def test_the_kept_epoch_is_marked_in_the_rows_of_val():
+    rows = [{"epoch": epoch, "split": split} for epoch in (1, 2) for split in ("train", "val")]
+    assert [row["kept"] for row in history.marked(rows, 2)] == [None, 0, None, 1]
 
 
 def val_row(epoch: int, *, iou: float = 0.0, loss: float = 0.0) -> dict[str, Any]:

@@ -2,23 +2,23 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from seglib.configs import TrainConfig
 from seglib.datasets.store import Split
 from seglib.training.loop import Trainer
 from seglib.training.overfit import Verdict, first_pictures
 from tests.training.test_loop import scores_of
 
-Make = Callable[..., dict[str, Any]]
+Make = Callable[..., TrainConfig]
 
 
 @pytest.mark.parametrize(("epochs", "could"), [(1, False), (120, True)])
 def test_the_verdict_is_of_the_pictures_it_was_trained_on(
-        variant_config: Make, prepared_shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture, epochs: int,
+        training_config: Make, prepared_shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture, epochs: int,
         could: bool):
-    config = variant_config("bce", overfit=2, epochs=epochs, batch_size=2, lr=5e-2, precision="fp32")
+    config = training_config("bce", overfit=2, epochs=epochs, batch_size=2, lr=5e-2, precision="fp32")
     outcome = Trainer(config, prepared_shapes).run(title="test")
     split = Split.open(prepared_shapes, "train")
     found = scores_of(outcome, Split(split.images[:2], split.masks[:2], split.folder), tmp_path)

@@ -1,19 +1,21 @@
 """A frozen encoder stays as it came, to the byte, and then learns with the rest."""
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from torch import nn
 
+from seglib.configs import ModelConfig, TrainConfig
 from seglib.training.loop import Trainer
+from tests.conftest import with_settings
 
-Make = Callable[..., dict[str, Any]]
-RESNET_UNET = {"kind": "resnet_unet", "encoder": "resnet18", "weights": "none", "stem": "standard",
-               "decoder": "matched"}
+Make = Callable[..., TrainConfig]
+RESNET_UNET = ModelConfig(kind="resnet_unet", arguments={"encoder": "resnet18", "weights": "none", "stem": "standard",
+                                                         "decoder": "matched"})
 
 
 def tensors(network: nn.Module, *, encoder: bool) -> dict[str, bytes]:
@@ -24,13 +26,13 @@ def tensors(network: nn.Module, *, encoder: bool) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def config(variant_config: Make) -> dict[str, Any]:
+def config(training_config: Make) -> TrainConfig:
     """Two epochs frozen, two not, of three steps; on few pictures, because a ResNet takes its time."""
-    train = variant_config(epochs=4, schedule="constant", lr=1e-3, batch_size=2, overfit=6)["train"]
-    return variant_config() | {"model": RESNET_UNET, "train": train | {"freeze_encoder_epochs": 2, "freeze_lr": 5e-3}}
+    config = training_config(epochs=4, schedule="constant", lr=1e-3, batch_size=2, overfit=6)
+    return dataclasses.replace(with_settings(config, freeze_encoder_epochs=2, freeze_lr=5e-3), model=RESNET_UNET)
 
 
-def test_a_frozen_encoder_keeps_its_bytes_and_then_learns(config: dict[str, Any], prepared_shapes: Path):
+def test_a_frozen_encoder_keeps_its_bytes_and_then_learns(config: TrainConfig, prepared_shapes: Path):
     training = Trainer(config, prepared_shapes)
     seen = [(tensors(training.network, encoder=True), tensors(training.network, encoder=False))]
     optimizers = []
@@ -50,28 +52,27 @@ def test_a_frozen_encoder_keeps_its_bytes_and_then_learns(config: dict[str, Any]
     assert optimizers[0] is optimizers[1] is not optimizers[2] is optimizers[3]
 
 
-def test_each_phase_has_a_schedule_of_its_own(config: dict[str, Any], prepared_shapes: Path):
+def test_each_phase_has_a_schedule_of_its_own(config: TrainConfig, prepared_shapes: Path):
     """One cycle a phase: from lr / 25 up to lr and down to nothing."""
-    config["train"] |= {"schedule": "one_cycle", "log_every": 1}
+    config = with_settings(config, schedule="one_cycle", log_every=1)
     history = Trainer(config, prepared_shapes).run(title="test").history
     frozen, free = np.array([row["lr"] for row in history if row["span"] == "window"]).reshape(2, 6)
     assert free[0] == pytest.approx(1e-3 / 25) and free.max() > 5e-4
     assert frozen == pytest.approx(5 * free)
 
 
-def test_patience_counts_from_the_last_phase(config: dict[str, Any], prepared_shapes: Path, tmp_path: Path):
+def test_patience_counts_from_the_last_phase(config: TrainConfig, prepared_shapes: Path, tmp_path: Path):
     """Of pictures without any class no epoch is better than another: only the second phase stops for that."""
     shutil.copytree(prepared_shapes, tmp_path / "empty")
     masks = np.load(tmp_path / "empty/train/masks.npy")
     np.save(tmp_path / "empty/train/masks.npy", np.zeros_like(masks))
-    config["train"] |= {"epochs": 9, "freeze_encoder_epochs": 3, "patience": 2}
+    config = with_settings(config, epochs=9, freeze_encoder_epochs=3, patience=2)
     training = Trainer(config, tmp_path / "empty")
     training.run(title="test")
     assert training.epoch == 3 + 2
 
 
-def test_a_model_without_an_encoder_cannot_freeze_it(variant_config: Make, prepared_shapes: Path):
-    config = variant_config()
-    config["train"] |= {"freeze_encoder_epochs": 1, "freeze_lr": 1e-3}
+def test_a_model_without_an_encoder_cannot_freeze_it(training_config: Make, prepared_shapes: Path):
+    config = with_settings(training_config(), freeze_encoder_epochs=1, freeze_lr=1e-3)
     with pytest.raises(ValueError, match="freeze_encoder_epochs is 1, but this model has no encoder to freeze"):
         Trainer(config, prepared_shapes)

@@ -1,5 +1,6 @@
 """A training that was killed, at any step, ends in the same bytes; one that is extended, in those of a longer one."""
 
+import dataclasses
 import multiprocessing
 import os
 import random
@@ -16,13 +17,15 @@ import torch
 from torch.nn import functional
 
 from seglib import models
+from seglib.configs import ModelConfig, TrainConfig
 from seglib.files import file_sha256
 from seglib.training import checkpoint, history, weights
 from seglib.training.checkpoint import Checkpoint
 from seglib.training.loop import Trainer
 from seglib.training.setup import Outcome
+from tests.conftest import with_settings
 
-Make = Callable[..., dict[str, Any]]
+Make = Callable[..., TrainConfig]
 OUTPUTS = ("weights.safetensors", "history.csv", "snapshots.npz")
 
 # Every optimiser, every schedule, and everything that a training remembers.
@@ -39,11 +42,11 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 FROZEN = {"optimizer": "adam", "lr": 1e-3, "schedule": "constant", "batch_size": 2, "overfit": 4, "warmup_epochs": 0.5,
           "freeze_encoder_epochs": 2, "freeze_lr": 5e-3, "snapshots": [2]}
-RESNET_UNET = {"kind": "resnet_unet", "encoder": "resnet18", "weights": "none", "stem": "standard",
-               "decoder": "matched"}
+RESNET_UNET = ModelConfig(kind="resnet_unet", arguments={"encoder": "resnet18", "weights": "none", "stem": "standard",
+                                                         "decoder": "matched"})
 
 
-def train(config: dict[str, Any], dataset: Path, out: Path, on_epoch: Callable[[list], None] = lambda rows: None,
+def train(config: TrainConfig, dataset: Path, out: Path, on_epoch: Callable[[list], None] = lambda rows: None,
           **arguments: Any) -> tuple[str, str, str]:
     """The sha256 of weights, history and snapshots."""
     return written(Trainer(config, dataset, **arguments).run(title="test", on_epoch=on_epoch), out)
@@ -58,11 +61,11 @@ def written(outcome: Outcome, out: Path) -> tuple[str, str, str]:
 
 @pytest.fixture(params=[pytest.param(kind, marks=() if kind in ("one_cycle", "plateau") else pytest.mark.slow)
                         for kind in (*KINDS, "frozen")])
-def config(request: pytest.FixtureRequest, variant_config: Make) -> dict[str, Any]:
+def config(request: pytest.FixtureRequest, training_config: Make) -> TrainConfig:
     if request.param == "frozen":
-        config = variant_config(epochs=3, **{key: value for key, value in FROZEN.items() if "freeze" not in key})
-        return config | {"model": RESNET_UNET, "train": config["train"] | FROZEN}
-    return variant_config(epochs=4, **KINDS[request.param])
+        config = training_config(epochs=3, **{key: value for key, value in FROZEN.items() if "freeze" not in key})
+        return dataclasses.replace(with_settings(config, **FROZEN), model=RESNET_UNET)
+    return training_config(epochs=4, **KINDS[request.param])
 
 
 class Hoard(Checkpoint):
@@ -78,7 +81,7 @@ class Hoard(Checkpoint):
         shutil.copyfile(self.path, self.kept[-1])
 
 
-def hoarded(config: dict[str, Any], dataset: Path, out: Path, **history: Any
+def hoarded(config: TrainConfig, dataset: Path, out: Path, **history: Any
             ) -> tuple[tuple[str, str, str], list[Path]]:
     """What a training ends in, and a copy of its state after each step and epoch. history: attributes to set there."""
     out.mkdir()
@@ -88,7 +91,7 @@ def hoarded(config: dict[str, Any], dataset: Path, out: Path, **history: Any
     return written(training.run(title="test"), out), hoard.kept
 
 
-def test_a_training_resumed_anywhere_ends_in_the_same_bytes(config: dict[str, Any], prepared_shapes: Path,
+def test_a_training_resumed_anywhere_ends_in_the_same_bytes(config: TrainConfig, prepared_shapes: Path,
                                                             tmp_path: Path):
     """What a kill leaves is the state that was saved last: here, of two steps and an epoch."""
     whole, kept = hoarded(config, prepared_shapes, tmp_path / "whole")
@@ -106,9 +109,9 @@ def test_a_training_resumed_anywhere_ends_in_the_same_bytes(config: dict[str, An
             assert all(row["epoch"] == rows[-1]["epoch"] for rows in told for row in rows)
 
 
-def test_windows_that_wait_for_their_epochs_end_are_kept(variant_config: Make, prepared_shapes: Path, tmp_path: Path):
+def test_windows_that_wait_for_their_epochs_end_are_kept(training_config: Make, prepared_shapes: Path, tmp_path: Path):
     """A GPU's are read there and have no row before."""
-    config = variant_config(log_every=1)
+    config = training_config(log_every=1)
     whole, kept = hoarded(config, prepared_shapes, tmp_path / "whole", _waits_for_device=False)
     assert train(config, prepared_shapes, tmp_path / "without") == whole
     within = [path for path in kept if checkpoint.load(path)["history"]["ended"]]
@@ -117,7 +120,7 @@ def test_windows_that_wait_for_their_epochs_end_are_kept(variant_config: Make, p
         assert train(config, prepared_shapes, tmp_path / "resumed", checkpoint_path=path) == whole
 
 
-def test_what_a_network_draws_is_the_same_after_a_kill(variant_config: Make, prepared_shapes: Path, tmp_path: Path,
+def test_what_a_network_draws_is_the_same_after_a_kill(training_config: Make, prepared_shapes: Path, tmp_path: Path,
                                                        monkeypatch: pytest.MonkeyPatch):
     """A dropout, which no model of seglib has: no generator's state is kept, because none is needed."""
     build = models.build
@@ -127,7 +130,7 @@ def test_what_a_network_draws_is_the_same_after_a_kill(variant_config: Make, pre
         network.register_forward_pre_hook(lambda module, x: functional.dropout(x[0], 0.2, training=module.training))
         return network
 
-    config = variant_config(epochs=2)
+    config = training_config(epochs=2)
     plain = train(config, prepared_shapes, tmp_path / "plain")
     monkeypatch.setattr(models, "build", with_dropout)
     torch.manual_seed(1)
@@ -138,7 +141,7 @@ def test_what_a_network_draws_is_the_same_after_a_kill(variant_config: Make, pre
         assert train(config, prepared_shapes, tmp_path / "resumed", checkpoint_path=path) == whole
 
 
-def train_in_process(config: dict[str, Any], dataset: Path, out: Path) -> None:
+def train_in_process(config: TrainConfig, dataset: Path, out: Path) -> None:
     torch.set_num_threads(1)
     train(config, dataset, out, checkpoint_path=out / "last.pt", checkpoint_every=0)
     (out / "done").touch()
@@ -152,10 +155,10 @@ def saved_at(path: Path) -> int:
 
 
 @pytest.mark.parametrize(("most", "epochs"), [(3, 12), pytest.param(20, 60, marks=pytest.mark.slow)])
-def test_a_process_killed_again_and_again_ends_in_the_same_bytes(variant_config: Make, prepared_shapes: Path,
+def test_a_process_killed_again_and_again_ends_in_the_same_bytes(training_config: Make, prepared_shapes: Path,
                                                                  tmp_path: Path, most: int, epochs: int):
     """Kills at random moments, by three signals. It saves after each step, so many of them hit a file half written."""
-    config, draw = variant_config(epochs=epochs, **KINDS["plateau"]), random.Random(7)
+    config, draw = training_config(epochs=epochs, **KINDS["plateau"]), random.Random(7)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.training.test_resume"])
     signals = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
@@ -177,10 +180,10 @@ def test_a_process_killed_again_and_again_ends_in_the_same_bytes(variant_config:
     assert tuple(file_sha256(out / name) for name in OUTPUTS) == train(config, prepared_shapes, tmp_path / "whole")
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(variant_config: Make, prepared_shapes: Path, tmp_path: Path,
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(training_config: Make, prepared_shapes: Path, tmp_path: Path,
                                                           capsys: pytest.CaptureFixture):
     """Cut short, overwritten, or one bit of a weight the other way, which torch.load does not notice."""
-    path, config = tmp_path / "last.pt", variant_config()
+    path, config = tmp_path / "last.pt", training_config()
     whole = train(config, prepared_shapes, tmp_path / "whole", checkpoint_path=path, checkpoint_every=0)
     good, before = path.read_bytes(), checkpoint.before(path).read_bytes()
     with zipfile.ZipFile(path) as file:
@@ -195,27 +198,27 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(variant_config: Make, 
         checkpoint.before(path).write_bytes(before)
         assert train(config, prepared_shapes, tmp_path / "resumed", checkpoint_path=path) == whole
         said = capsys.readouterr().out
-        assert f"{path} is damaged, and passed over" in said and "goes on after step 3 of 3 of epoch 2" in said
+        assert f"{path} is damaged and is passed over" in said and "goes on after step 3 of 3 of epoch 2" in said
         assert checkpoint.before(path).read_bytes() == before  # what is damaged did not push it out
     path.write_bytes(b"")
     checkpoint.before(path).write_bytes(b"")
     assert Trainer(config, prepared_shapes, checkpoint_path=path).epoch == 0
 
 
-def test_a_checkpoint_that_cannot_be_read_now_is_not_taken_for_damaged(variant_config: Make, prepared_shapes: Path,
+def test_a_checkpoint_that_cannot_be_read_now_is_not_taken_for_damaged(training_config: Make, prepared_shapes: Path,
                                                                        tmp_path: Path):
     """Its disk may do better the next time: to start over would put it away."""
     path = tmp_path / "last.pt"
     path.mkdir()
     with pytest.raises(IsADirectoryError):
-        Trainer(variant_config(), prepared_shapes, checkpoint_path=path)
+        Trainer(training_config(), prepared_shapes, checkpoint_path=path)
 
 
 @pytest.mark.parametrize("kind", ["constant", *(pytest.param(kind, marks=pytest.mark.slow)
                                                 for kind in ("plateau", "early", "overfit"))])
 def test_an_extended_training_ends_in_the_bytes_of_a_longer_one(
-        variant_config: Make, prepared_shapes: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture):
-    short, long = (variant_config(epochs=epochs, **KINDS[kind]) for epochs in (2, 5))
+        training_config: Make, prepared_shapes: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture):
+    short, long = (training_config(epochs=epochs, **KINDS[kind]) for epochs in (2, 5))
     brief = train(short, prepared_shapes, tmp_path / "short", checkpoint_path=tmp_path / "last.pt")
     extended = train(long, prepared_shapes, tmp_path / "extended", checkpoint_path=tmp_path / "last.pt")
     assert "extends a training that was finished with epoch 2" in capsys.readouterr().out
@@ -228,9 +231,9 @@ def test_an_extended_training_ends_in_the_bytes_of_a_longer_one(
     assert "already trained for" in capsys.readouterr().out
 
 
-def test_a_finished_training_is_not_trained_again(variant_config: Make, prepared_shapes: Path, tmp_path: Path,
+def test_a_finished_training_is_not_trained_again(training_config: Make, prepared_shapes: Path, tmp_path: Path,
                                                   capsys: pytest.CaptureFixture):
-    config, told = variant_config(**KINDS["constant"]), []
+    config, told = training_config(**KINDS["constant"]), []
     first = train(config, prepared_shapes, tmp_path / "first", checkpoint_path=tmp_path / "last.pt")
     assert train(config, prepared_shapes, tmp_path / "second", told.append,
                  checkpoint_path=tmp_path / "last.pt") == first

@@ -2,27 +2,27 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from seglib import tasks
+from seglib.configs import TrainConfig
 from seglib.datasets.store import Split
 from seglib.prediction.network import NetworkPredictor
 from seglib.training import checkpoint, weights
 from seglib.training.loop import Trainer
 from seglib.training.snapshots import Snapshots
 
-Make = Callable[..., dict[str, Any]]
+Make = Callable[..., TrainConfig]
 
 
 @pytest.mark.parametrize("task", ["multilabel", "multiclass"])
 def test_a_snapshot_is_what_the_weights_of_its_epoch_predict(
-        request: pytest.FixtureRequest, variant_config: Make, tmp_path: Path, task: str):
+        request: pytest.FixtureRequest, training_config: Make, tmp_path: Path, task: str):
     dataset = request.getfixturevalue("prepared_shapes" if task == "multilabel" else "multiclass_shapes")
-    training = Trainer(variant_config("mse", epochs=3, snapshots=[1, 3, 9], precision="fp32"), dataset)
+    training = Trainer(training_config("mse", epochs=3, snapshots=[1, 3, 9], precision="fp32"), dataset)
     predicted = []
 
     def predict(rows: list) -> None:

@@ -1,0 +1,247 @@
+"""The configuration of each stage: what `resolve` writes into conf/, as one frozen dataclass per consumer.
+
+A file holds every field of its dataclass and nothing else. A field that is not used is null. Which values are allowed
+is decided once, in `seglib.params`; nothing else has a default.
+"""
+
+import dataclasses
+import inspect
+import typing
+from pathlib import Path
+from typing import Any, Self
+
+from seglib.files import read_json
+from seglib.names import brief, nearest
+
+
+class Config:
+    """What all configurations share: each is read from JSON, and gives the same JSON again."""
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a file of conf/. Raises ValueError, naming file and key, if its keys are not exactly the fields."""
+        try:
+            return cls.of(read_json(path))
+        except FileNotFoundError:
+            raise ValueError(f"{path} does not exist; `dvc repro resolve` writes it if `run` in params.yaml picks it"
+                             ) from None
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}; `dvc repro resolve` writes it anew") from None
+
+    @classmethod
+    def of(cls, content: Any) -> Self:
+        """Build one from what `content` gives. Raises ValueError for a key that is missing or unknown."""
+        types = typing.get_type_hints(cls)
+        _check_keys(content, list(types))
+        return cls(**{name: _typed(name, types[name], content[name]) for name in types})
+
+    def content(self) -> dict[str, Any]:
+        """The JSON object that `of` reads."""
+        return {field.name: value.content() if isinstance(value := getattr(self, field.name), Config) else value
+                for field in dataclasses.fields(self)}
+
+
+def used(content: dict[str, Any]) -> dict[str, Any]:
+    """A JSON object without what is null in it or in an object inside it: as people are shown a configuration."""
+    return {key: used(value) if isinstance(value, dict) else value for key, value in content.items()
+            if value is not None}
+
+
+def _check_keys(content: Any, known: list[str]) -> None:
+    if not isinstance(content, dict):
+        raise ValueError(f"expected an object with the keys {', '.join(known)}; found {brief(content)}")
+    for key in content:
+        if key not in known:
+            raise ValueError(f"unknown key {brief(key)}: {nearest(key, known)}")
+    if missing := [key for key in known if key not in content]:
+        raise ValueError(f"missing key {missing[0]!r}")
+
+
+def _typed(name: str, kind: Any, value: Any) -> Any:
+    """A field's value: a dataclass of this file if the field's type is one (or one or None), else the value itself."""
+    classes = [one for one in (kind, *typing.get_args(kind)) if inspect.isclass(one) and issubclass(one, Config)]
+    if not classes or value is None and kind is not classes[0]:
+        return value
+    try:
+        return classes[0].of(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DownloadConfig(Config):
+    """How files come from the network."""
+
+    mirror: str | None
+    """A folder laid out as HOST/PATH with a SHA256SUMS, which is read in place of the network."""
+    workers: int
+    """How many files are downloaded at once."""
+    retries: int
+    """How often a file is tried."""
+    timeout: float
+    """Seconds without an answer before a try is given up."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FetchConfig(Config):
+    """conf/<dataset>.fetch.json: what decides the raw data."""
+
+    kind: str
+    """A key of `seglib.datasets.prepare.KINDS`."""
+    options: dict[str, Any]
+    """The reader's own keys that decide what is fetched."""
+    download: DownloadConfig | None
+    """None if the data do not come from the network."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PrepareConfig(Config):
+    """conf/<dataset>.prepare.json: what decides the prepared data, besides the raw data."""
+
+    kind: str
+    """A key of `seglib.datasets.prepare.KINDS`."""
+    options: dict[str, Any]
+    """The reader's own keys."""
+    image_size: int | None
+    """Pixels: the side of the network's square pictures. None if the dataset's pictures have one size already."""
+    resize: str
+    """How pictures are brought to that size: "stretch", "pad" or "crop"."""
+    val_fraction: float
+    """The part of the training pictures that becomes val, if the dataset has no val split of its own."""
+    max_rejected: float
+    """The largest part of all pictures that may be left out."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig(Config):
+    """A model: `{"kind": KIND, ARGUMENT: VALUE, ...}` in JSON."""
+
+    kind: str
+    """A key of `seglib.models.KINDS`."""
+    arguments: dict[str, Any]
+    """Keyword arguments of the model's class; None for one that is not used."""
+
+    @classmethod
+    def of(cls, content: Any) -> Self:
+        if not isinstance(content, dict) or "kind" not in content:
+            raise ValueError(f"expected an object with the key 'kind'; found {brief(content)}")
+        return cls(kind=content["kind"], arguments={key: content[key] for key in content if key != "kind"})
+
+    def content(self) -> dict[str, Any]:
+        return {"kind": self.kind} | self.arguments
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LossConfig(Config):
+    """A loss: `{"terms": {TERM: WEIGHT, ...}, OPTION: VALUE, ...}` in JSON."""
+
+    terms: dict[str, float]
+    """The weight of each term, in the order in which they are logged."""
+    options: dict[str, Any]
+    """The options of these terms."""
+
+    @classmethod
+    def of(cls, content: Any) -> Self:
+        if not isinstance(content, dict) or not isinstance(content.get("terms"), dict):
+            raise ValueError(f"expected an object whose key 'terms' gives a weight for each term; "
+                             f"found {brief(content)}")
+        return cls(terms=content["terms"], options={key: content[key] for key in content if key != "terms"})
+
+    def content(self) -> dict[str, Any]:
+        return {"terms": self.terms} | self.options
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Augmentation(Config):
+    """How training pictures and their masks are changed at random."""
+
+    flip: float
+    """The probability of mirroring a picture left to right."""
+    vertical_flip: float
+    """The probability of mirroring it top to bottom."""
+    rotation: float
+    """Degrees: the angle is uniform between minus and plus this."""
+    crop_min: float
+    """The smallest share of a picture's area that a crop keeps."""
+    crop_max: float
+    """The largest; the share is uniform between the two."""
+    color: float
+    """Brightness, contrast and saturation each change by a factor that is uniform in 1 ± this."""
+
+
+NEUTRAL = Augmentation(flip=0.0, vertical_flip=0.0, rotation=0.0, crop_min=1.0, crop_max=1.0, color=0.0)
+"""The augmentation that changes nothing."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainSettings(Config):
+    """How a network is trained. The `train` section of params.yaml explains each key."""
+
+    optimizer: str
+    schedule: str
+    lr: float
+    momentum: float | None
+    """None if the optimizer takes none."""
+    weight_decay: float
+    warmup_epochs: float
+    plateau_factor: float | None
+    """None unless the schedule is "plateau", as `plateau_patience`."""
+    plateau_patience: int | None
+    clip: float | None
+    """None: gradients are not clipped."""
+    batch_size: int
+    epochs: int
+    patience: int | None
+    """None: no training stops early."""
+    freeze_encoder_epochs: int
+    freeze_lr: float | None
+    """None unless some epochs freeze the encoder."""
+    pixels: str
+    targets: str
+    output: str
+    keep: str
+    best_by: str | None
+    """None if nothing depends on which epoch is best."""
+    augment: Augmentation | None
+    """None if pictures are shown as they are."""
+    overfit: int | None
+    """None: all training pictures are used."""
+    snapshots: list[int]
+    log_every: int
+    device: str
+    precision: str
+    threads: int | None
+    """None: one thread per physical core."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig(Config):
+    """conf/<dataset>/<training>/train.json: what decides the bytes of a training, besides the prepared data."""
+
+    model: ModelConfig
+    loss: LossConfig
+    train: TrainSettings
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(Config):
+    """conf/<dataset>/<training>/evaluate.json: what decides an evaluation, besides weights and pictures."""
+
+    model: ModelConfig
+    tolerance: int
+    """Pixels: how far from the true boundary still counts as on it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompareConfig(Config):
+    """conf/<dataset>.compare.json: how the variants of a dataset are compared and shown."""
+
+    pictures: int
+    """Test pictures in the printed figure."""
+    gallery: int
+    """Test pictures on the page."""
+    resamples: int
+    """Resamples of the bootstrap and of the permutation test."""
+    tolerance: int
+    """Pixels: what the evaluations were made with."""
