@@ -49,7 +49,7 @@ def _munet(depth: int, width: int, upsampling: str) -> dict[str, Any]:
 
 
 def write_dataset(folder: Path, *, train: int, val: int = 2, test: int = 1) -> Path:
-    """Draw so many pictures per split into `folder`, in the prepared format. Returns the folder.
+    """Draw that many pictures for each split into `folder`, in the prepared format. Returns the folder.
 
     They are like those of the Shapes dataset, whose own generator needs Pillow. There is no index.parquet.
     """

@@ -4,7 +4,7 @@
 
 Test IoU is the mean over classes of the summed counts (`iou_dataset`), measured while the clock stands still. The
 course's network learns from all the pictures that seglib's are carved into train and val from, so it sees more of them.
-On a GPU where there is one.
+On a GPU if there is one.
 """
 
 import argparse
@@ -44,7 +44,7 @@ Points = list[tuple[float, float]]  # seconds since the process began, test IoU
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sizes:
     pictures: int  # to learn from until an IoU is reached
-    compared: int  # to learn from where recipes are compared ...
+    compared: int  # to learn from if recipes are compared ...
     epochs: int  # ... in so many epochs
     tested: int
     looks: int  # how often the course's network is scored
@@ -215,7 +215,7 @@ def course_pictures(*splits: Split) -> peer.Pictures:
 
 
 def course_iou(network: peer.MUnet, test: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> float:
-    """A class is where its output passes half of its label. Its test loop leaves batch norm in training mode, and
+    """A class is present if its output passes half of its label. Its test loop leaves batch norm in training mode, and
     evaluation mode may serve it better: the better of the two counts. The network stays as it is."""
     half_K11 = torch.tensor(peer.LABELS, device=device).view(-1, 1, 1) / 2
 

@@ -41,7 +41,7 @@ def _repair(root: Path) -> None:
 def show(
     dataset: Annotated[Path, typer.Argument(help="a prepared dataset's folder, such as data/prepared/coco")],
     ids: Annotated[list[str] | None, typer.Argument(help="ids of pictures; none: a contact sheet")] = None,
-    split: Annotated[str, typer.Option(help="train, val or test; where ids are given, they are looked for in all")]
+    split: Annotated[str, typer.Option(help="train, val or test; ids are looked for in all three")]
     = "train",
     augmented: Annotated[bool, typer.Option("--augmented", help="training pictures as training sees them")] = False,
     training: Annotated[Path | None, typer.Option(help="the training whose augmentation is drawn, such as "

@@ -42,7 +42,7 @@ class Config:
 
 
 def used(content: dict[str, Any]) -> dict[str, Any]:
-    """A JSON object without what is null in it or in an object inside it: as people are shown a configuration."""
+    """A JSON object without its null values, also in the objects inside it. People are shown configurations so."""
     return {key: used(value) if isinstance(value, dict) else value for key, value in content.items()
             if value is not None}
 

@@ -89,7 +89,7 @@ def _refuse_what_does_not_fit(dataset: Dataset, model: AnyKind, loss: Loss, cons
     terms = list(loss.weights())
     need_probabilities = [term for term in terms if TERMS[term].needs_probabilities]
     if need_probabilities and train.output == "raw":
-        raise ParamsError(f"{where}: {' and '.join(need_probabilities)} are of probabilities, train.output is raw; "
+        raise ParamsError(f"{where}: {' and '.join(need_probabilities)} need probabilities, and train.output is raw; "
                           "choose output: sigmoid and targets: unit")
     for term in terms:
         if not TERMS[term].works_for(dataset.task()):

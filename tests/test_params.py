@@ -136,7 +136,7 @@ def test_what_a_training_does_not_use_is_none(raw_params: dict[str, Any]):
 def test_terms_of_probabilities_refuse_raw_outputs(raw_params: dict[str, Any]):
     raw_params["train"]["output"] = "raw"
     raw_params["run"]["losses"] = ["bce_boundary"]
-    with pytest.raises(params.ParamsError, match="× bce_boundary: bce and boundary are of probabilities"):
+    with pytest.raises(params.ParamsError, match="× bce_boundary: bce and boundary need probabilities"):
         configs(raw_params)
 
 

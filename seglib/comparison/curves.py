@@ -1,4 +1,4 @@
-"""What trainings recorded, as tables: curves, gradients, and where each training ended."""
+"""The histories of trainings as tables: curves, gradients, and how each training ended. Shapes: S seeds."""
 
 from collections.abc import Sequence
 from typing import Any

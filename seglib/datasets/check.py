@@ -1,4 +1,4 @@
-"""What is wrong with a dataset, said before an hour is spent on it: every picture is read as `prepare` will read it."""
+"""Say what is wrong with a dataset before an hour is spent on it: every picture is read as `prepare` will read it."""
 
 import dataclasses
 import filecmp
@@ -20,14 +20,14 @@ from seglib.pipeline.workspace import raw_folder
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """What `run` found. Pixels are counted at the pictures' own sizes, ignored ones for no class."""
+    """The result of `run`. Pixels are counted at the pictures' own sizes; an ignored pixel counts for no class."""
 
     dataset: str
     place: Path  # the folder that was read
     classes: list[str]
-    pictures: dict[str, int]  # usable ones a split
-    class_pixels: dict[str, list[int]]  # a split and class
-    valid_pixels: dict[str, int]  # a split: those that are not ignored
+    pictures: dict[str, int]  # usable pictures of each split
+    class_pixels: dict[str, list[int]]  # of each split and class
+    valid_pixels: dict[str, int]  # of each split: those that are not ignored
     ignored_pixels: dict[str, int]
     findings: list[Finding]
 
@@ -68,8 +68,8 @@ class Report:
 def run(dataset: str, config: PrepareConfig) -> Report:
     """Look for what is wrong with a dataset; `config` is the one that `prepare` would be given.
 
-    A user's folder is read where it is, any other dataset where `fetch` puts it. What would stop a stage is a finding,
-    not an exception.
+    A user's folder is read in its place, any other dataset where `fetch` puts it. A mistake that would stop a stage is
+    a finding, not an exception.
     """
     reader = reader_of(config.kind)
     raw = repository_root() / raw_folder(dataset)
@@ -97,7 +97,7 @@ def run(dataset: str, config: PrepareConfig) -> Report:
 
 
 def _of_folder(place: Path, raw: Path, dataset: str, config: PrepareConfig) -> Iterator[Finding]:
-    """What only a user's own folder can have."""
+    """Findings that only a user's own folder can have."""
     options = config.options
     for noun, text, names in folder.remarks(place, config):
         if names:

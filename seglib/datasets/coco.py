@@ -1,8 +1,8 @@
 """COCO 2017, the sources' subset: pictures of a few classes whose instances are large.
 
-The rule: of a picture's non-crowd instances of the chosen classes, those pass whose box is at least `min_box` pixels
-on both sides. `instances: single` takes a picture that has exactly one such instance at all, and it passes; `any`
-takes every picture where one passes, and a class's mask is the union of those that do.
+The rule: a non-crowd instance of a chosen class passes if its box is at least `min_box` pixels on both sides.
+`instances: single` takes a picture if it has exactly one non-crowd instance of the chosen classes, and that one passes.
+`any` takes a picture if at least one instance passes, and a class's mask is the union of those that pass.
 
 Format: https://cocodataset.org/#format-data. Licences: annotations CC BY 4.0; pictures each carry their own.
 """
@@ -33,9 +33,9 @@ from seglib.files import link_or_copy, write_json
 
 HOST = "http://images.cocodataset.org"
 ANNOTATIONS = f"{HOST}/annotations/annotations_trainval2017.zip"
-# The host's ETag, which for a file uploaded in one part is its MD5; the same value stands in several public loaders.
+# The host's ETag, which for a file uploaded in one part is its MD5; several public loaders have the same value.
 ANNOTATIONS_MD5 = Checksum("md5", "f4bbac642086de4f52a3fdda2de5fa2c", "the host's ETag")
-OFFICIAL = {"train": "train2017", "test": "val2017"}  # our split: theirs. val is carved from train.
+OFFICIAL = {"train": "train2017", "test": "val2017"}  # our split: their split; val is carved from train
 
 
 def describe(config: PrepareConfig) -> Description:
@@ -47,7 +47,7 @@ def describe(config: PrepareConfig) -> Description:
 def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
     """Fill `out` with the pictures that pass the rule and, in COCO's own format, their annotations.
 
-    Gives, for each official split, how many pictures were considered and taken. Raises DownloadError for a file that
+    Returns, for each official split, how many pictures were considered and taken. Raises DownloadError for a file that
     cannot be had, ValueError for a class COCO does not have, for a rule that no picture passes and, with the place, for
     annotations that are not in COCO's format.
     """
@@ -74,7 +74,7 @@ def _choose(archive: Path, member: str, rule: dict[str, Any]) -> tuple[dict[str,
 
 def _fetch_pictures(downloader: Downloader, official: str, names: list[str], out: Path) -> None:
     def fetch_one(name: str) -> None:
-        # No checksum is published for single pictures: one counts as whole when it decodes.
+        # No checksum is published for single pictures: a picture counts as whole if it decodes.
         link_or_copy(downloader.fetch(f"{HOST}/{official}/{name}", check=_decodes), out / name)
 
     with ThreadPoolExecutor(downloader.workers) as pool:

@@ -1,7 +1,7 @@
-"""Files from their hosts or from a mirror folder, each checked and moved into place whole.
+"""Get files from their hosts or from a mirror folder; each is checked, and moved into place whole.
 
-Downloads stay in a cache of their own, because DVC deletes a stage's outputs before it runs: a second run fetches
-only what is missing.
+Downloads stay in a cache of their own, because DVC deletes a stage's outputs before the stage runs. So a second run
+fetches only what is missing.
 """
 
 import dataclasses
@@ -23,23 +23,23 @@ from seglib.files import atomic_file, repository_root, work_dir
 
 CHUNK = 1 << 20  # bytes read at a time
 LONGEST_PAUSE = 30.0  # seconds between two tries
-LONGEST_ASKED = 120.0  # seconds that a host may ask to wait (Retry-After); who asks for more is not asked again
-SLOWEST = 1000  # bytes a second: who is slower over `timeout` seconds has stalled
-MOST_BYTES = 16 << 30  # of one download, the largest of which are below 1 GB
+LONGEST_ASKED = 120.0  # seconds that a host may ask to wait (Retry-After); a host that asks for more is not asked again
+SLOWEST = 1000  # bytes per second: a host that is slower over `timeout` seconds has stalled
+MOST_BYTES = 16 << 30  # of one download; the largest known is below 1 GB
 MOST_REDIRECTS = 5
-PASSING = {408, 425, 429, 500, 502, 503, 504}  # what a host answers that may have another answer soon
+PASSING = {408, 425, 429, 500, 502, 503, 504}  # status codes of answers that may change soon
 
-# What no other try will change.
+# Errors that no other try will change.
 _FINAL = (requests.TooManyRedirects, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema,
           requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)
 
 
 class DownloadError(ValueError):
-    """A file that could not be had, and what to do."""
+    """A file that could not be fetched, and what to do."""
 
 
 class _Again(Exception):
-    """A try that failed in a way another may not; `pause`: seconds that the host asks to wait before it."""
+    """A try failed, and another may succeed. pause: seconds that the host asks to wait before it."""
 
     def __init__(self, reason: str, pause: float | None = None):
         super().__init__(reason)
@@ -48,7 +48,7 @@ class _Again(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Checksum:
-    """An expected digest: `algorithm` as hashlib names it, and where the value was published."""
+    """An expected digest: `algorithm` as hashlib names it, and the place where the value was published."""
 
     algorithm: str
     digest: str
@@ -56,12 +56,12 @@ class Checksum:
 
 
 class _Session(requests.Session):
-    """Follows a redirect to the network alone, and from https to https alone; its body is not read."""
+    """Follows a redirect only to the network, and from https only to https. The redirect's body is not read."""
 
     def get_redirect_target(self, response: requests.Response) -> str | None:
         target = super().get_redirect_target(response)
         if target:
-            response.close()  # or all that comes would be read, into memory, before it is followed
+            response.close()  # else the whole body would be read into memory before the redirect is followed
             here, there = urlsplit(response.url).scheme, urlsplit(urljoin(response.url, target)).scheme
             if there not in ("https", here):
                 raise DownloadError(f"{response.url} leads to {target:.200}, from {here} to {there}, which is not "
@@ -81,7 +81,7 @@ class Downloader:
         self.workers, self.retries, self.timeout = config.workers, config.retries, config.timeout
         self._session = _Session()
         self._session.max_redirects = MOST_REDIRECTS
-        # As they are stored: a body that the host packs for the way could be any size unpacked.
+        # Files as they are stored: a body that the host compresses could have any size once unpacked.
         self._session.headers["Accept-Encoding"] = "identity"
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=config.workers))
@@ -174,7 +174,7 @@ class Downloader:
         raise _Again(answer, pause)
 
     def _receive(self, body: urllib3.BaseHTTPResponse, file: BinaryIO) -> None:
-        """Bytes as they come: a whole chunk of a host that sends one a second would come after days."""
+        """Receive bytes as they come: a whole chunk from a host that sends one byte per second would take days."""
         since, before = time.monotonic(), 0
         while chunk := body.read1(CHUNK):
             file.write(chunk)
@@ -191,7 +191,7 @@ _INSTEAD = ("Without network, name a folder that mirrors the host: `dvc exp run 
 
 
 def _path_on_host(url: str) -> str:
-    """HOST/PATH, which is the file's place in a mirror too. Raises DownloadError where that would be outside of it."""
+    """HOST/PATH, which is also the file's place in a mirror. Raises DownloadError if that is outside of the mirror."""
     try:
         parts = urlsplit(url)
     except ValueError as error:
@@ -205,7 +205,7 @@ def _path_on_host(url: str) -> str:
 
 
 def _length(response: requests.Response) -> int | None:
-    """The bytes of the body as they are sent, where the host tells."""
+    """The size of the body as it is sent, in bytes, if the host tells it."""
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isdecimal() and "Transfer-Encoding" not in response.headers else None
 

@@ -1,17 +1,17 @@
-"""A folder of one's own: pictures in images/, and their masks in one of three forms.
+"""A user's own folder: pictures in images/, and their masks in one of three forms.
 
     masks: ids       masks/NAME.png holds the id of each pixel's class: 0, 1, 2 … in the order of `classes`. An id in
-                     `ignore` is no class's: it is passed over in counting. Task multiclass.
-    masks: folders   masks/CLASS/NAME.png is anything but 0 where the class is; a file that is not there says that the
-                     class is nowhere in the picture. Classes may overlap. Task multilabel.
-    masks: coco      annotations.json, in COCO's format; a class's mask is the union of its instances, a crowd is
+                     `ignore` belongs to no class and is skipped in this order. Task multiclass.
+    masks: folders   masks/CLASS/NAME.png is not 0 in the pixels of the class. If there is no such file, the picture
+                     holds no pixel of the class. Classes may overlap. Task multilabel.
+    masks: coco      annotations.json, in COCO's format. A class's mask is the union of its instances; a crowd is
                      ignored. Classes may overlap. Task multilabel.
 
-NAME is the picture's file name without its suffix, and its id. Masks lie on the pixels as they are stored, as label
-tools and COCO have it, so pictures are not turned as their EXIF orientation says; a TIFF that has one is left out.
+NAME is the picture's file name without its suffix, and its id. Masks fit the pixels as they are stored, which is how
+label tools and COCO make them. So pictures are not turned by their EXIF orientation; a TIFF that has one is left out.
 
-Splits: where the folder holds train.txt and test.txt (a NAME a line), they are the splits, and val is val.txt or,
-without it, `val_fraction` of train; else each picture's split is drawn by the hash of its NAME, and stays the same when
+Splits: if the folder holds train.txt and test.txt (one NAME per line), they are the splits, and val is val.txt or,
+without it, `val_fraction` of train. Otherwise the hash of a picture's NAME gives its split, which does not change when
 others join. Shapes: K classes, H, W.
 """
 
@@ -51,7 +51,7 @@ def describe(config: PrepareConfig) -> Description:
 def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
     """Copy the pictures, masks and lists into `out`; the folder itself is only read.
 
-    Copies, not links: where DVC's cache links, files become read-only, and the user's own would become so with them.
+    It copies and does not link: if DVC's cache links files, it makes them read-only, and the user's own with them.
     Raises ValueError for a folder that is not laid out as it should be, and for lists that contradict each other.
     """
     folder = source_folder(config.options)
@@ -66,7 +66,7 @@ def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
 
 
 def files_to_fetch(folder: Path, options: dict[str, Any]) -> set[Path]:
-    """The lists, and the pictures and masks that they name; all where there are none. Raises ValueError as `fetch`."""
+    """The lists, and the pictures and masks that they name; all if there are no lists. Raises ValueError as `fetch`."""
     pictures, masks = _pictures(folder), open_masks(folder, options)
     known = pictures.keys() | masks.names
     listed = _listed(folder, known)
@@ -93,9 +93,9 @@ def _lists(folder: Path) -> dict[str, Path]:
 
 
 def _listed(folder: Path, known: Collection[str]) -> dict[str, str] | None:
-    """The list that each name stands in; None where the folder has no lists. A line holds a name or a file's path.
+    """The list that holds each name; None if the folder has no lists. A line holds a name or a file's path.
 
-    Raises ValueError where there are lists, but no train.txt or no test.txt, and for a name in two of them.
+    Raises ValueError if there are lists, but no train.txt or no test.txt, and for a name in two of them.
     """
     lists = _lists(folder)
     if missing := {"train", "test"} - lists.keys() if lists else ():
@@ -116,7 +116,7 @@ def _listed(folder: Path, known: Collection[str]) -> dict[str, str] | None:
 
 
 def assign_splits(folder: Path, config: PrepareConfig, known: Collection[str]) -> dict[str, str]:
-    """The split of each name: by the lists, if there are any (who stands in none has no split), else by its hash."""
+    """The split of each name: by the lists if there are any (a name in none has no split), else by its hash."""
     listed = _listed(folder, known)
     fractions = {"val_fraction": config.val_fraction, "test_fraction": config.options["test_fraction"]}
     if listed is None:
@@ -165,7 +165,7 @@ def _read_one(name: str, source: str, path: Path,
 
 
 def remarks(folder: Path, config: PrepareConfig) -> Iterator[tuple[str, str, list[str]]]:
-    """What `read` passes over without a word, and what it does that may surprise: a noun, what of it, its names.
+    """What `read` skips silently or does unexpectedly: each time a noun, what is said of it, and the names.
 
     Opens every picture for its orientation. Raises ValueError as `fetch` does.
     """
@@ -183,6 +183,6 @@ def remarks(folder: Path, config: PrepareConfig) -> Iterator[tuple[str, str, lis
 def _is_taken_as_stored(path: Path) -> bool:
     try:
         with Image.open(path, formats=FORMATS) as image:
-            return is_turned(image) and image.format != "TIFF"  # of which `read` says that it cannot be
+            return is_turned(image) and image.format != "TIFF"  # which `read` rejects
     except Exception:  # a damaged file may raise nearly anything; `read` rejects it and says why
         return False

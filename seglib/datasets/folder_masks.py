@@ -1,8 +1,14 @@
-"""The three forms in which a folder of one's own may hold masks (see `folder`), each read picture by picture.
+"""The three forms in which a user's folder may hold masks (see `folder`), each read picture by picture.
 
-Each class has `names`, the pictures it knows of, `files`, where their masks stand, `of`, what reads the masks of one
-picture: a picklable callable that is given the picture, uint8 (H, W, 3), and raises ValueError where it has no masks
-that can be used; and `of_no_picture`, what belongs to none of the names. Shapes: K classes, H, W.
+Each class here has
+
+    names           the names of pictures that have masks
+    files           the files with a picture's masks
+    of              a picklable callable that reads the masks of one picture: it is given the picture, uint8 (H, W, 3),
+                    and raises ValueError if the picture has no masks that can be used
+    of_no_picture   what belongs to none of the names
+
+Shapes: K classes, H, W.
 """
 
 import collections
@@ -23,7 +29,7 @@ from seglib.datasets.labels import check_size, files_by_name, planes_of_numbers
 from seglib.datasets.samples import Box, Rejection, box_around
 from seglib.names import nearest
 
-SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")  # what keeps every pixel's value
+SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")  # formats that keep every pixel's value
 ANNOTATIONS = "annotations.json"
 
 
@@ -33,8 +39,8 @@ class Masks:
 
     planes_KHW: np.ndarray  # bool
     ignore_HW: np.ndarray | None = None  # bool
-    objects: Sequence[tuple[int, Box]] = ()  # (class index, box), where instances are told apart
-    left_out: Sequence[str] = ()  # why, one an annotation that could not be used
+    objects: Sequence[tuple[int, Box]] = ()  # (class index, box), if instances are told apart
+    left_out: Sequence[str] = ()  # the reason for each annotation that could not be used
     licence: str = "not recorded"
 
 
@@ -48,7 +54,7 @@ def _read(paths: list[Path]) -> np.ndarray:
 
 
 def class_ids(classes: int, ignore: Collection[int]) -> list[int]:
-    """The id of each class where `masks` is ids: counted from 0, those that are ignored passed over."""
+    """The id of each class if `masks` is ids: counted from 0, and ignored ids are skipped."""
     return list(itertools.islice((number for number in itertools.count() if number not in ignore), classes))
 
 
@@ -87,7 +93,7 @@ def _masks_of_ids(files: list[Path], ids: Sequence[int], ignore: Collection[int]
 
 
 class ClassFolders:
-    """masks/CLASS/NAME.png: not 0 where the class is."""
+    """masks/CLASS/NAME.png: not 0 in the pixels of the class."""
 
     def __init__(self, folder: Path, options: dict[str, Any]):
         there = sorted(path.name for path in (folder / "masks").glob("*/"))
@@ -112,7 +118,7 @@ class ClassFolders:
 
 
 def _masks_of_folders(files: list[list[Path]], image_HWC: np.ndarray) -> Masks:
-    """`files`: those of each class, none where it is nowhere in the picture."""
+    """files: those of each class; none if the picture does not hold the class."""
     if not any(files):
         raise ValueError("no mask has its name, not even an empty one")
     planes_KHW = np.zeros((len(files), *image_HWC.shape[:2]), bool)
@@ -173,7 +179,7 @@ class Coco:
         self._annotations = collections.defaultdict(list)
         for annotation in content.annotations:
             self._annotations[annotation.image_id].append(annotation)
-        # Of the categories that are not asked for, None: an annotation of one that is not there may be of any.
+        # None for a category that is not asked for. An annotation of a category that does not exist may be of any.
         self._class_of = dict.fromkeys(category["id"] for category in content.categories)
         self._class_of |= category_ids(content.categories, options["classes"], str(self._path))
         self._classes = len(options["classes"])
@@ -238,5 +244,5 @@ AnyMasks = ClassIds | ClassFolders | Coco
 
 
 def open_masks(folder: Path, options: dict[str, Any]) -> AnyMasks:
-    """The masks of a folder, as its configuration says. Raises ValueError where they are not there in that form."""
+    """The masks of a folder, in the form that its options name. Raises ValueError if it has none in that form."""
     return {"ids": ClassIds, "folders": ClassFolders, "coco": Coco}[options["masks"]](folder, options)

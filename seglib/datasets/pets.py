@@ -1,10 +1,10 @@
-"""Oxford-IIIT Pet: one pet a picture, to be told from its background.
+"""Oxford-IIIT Pet: one pet per picture, to be told from its background.
 
-images.tar.gz holds images/NAME.jpg, some of which are GIF or PNG whatever they are called; annotations.tar.gz holds
-annotations/trimaps/NAME.png (1 pet, 2 background, 3 the border between them, "not classified") and the official lists
-annotations/trainval.txt and test.txt, one line per picture: "NAME CLASS SPECIES BREED". Both stay packed in the raw
-folder: two large files are quicker to cache than 15,000 small ones. A few pictures stand in no list, and some files
-(.mat, and what macOS added) are neither pictures nor trimaps.
+images.tar.gz holds images/NAME.jpg, some of which are GIF or PNG files in spite of their names. annotations.tar.gz
+holds annotations/trimaps/NAME.png (1 pet, 2 background, 3 the border between them, "not classified") and the official
+lists annotations/trainval.txt and test.txt, with one line per picture: "NAME CLASS SPECIES BREED". Both stay packed in
+the raw folder: two large files are quicker to cache than 15,000 small ones. A few pictures are in no list, and some
+files (.mat, and those that macOS added) are neither pictures nor trimaps.
 
 O. M. Parkhi, A. Vedaldi, A. Zisserman, C. V. Jawahar: Cats and Dogs, CVPR 2012,
 https://www.robots.ox.ac.uk/~vgg/data/pets/
@@ -31,7 +31,7 @@ HOST = "https://thor.robots.ox.ac.uk/datasets/pets"
 IMAGES, ANNOTATIONS = "images.tar.gz", "annotations.tar.gz"
 MD5 = {IMAGES: "5c4f3ee8e5d25df40f4fd59a7f44e54c", ANNOTATIONS: "95a8c909bbe2e81eed6a22bccdf3f68f"}
 MD5_SOURCE = "torchvision/datasets/oxford_iiit_pet.py"
-OFFICIAL = {"train": "trainval", "test": "test"}  # our split: their list. val is carved from train.
+OFFICIAL = {"train": "trainval", "test": "test"}  # our split: their list; val is carved from train
 PET, BACKGROUND, BORDER = 1, 2, 3  # in a trimap
 LICENCE = "research use; the terms of the website each picture is from"  # annotations/README
 
@@ -42,8 +42,9 @@ def describe(config: PrepareConfig) -> Description:
 
 
 def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
-    """Put the two archives into `out`. Raises DownloadError for one that cannot be had, ValueError for one that lacks
-    the lists.
+    """Put the two archives into `out`.
+
+    Raises DownloadError if one cannot be fetched, ValueError if the lists are missing.
     """
     downloader = Downloader(config.download)
     for name, digest in MD5.items():

@@ -1,4 +1,4 @@
-"""PurdueShapes5MultiObject: generated in the course's file format, or the course's own files.
+"""PurdueShapes5MultiObject: either generated in the course's file format, or the course's own files.
 
 The format (A. Kak's DLStudio): gzip of a pickle of (dataset, label_map); `dataset[i]` is [R, G, B, mask_array,
 boxes]: three flat lists of 4096 values 0..255, label-valued planes (5, 64, 64), and boxes by class.
@@ -25,7 +25,7 @@ from seglib.names import brief
 TARBALL = "https://engineering.purdue.edu/kak/distDLS/datasets_for_DLStudio.tar.gz"
 PREFIX = "PurdueShapes5MultiObject-"  # of the files' names
 SPLITS = ("train", "test")
-PICTURE_MEMORY = 1 << 19  # bytes that a picture of the file may take, of which the course's take 120,000
+PICTURE_MEMORY = 1 << 19  # bytes that a picture of the file may take; the course's take 120,000
 
 
 def file_name(options: dict[str, Any], split: str) -> str:
@@ -38,7 +38,7 @@ def describe(config: PrepareConfig) -> Description:
 
 
 def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
-    """Put the train and the test file into `out`. Raises ValueError where the source does not hold them."""
+    """Put the train and the test file into `out`. Raises ValueError if the source does not hold them."""
     options = config.options
     source = options["source"]
     if source == "generated":
@@ -47,7 +47,7 @@ def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
                                       seed=options["seed"], stream=stream, background=options["background"])
         return {}
     if source == "purdue":
-        # Its host publishes no checksum; the tarball's own gzip CRC and the reader below are what checks it.
+        # Its host publishes no checksum; the tarball's own gzip CRC and the reader below check it.
         path = Downloader(config.download).fetch(TARBALL, check=archives.file_names)
     else:
         path = repository_root() / source
@@ -63,7 +63,7 @@ def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
 
 
 def _take(source: Path, places: list[str], names: list[str], out: Path) -> None:
-    """The files of these names, in a tarball from whatever folder; copied, for the reason that `folder.fetch` gives."""
+    """Copy the files of these names, from any folder of a tarball; copies are made for the reason in `folder.fetch`."""
     targets = {place: out / name for place in places if (name := PurePosixPath(place).name) in names}
     for name in names:
         if out / name not in targets.values():
@@ -95,7 +95,7 @@ def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Sample | Reje
         identifier = f"{split}-{i:05d}"
         try:
             yield _sample(identifier, f"{name}#{i}", dataset[i])
-            dataset[i] = None  # its 12,288 numbers, each an object of a list, are memory that the next pictures can use
+            dataset[i] = None  # frees 12,288 numbers, each an object of a list, for the next pictures
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
             yield Rejection(id=identifier, source=f"{name}#{i}", what="picture", reason=f"not in the format: {error}")
 
@@ -106,7 +106,8 @@ def _sample(identifier: str, source: str, entry: list) -> Sample:
         raise ValueError("a channel that is no list")
     # bytes() takes a list of 0..255 at once and refuses any other.
     channels = [np.frombuffer(bytes(channel), np.uint8).reshape(SIDE, SIDE) for channel in (red, green, blue)]
-    planes_KHW = planes if isinstance(planes, np.ndarray) else np.empty(0)  # of lists in lists NumPy makes any size
+    # Nested lists are refused: NumPy would make an array of any size of them.
+    planes_KHW = planes if isinstance(planes, np.ndarray) else np.empty(0)
     if planes_KHW.shape != (len(LABELS), SIDE, SIDE):
         raise ValueError(f"masks of shape {planes_KHW.shape}")
     labels_K11 = np.reshape(list(LABELS.values()), (-1, 1, 1))

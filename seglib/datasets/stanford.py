@@ -3,13 +3,13 @@
 Two packagings are read:
 
     original   images/X.jpg and labels/X.regions.txt: a matrix of integers, 0 to 7 in the order of `CLASSES`, negative
-               for "unknown". No split is given: it is made by the hash of X.
-    course     {train,val,test}/X.jpg and X.png of class ids, resized to 288×224, and classes.txt: the course's code
-               takes its line n, from 0, for the name of id n (github.com/s-gupta/ece598sg-mps, MP1/sseg). Its page
-               lists the eight in the order of `CLASSES` and "misc" as a ninth, and that order stands in for the file
-               where it is missing. The course trains on "misc" as on a class; here it is unknown.
+               for "unknown". It has no splits: the hash of X gives the split.
+    course     {train,val,test}/X.jpg and X.png of class ids, resized to 288×224, and classes.txt. The course's code
+               takes line n of classes.txt, from 0, as the name of id n (github.com/s-gupta/ece598sg-mps, MP1/sseg). Its
+               page lists the eight in the order of `CLASSES` and "misc" as a ninth; this order is used if the file is
+               missing. The course trains on "misc" as on a class; here it is unknown.
 
-What is unknown is ignored. Licence: none is stated. Shapes: K classes, H, W.
+Unknown pixels are ignored. Licence: none is stated. Shapes: K classes, H, W.
 """
 
 import functools
@@ -53,7 +53,7 @@ def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
     """
     source = config.options["source"]
     if source == "original":
-        # Its host publishes no checksum; the tarball's own gzip CRC is what checks it.
+        # Its host publishes no checksum; the tarball's own gzip CRC checks it.
         path = Downloader(config.download).fetch(TARBALL, check=archives.file_names)
     else:
         path = repository_root() / source
@@ -81,7 +81,7 @@ def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
 
 
 def _extract(tarball: Path, out: Path) -> None:
-    """The pictures and labels of the original tarball, by their base names."""
+    """Extract the pictures and labels of the original tarball, by their base names."""
     endings = {"images": PICTURE, "labels": REGIONS}
     targets = {name: out / PurePosixPath(name).parent.name / PurePosixPath(name).name
                for name in archives.file_names(tarball)}
@@ -92,7 +92,7 @@ def _extract(tarball: Path, out: Path) -> None:
 
 
 def _copy(source: Path, folder: str, suffixes: tuple[str, ...], out: Path) -> None:
-    """Copies, not links, for the reason that `folder.fetch` gives."""
+    """Copy, for the reason that `folder.fetch` gives."""
     (out / folder).mkdir()
     for paths in files_by_name(source / folder, suffixes).values():
         for path in paths:
@@ -142,9 +142,9 @@ def _read_one(about: dict[str, str], picture: Path, label: Path, ids_of: Callabl
 
 
 def read_regions(path: Path) -> np.ndarray:
-    """A *.regions.txt: a row of the picture a line, int (H, W), every negative number as `UNKNOWN`.
+    """Read a *.regions.txt, one row of the picture per line: int (H, W), every negative number as `UNKNOWN`.
 
-    Raises ValueError for what is no matrix of integers.
+    Raises ValueError if it is not a matrix of integers.
     """
     try:
         text = path.read_text(encoding="ascii")
@@ -159,7 +159,7 @@ def read_regions(path: Path) -> np.ndarray:
 
 
 def _course_ids(folder: Path) -> tuple[list[int], list[int]]:
-    """The ids of `CLASSES`, and those of what is unknown: by classes.txt, where it is there."""
+    """The ids of `CLASSES`, and those of unknown pixels: by classes.txt if it exists."""
     names, path = [*CLASSES, UNKNOWN_NAMES[0]], folder / CLASS_NAMES
     if path.is_file():
         names = text_of(path.read_bytes(), path).split()

@@ -1,6 +1,6 @@
-"""What there is to notice in a dataset while its pictures pass by, one in memory at a time.
+"""Findings about a dataset, collected while its pictures pass by, one in memory at a time.
 
-Of each picture its id, its split and a hash of its pixels are kept. Shapes: K classes, H, W.
+Only the id, the split and a hash of the pixels of each picture are kept. Shapes: K classes, H, W.
 """
 
 import dataclasses
@@ -15,8 +15,8 @@ from seglib.datasets.geometry import Fit
 from seglib.datasets.samples import Description, Rejection, Sample
 
 LEVELS = ("error", "warning", "note")
-EXAMPLES = 3  # names a finding gives
-FEW = 10  # pictures of a split that decide nothing
+EXAMPLES = 3  # names that a finding gives
+FEW = 10  # a split with fewer pictures decides nothing
 MOSTLY_IGNORED = 0.9  # of a picture's pixels
 RARE = 0.001  # of train's pixels that count
 DISTORTED = 1.25  # how much wider or higher a stretched picture becomes
@@ -28,8 +28,8 @@ ENLARGED = 2.0  # times, in height or in width
 class Finding:
     """One thing that was noticed, and the first few names it is about.
 
-    level: "error", what stops `prepare` or makes scores wrong; "warning", what makes them worse or less certain;
-    "note", what is good to know.
+    level: "error" if it stops `prepare` or makes scores wrong; "warning" if it makes them worse or less certain; "note"
+    if it is only good to know.
     """
 
     level: str
@@ -59,7 +59,7 @@ class _Names:
 
 
 class Survey:
-    """Takes samples and rejections as a reader gives them, then says what it found."""
+    """Takes samples and rejections as a reader gives them, and then gives findings."""
 
     def __init__(self, description: Description, config: PrepareConfig):
         self.description, self._config = description, config
@@ -171,6 +171,6 @@ class Survey:
 
 
 def _gist(rejection: Rejection) -> str:
-    """A reason without its numbers and its file's name, so that those of one kind are counted as one."""
+    """A reason without its numbers and its file's name, so that all reasons of one kind are counted together."""
     without_name = re.sub(rf"(?<!\w){re.escape(rejection.id)}\.\w+", "NAME", rejection.reason)
     return re.sub(r"#(, #)+", "#", re.sub(r"\d+(\.\d+)?", "#", without_name))

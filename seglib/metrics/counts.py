@@ -14,7 +14,7 @@ OWN = tuple(f"own_{name}" for name in COUNTS)  # the same at the picture's own s
 def count_BK4(predicted_BKHW: Tensor, truth_BKHW: Tensor, valid_B1HW: Tensor | None = None) -> Tensor:
     """True positives, false positives, false negatives, true negatives of boolean planes: int64 (B, K, 4).
 
-    Pixels where `valid_B1HW` is False are in no count.
+    A pixel does not count if `valid_B1HW` is False there.
     """
     hit, miss = predicted_BKHW & truth_BKHW, ~predicted_BKHW & ~truth_BKHW
     if valid_B1HW is not None:

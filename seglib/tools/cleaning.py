@@ -212,7 +212,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _files(path: Path) -> Iterator[os.stat_result]:
-    """Of every file below `path`, or of itself."""
+    """The status of every file below `path`, or of `path` itself."""
     for place in path.rglob("*") if path.is_dir() and not path.is_symlink() else (path,):
         if place.is_symlink() or place.is_file():
             yield place.lstat()

@@ -100,7 +100,7 @@ def sample_pictures(x_BCHW: Tensor, x_BHW: Tensor, y_BHW: Tensor) -> Tensor:
 
 
 def sample_masks(masks_BHW: Tensor, x_BHW: Tensor, y_BHW: Tensor, *, outside: int) -> Tensor:
-    """Masks read at positions, the pixel each lies in, as integers; `outside` where it lies in none."""
+    """Masks read at positions, as integers: the value of the pixel at each position, or `outside` if there is none."""
     height, width = masks_BHW.shape[1:]
     inside_BHW = (x_BHW >= 0) & (x_BHW < width) & (y_BHW >= 0) & (y_BHW < height)
     row_BHW, column_BHW = y_BHW.long().clamp(0, height - 1), x_BHW.long().clamp(0, width - 1)

@@ -34,7 +34,7 @@ class Diverged(ValueError):
 
 
 class RunningMean:
-    """The mean of each loss term over some batches, summed where the values are: no wait for a GPU. T terms."""
+    """The mean of each loss term over some batches, summed on the values' device: no wait for a GPU. T terms."""
 
     def __init__(self, terms: int, device: torch.device):
         self.sums_T = torch.zeros(terms, dtype=torch.float64, device=device)
@@ -227,7 +227,7 @@ class History:
     def _write_windows(self) -> None:
         means_WT = torch.stack([window.means_T for window in self._ended]).tolist()
         self._check(sum(means_WT, []))
-        # Read together: each reading is a wait. A network without an output layer has no norms in any window.
+        # They are read together, because each read waits. A network without an output layer has no norms in any window.
         norms_WT = [None] * len(self._ended) if self._ended[0].grad_norms_T is None else (
             torch.stack([window.grad_norms_T for window in self._ended]).tolist())
         for window, means_T, norms_T in zip(self._ended, means_WT, norms_WT, strict=True):

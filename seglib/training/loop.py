@@ -130,7 +130,7 @@ class Trainer:
                                          steps_an_epoch=self.train.steps)
 
     def _train_epoch(self, progress: Progress) -> None:
-        """Train what is left of the epoch."""
+        """Train the rest of the epoch."""
         phases.training_mode(self.phase, self.network)
         self.throughput.start()
         weight = None if self.network.output_layer is None else self.network.output_layer.weight
