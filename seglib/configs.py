@@ -234,6 +234,39 @@ class EvaluateConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictorConfig(Config):
+    """One predictor of `PredictConfig`."""
+
+    model: ModelConfig
+    """Its kind, a key of `seglib.prediction.KINDS`, and that kind's arguments."""
+    title: str
+    """Its name in tables and on the page."""
+    fit: str
+    hint: str | None
+    baseline: bool
+    """These three are declared by the kind: see `seglib.prediction.Kind`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictConfig(Config):
+    """conf/<dataset>.predict.json: the predictors of a dataset that no loss trains."""
+
+    predictors: dict[str, PredictorConfig]
+    tolerance: int
+    """Pixels: as in `EvaluateConfig`."""
+
+    @classmethod
+    def of(cls, content: Any) -> Self:
+        _check_keys(content, ["predictors", "tolerance"])
+        return cls(predictors={name: PredictorConfig.of(one) for name, one in content["predictors"].items()},
+                   tolerance=content["tolerance"])
+
+    def content(self) -> dict[str, Any]:
+        return {"predictors": {name: one.content() for name, one in self.predictors.items()},
+                "tolerance": self.tolerance}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class CompareConfig(Config):
     """conf/<dataset>.compare.json: how the variants of a dataset are compared and shown."""
 
@@ -245,3 +278,5 @@ class CompareConfig(Config):
     """Resamples of the bootstrap and of the permutation test."""
     tolerance: int
     """Pixels: what the evaluations were made with."""
+    coursework: bool
+    """Whether the coursework's questions are asked about the dataset."""

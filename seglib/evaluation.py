@@ -5,7 +5,9 @@ Pictures are counted at the network's size, and once more at their own. Shapes: 
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,13 +16,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from seglib.datasets.store import Split
+from seglib.files import atomic_file, write_json
 from seglib.metrics.boundary import BOUNDARY, boundary_BK6
 from seglib.metrics.confusion import pixel_confusion
 from seglib.metrics.counts import COUNTS, OWN
 from seglib.metrics.display import displayed_BK
 from seglib.metrics.objects import OBJECT, SHAPE, objects_of, shape_BK3
 from seglib.metrics.planes import pixels_P
-from seglib.metrics.ranking import ScoreHistogram, coarse_histograms, places_of
+from seglib.metrics.ranking import ScoreHistogram, coarse_histograms, places_of, write_histograms
+from seglib.pipeline.workspace import ResultFiles
 from seglib.prediction.hints import Hint, hint_of
 from seglib.prediction.predictor import Predictor
 from seglib.training.batches import Feed
@@ -79,6 +83,33 @@ def evaluate(predictor: Predictor, split: Split, *, tolerance: int) -> SplitResu
     return SplitResult(_count_table(name, ids, classes, np.concatenate([counts_NKC, own_NK4], axis=-1)),
                        _object_table(name, ids, np.concatenate(objects)), sum(confusions), ranking,
                        np.concatenate(coarse), np.concatenate(masks))
+
+
+def evaluate_splits(predictor: Predictor, dataset: Path, *, tolerance: int) -> dict[str, SplitResult]:
+    """`evaluate`, on val and on test of a prepared dataset."""
+    return {name: evaluate(predictor, Split.open(dataset, name), tolerance=tolerance) for name in ("val", "test")}
+
+
+def write(found: Mapping[str, SplitResult], files: ResultFiles, *, predictor: dict[str, Any], tolerance: int,
+          weights_sha256: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Write what was counted on each split, and the predictions of test. Returns the counts and the objects.
+
+    predictor: what evaluation.json says of the predictor: its kind, how it came to be (`fit`), and what it was told of
+    the truth (`hint`). weights_sha256: of its weights file, if it has one.
+    """
+    counts, objects = (pd.concat([getattr(result, table) for result in found.values()], ignore_index=True)
+                       for table in ("counts", "objects"))
+    for path, table in ((files.counts, counts), (files.objects, objects)):
+        with atomic_file(path) as temporary:
+            table.to_parquet(temporary, index=False, compression="zstd")
+    with atomic_file(files.predictions) as temporary, temporary.open("wb") as file:
+        np.save(file, found["test"].masks)
+    with atomic_file(files.confusion) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **{name: result.confusion for name, result in found.items()})
+    write_histograms(files.ranking, {name: (result.ranking, result.ranking_NKB2) for name, result in found.items()})
+    write_json(files.evaluation, {"predictor": predictor, "weights_sha256": weights_sha256, "tolerance": tolerance,
+                                  "pictures": {name: len(result.masks) for name, result in found.items()}})
+    return counts, objects
 
 
 def _hints(predictor: Predictor, truth_BKHW: Tensor, valid_B1HW: Tensor | None) -> list[Hint] | None:

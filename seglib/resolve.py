@@ -4,12 +4,16 @@ import dataclasses
 
 from pydantic import ValidationError
 
+from seglib import prediction
 from seglib.configs import (
     CompareConfig,
     DownloadConfig,
     EvaluateConfig,
     FetchConfig,
     LossConfig,
+    ModelConfig,
+    PredictConfig,
+    PredictorConfig,
     PrepareConfig,
     TrainConfig,
 )
@@ -114,6 +118,26 @@ def fetch_config(params: Params, name: str) -> FetchConfig:
 def prepare_config(params: Params, name: str) -> PrepareConfig:
     """What decides the bytes of `data/prepared/<name>/`, besides the raw data."""
     return params.datasets[name].prepare_config(params.prepare.max_rejected)
+
+
+def predict_config(params: Params, name: str) -> PredictConfig:
+    """The baselines of the dataset's task, then the predictors that `run` picks. Raises ParamsError if one does not
+    work for the task.
+    """
+    task = params.datasets[name].task()
+    found = {kind: PredictorConfig(model=ModelConfig(kind=kind, arguments={}), title=declared.title, fit=declared.fit,
+                                   hint=declared.hint, baseline=True)
+             for kind, declared in prediction.KINDS.items() if declared.baseline and task in declared.tasks}
+    for picked in params.run.predictors:
+        model = params.predictors[picked].resolved()
+        declared = prediction.KINDS[model.kind]
+        if task not in declared.tasks:
+            raise ParamsError(f"{name} × {picked}: a predictor of kind {model.kind} is for task "
+                              f"{' or '.join(declared.tasks)}, and this dataset's is {task}; take it out of "
+                              "run.predictors")
+        found[picked] = PredictorConfig(model=model, title=picked, fit=declared.fit, hint=declared.hint,
+                                        baseline=False)
+    return PredictConfig(predictors=found, tolerance=params.evaluate.tolerance)
 
 
 def compare_config(params: Params, name: str) -> CompareConfig:

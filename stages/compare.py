@@ -6,11 +6,12 @@ import pandas as pd
 
 import stages
 from seglib.comparison import claims, curves, drawings, gallery, tables, verdicts
+from seglib.comparison.baselines import baseline_table
 from seglib.comparison.coursework import coursework
 from seglib.comparison.evidence import CONFIDENCE, Evidence
-from seglib.comparison.findings import conclusion, findings
+from seglib.comparison.findings import conclusion, findings, warnings
 from seglib.comparison.summary import facts_of, summary
-from seglib.comparison.variants import load
+from seglib.comparison.variants import compared, load
 from seglib.configs import CompareConfig
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.files import atomic_folder, write_json
@@ -27,7 +28,7 @@ def main(dataset: str) -> None:
     config = CompareConfig.read(dataset_config(dataset, "compare"))
     tried = claims.load(Path("claims.yaml"))
     variants = load(dataset, info)
-    evidence = Evidence(variants, config.resamples)
+    evidence, shown = Evidence(variants, config.resamples), compared(variants)
     sizes, facts = size_edges(variants[0].results[0].objects), facts_of(prepared, info)
 
     scores, pairs = evidence.score_table(), evidence.pair_table()
@@ -36,7 +37,7 @@ def main(dataset: str) -> None:
     written = {
         "scores": scores, "pairs": pairs, "ranking": ranking, "curves": points, "trainings": trainings,
         "training_scores": tables.training_scores(variants, info.classes),
-        "seed_scores": tables.seed_table(variants),
+        "seed_scores": tables.seed_table(variants), "baselines": baseline_table(evidence, test, info.task),
         "classes": tables.class_table(variants, info.classes, evidence.class_intervals(HEADLINE, info.classes)),
         "groups": tables.group_table(evidence, sizes, facts), "gradients": curves.gradient_table(variants),
         "confusion": tables.confusion_table(variants, info.classes, info.task),
@@ -52,7 +53,7 @@ def main(dataset: str) -> None:
         _write_csv(points[points["curve"] == "train window"], out / "curves.csv")
         _write_csv(ranking, out / "ranking.csv")
         drawings.draw_curves(variants, points, trainings, out / "figures")
-        drawings.draw_pictures(variants, tables.pick_pictures(variants, config.pictures), info, test,
+        drawings.draw_pictures(shown, tables.pick_pictures(shown, config.pictures), info, test,
                                out / "figures" / "pictures.png")
         snapshots = drawings.draw_snapshots(variants, info, val, out / "figures")
         about = summary(dataset, info, variants, facts=facts, sizes=sizes, config=config, prepared=prepared,
@@ -62,9 +63,10 @@ def main(dataset: str) -> None:
         write_json(out / "tables" / "findings.json", found)
         if config.coursework:
             write_json(out / "tables" / "coursework.json", coursework(about, written))
-        gallery.write_gallery(variants, info, test, count=config.gallery, out=out / "gallery")
+        gallery.write_gallery(shown, info, test, count=config.gallery, out=out / "gallery")
     tracking.try_sync(records.leave_comparison(dataset), *records.leave_scores(dataset))
-    print(f"{dataset}: {conclusion(found['answer'], CONFIDENCE)}")
+    for line in [conclusion(found["answer"], CONFIDENCE), *warnings(found)]:
+        print(f"{dataset}: {line}")
     for verdict in dict.fromkeys(claim["verdict"] for claim in decided):
         print(f"{dataset}: claims {verdict}: {', '.join(c['id'] for c in decided if c['verdict'] == verdict)}")
 

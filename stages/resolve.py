@@ -1,4 +1,4 @@
-"""Write conf/ from params.yaml: two files per training, three per dataset. `python -m stages.resolve`
+"""Write conf/ from params.yaml: two files per training, four per dataset. `python -m stages.resolve`
 
 It runs every time, before every other stage. A mistake in params.yaml is reported before anything is fetched or
 trained. A user's folder in a place that a stage writes to is refused before DVC removes that stage's outputs.
@@ -21,7 +21,8 @@ def main() -> None:
     for name in settings.run.datasets:
         configs[dataset_config(name, "fetch")] = resolve.fetch_config(settings, name)
         configs[dataset_config(name, "prepare")] = resolve.prepare_config(settings, name)
-        configs[dataset_config(name, "compare")] = resolve.compare_config(settings)
+        configs[dataset_config(name, "predict")] = resolve.predict_config(settings, name)
+        configs[dataset_config(name, "compare")] = resolve.compare_config(settings, name)
     trainings = resolve.resolve(settings)
     for training in trainings:
         files = TrainingFiles(training.dataset, training.name)

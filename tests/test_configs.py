@@ -22,7 +22,7 @@ def all_configs() -> list[Config]:
     first, *_ = resolve.resolve(settings)
     augmented = dataclasses.replace(first.train, train=dataclasses.replace(
         first.train.train, augment=dataclasses.replace(NEUTRAL, flip=0.5)))
-    return [first.train, augmented, first.evaluate, resolve.compare_config(settings),
+    return [first.train, augmented, first.evaluate, resolve.compare_config(settings, "shapes"),
             *(of(settings, name) for of in (resolve.fetch_config, resolve.prepare_config)
               for name in settings.datasets)]
 

@@ -51,6 +51,7 @@ for dataset in sorted(path.name for path in Path("conf").iterdir() if path.is_di
     for training in sorted(path.name for path in Path("conf", dataset).iterdir()):
         stage("train", dataset, training)
         stage("evaluate", dataset, training)
+    stage("predict", dataset)
 """
 
 COMPARE = """
@@ -119,7 +120,7 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path / "project")
 
 
-@pytest.mark.parametrize("page", ["loss", "model", "dataset", "score"])
+@pytest.mark.parametrize("page", ["loss", "model", "dataset", "score", "predictor"])
 def test_what_a_page_adds_passes_the_linter(project: Project, page: str):
     project.apply((ROOT / f"docs/adding-a-{page}.md").read_text())
 
@@ -201,3 +202,21 @@ def test_adding_a_score(project: Project):
     assert page.count(">F2</th>") == 1 and ">F2</option>" in page
     record, = (project.folder / ".work/tracking").glob("*/scores.csv")
     assert "test,disk,f2_dataset," in record.read_text()  # what MLflow is given
+
+
+@pytest.mark.slow
+def test_adding_a_predictor(project: Project):
+    """It is evaluated once, told the boxes, and is a row of the tables that says so."""
+    page = (ROOT / "docs/adding-a-predictor.md").read_text()
+    project.apply(page)
+    project.run("-m", "pytest", "-q", "tests/prediction")
+    project.run_stages(page, "run.losses=[mse]", "compare.resamples=1000")
+    project.run("-c", COMPARE)
+    results = project.folder / "results/shapes/predictors"
+    assert {path.name for path in results.iterdir()} == {"background", "foreground", "frequency", "ellipse"}
+    assert read_json(results / "ellipse/evaluation.json")["predictor"] == {
+        "kind": "ellipse", "fit": "none", "hint": "boxes"}
+    scores = pd.read_csv(project.folder / "comparisons/shapes/tables/scores.csv").query("split == 'test'")
+    iou = scores[scores["score"] == "iou_dataset"].set_index("variant")["mean"]
+    assert iou["ellipse (told the true boxes)"] > 0.5 > iou["all foreground"] > iou["all background"] == 0
+    assert "ellipse (told the true boxes)" in (project.folder / "reports/index.html").read_text()

@@ -14,20 +14,29 @@ from seglib.pipeline import identity
 from tests.conftest import ROOT
 
 STAGES: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
+ALWAYS_RUN = "resolve"  # it has no code among its dependencies
 
 
 # Where files are, and what leaves records for MLflow: no byte of an output comes from these.
 BOOKKEEPING = set((ROOT / "seglib" / "pipeline").glob("*.py"))
 # What a stage needs for the line that it prints, and for no output: a new score evaluates nothing.
-PRINTED = {"evaluate": {ROOT / "seglib/metrics/cases.py", *(ROOT / "seglib/metrics/scores").glob("*.py")}}
+SCORES = {ROOT / "seglib/metrics/cases.py", *(ROOT / "seglib/metrics/scores").glob("*.py")}
+PRINTED = {"evaluate": SCORES, "predict": SCORES}
+
+
+def dependencies(stage: str) -> list[str]:
+    return STAGES[stage].get("do", STAGES[stage]).get("deps", [])
 
 
 def code(stage: str) -> set[str]:
-    body = STAGES[stage].get("do", STAGES[stage])
-    return {dep for dep in body["deps"] if dep.startswith(("seglib", "stages"))}
+    return {dep for dep in dependencies(stage) if dep.startswith(("seglib", "stages"))}
 
 
-@pytest.mark.parametrize("stage", STAGES)
+def test_one_stage_always_runs():
+    assert {name for name, stage in STAGES.items() if stage.get("always_changed")} == {ALWAYS_RUN}
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES.keys() - {ALWAYS_RUN}))
 def test_every_code_dependency_exists(stage: str):
     for dep in code(stage):
         assert (ROOT / dep).exists(), dep
@@ -49,9 +58,9 @@ def imported_by(file: Path) -> Iterator[Path]:
                 yield from filter(Path.exists, (module.with_suffix(".py"), module / "__init__.py"))
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", sorted(STAGES.keys() - {ALWAYS_RUN}))
 def test_what_a_stage_imports_is_among_its_dependencies(stage: str):
-    dependencies = [ROOT / dep for dep in code(stage)]
+    rooms = [ROOT / dep for dep in code(stage)]
     seen, waiting = BOOKKEEPING | PRINTED.get(stage, set()), [ROOT / f"stages/{stage}.py"]
     while waiting:
         file = waiting.pop()
@@ -59,7 +68,7 @@ def test_what_a_stage_imports_is_among_its_dependencies(stage: str):
             continue
         seen.add(file)
         only_says_what_it_is = file.name == "__init__.py" and len(ast.parse(file.read_text()).body) == 1
-        assert only_says_what_it_is or any(dep == file or dep in file.parents for dep in dependencies), file
+        assert only_says_what_it_is or any(dep == file or dep in file.parents for dep in rooms), file
         waiting += imported_by(file)
 
 
@@ -81,10 +90,17 @@ def test_a_plot_never_retrains_a_network():
         assert not any("figures" in dep or "report" in dep for dep in code(stage))
 
 
-def test_test_pictures_are_read_by_evaluate_and_compare_alone():
-    readers = {name for name, stage in STAGES.items()
-               if any(dep.endswith("/test") for dep in stage.get("do", stage)["deps"])}
-    assert readers == {"evaluate", "compare"}
+def test_test_pictures_are_read_by_no_training():
+    readers = {name for name in STAGES if any(dep.endswith("/test") for dep in dependencies(name))}
+    assert readers == {"evaluate", "predict", "compare"}
+
+
+def test_a_predictor_that_no_loss_trains_runs_once_per_dataset_however_many_trainings_there_are():
+    dvc = Path(sys.executable).with_name("dvc")
+    listed = subprocess.run([dvc, "stage", "list", "--name-only"], cwd=ROOT, check=True, capture_output=True,
+                            text=True).stdout.split()
+    assert sum(name.startswith("train@") for name in listed) == 9
+    assert [name for name in listed if name.startswith("predict")] == ["predict@shapes"]
 
 
 def test_the_identity_follows_its_parts():

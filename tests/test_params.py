@@ -184,7 +184,7 @@ def test_an_evaluation_has_its_trainings_model_and_the_tolerance(raw_params: dic
     settings = params.parse(raw_params)
     for training in resolve.resolve(settings):
         assert (training.evaluate.model, training.evaluate.tolerance) == (training.train.model, 3)
-    assert resolve.compare_config(settings).tolerance == 3
+    assert resolve.compare_config(settings, "shapes").tolerance == 3
 
 
 def test_only_network_datasets_depend_on_the_fetch_section(raw_params: dict[str, Any]):
@@ -278,6 +278,6 @@ def test_a_class_or_a_path_is_text_on_one_line(raw_params: dict[str, Any], name:
 
 def test_the_coursework_asks_about_the_datasets_it_studied_and_no_folder_of_a_users():
     settings = params.load(ROOT / "params.yaml")
-    asked = {dataset.kind: resolve.compare_config(settings, name)["coursework"]
+    asked = {dataset.kind: resolve.compare_config(settings, name).coursework
              for name, dataset in settings.datasets.items()}
     assert asked == {"shapes": True, "coco": True, "pets": True, "stanford": True, "folder": False}

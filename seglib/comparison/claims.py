@@ -30,10 +30,11 @@ Names = dict[Literal["model", "loss"], Annotated[list[str], Field(min_length=1)]
 
 
 class Side(Strict):
-    """A variant: its model and loss as params.yaml names them."""
+    """A variant: its model and loss as params.yaml names them, or a predictor that no loss trains."""
 
     model: str | None = None
     loss: str | None = None
+    predictor: str | None = None
     score: str | None = None  # if the two sides are compared by different scores
 
 
@@ -67,7 +68,8 @@ class Part(Strict):
                 raise PydanticCustomError("balance", f"{BALANCE} is of a dataset: it can be above or below a number")
             return self
         for key in ("model", "loss"):
-            if key not in self.each and any(getattr(side, key) is None for side in sides):
+            trained = [side for side in sides if side.predictor is None]
+            if key not in self.each and any(getattr(side, key) is None for side in trained):
                 raise PydanticCustomError("names", "which {key}? Name it in a and b, or in each", {"key": key})
         if len({type(BY_NAME.get(score)) for score in scores}) > 1:
             raise PydanticCustomError("kinds", "'{first}' and '{second}' cannot be compared: their intervals are made "

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seglib.comparison.variants import SPLITS, Variant
+from seglib.comparison.variants import SPLITS, Variant, compared
 from seglib.metrics import decisions
 from seglib.metrics.scores import BY_NAME, HEADLINE, PAIRED, SCORES, Ratio
 from seglib.metrics.scores.score import Sample
@@ -73,8 +73,12 @@ class Evidence:
             "images_needed", "seeds_needed"])
 
     def _pairs(self, score: Ratio) -> Iterator[dict[str, Any]]:
-        """The pairs of the variants that have the score: a model that predicts no mask has no holes, for example."""
-        scored = [variant for variant in self.variants if np.isfinite(variant.scores_S("test", score.name)).all()]
+        """The pairs of the variants that have the score: a model that predicts no mask has no holes, for example.
+
+        Baselines are in no pair.
+        """
+        scored = [variant for variant in compared(self.variants)
+                  if np.isfinite(variant.scores_S("test", score.name)).all()]
         pairs = list(itertools.combinations(range(len(scored)), 2))
         if not pairs:
             return
@@ -107,15 +111,17 @@ class Evidence:
         """The variants by their headline score on test, the highest mean first, with ranks (see `decisions.ranks`).
 
         A variant with too few seeds has no rank. If at most one of several variants has enough seeds, none has a rank,
-        because there is nothing to rank it against.
+        because there is nothing to rank it against. Baselines have no row.
         """
-        rows = scores[(scores["split"] == "test") & (scores["score"] == HEADLINE.name)].copy()
-        labels = list(rows["variant"])
+        variants = compared(self.variants)
+        labels = [variant.label for variant in variants]
+        rows = scores[(scores["split"] == "test") & (scores["score"] == HEADLINE.name)
+                      & scores["variant"].isin(labels)].copy()
         settled_VV = np.zeros((len(labels), len(labels)), bool)
         for pair in pairs[(pairs["score"] == HEADLINE.name) & pairs["settled"].astype(bool)].itertuples():
             i, j = labels.index(pair.a), labels.index(pair.b)
             settled_VV[i, j] = settled_VV[j, i] = True
-        rows["enough_seeds"] = [decisions.enough_seeds(variant.seeds) for variant in self.variants]
+        rows["enough_seeds"] = [decisions.enough_seeds(variant.seeds) for variant in variants]
         is_ranked = rows["enough_seeds"] & (rows["enough_seeds"].sum() >= min(2, len(labels)))
         ranks = pd.Series(decisions.ranks(rows["mean"].to_numpy(), settled_VV), rows.index, dtype="Int64")
         rows["rank"] = ranks.where(is_ranked)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from seglib.comparison.baselines import EQUAL
 from seglib.comparison.tables import json_rows
 from seglib.metrics.scores import HEADLINE
 
@@ -15,15 +16,22 @@ Row = dict[str, Any]
 
 
 def findings(tables: Mapping[str, pd.DataFrame], *, seedless: Container[str]) -> dict[str, Any]:
-    """The facts under the keys `answer` and `dice_names`: see the functions of these names.
+    """The facts under the keys `answer`, `dice_names` and `equals_baseline`: see the functions of these names.
 
     Args:
-        tables: the comparison's tables `ranking`, `pairs`, `seed_scores` and `dice_names`, by name.
+        tables: the comparison's tables `ranking`, `pairs`, `seed_scores`, `dice_names` and `baselines`, by name.
         seedless: the variants in which nothing is random.
     """
     ranking = tables["ranking"]
     return {"answer": answer(ranking, tables["pairs"], tables["seed_scores"], seedless=seedless),
-            "dice_names": dice_names(tables["dice_names"], ranking["variant"].iloc[0]) if len(ranking) else None}
+            "dice_names": dice_names(tables["dice_names"], ranking["variant"].iloc[0]) if len(ranking) else None,
+            "equals_baseline": equals_baseline(tables["baselines"])}
+
+
+def equals_baseline(baselines: pd.DataFrame) -> list[Row]:
+    """The variants that predict the masks of a baseline on (nearly) all test pictures, and on which share of them."""
+    equal = baselines[baselines["identical"] >= EQUAL]
+    return json_rows(equal[["variant", "baseline", "identical"]])
 
 
 def answer(ranking: pd.DataFrame, pairs: pd.DataFrame, seed_scores: pd.DataFrame, *,
@@ -82,6 +90,12 @@ def dice_names(table: pd.DataFrame, variant: str) -> dict[str, Any]:
     several = len(values) > 1
     return {"variant": variant, "lowest": min(values.values()) if several else None,
             "highest": max(values.values()) if several else None, "pixel_accuracy": accuracy}
+
+
+def warnings(found: Mapping[str, Any]) -> list[str]:
+    """One line per variant that equals a baseline, from the facts of `findings`."""
+    return [f"{row['variant']} predicts the same masks as the baseline {row['baseline']} on {row['identical']:.0%} of "
+            "the test pictures" for row in found["equals_baseline"]]
 
 
 def conclusion(found: Mapping[str, Any], confidence: float) -> str:

@@ -40,8 +40,9 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, fac
         "seedless": [variant.label for variant in variants if variant.seeds is None],
         "fewest_seeds": FEWEST_SEEDS,
         "snapshots": snapshots,
+        "baselines": [variant.label for variant in variants if variant.baseline],
         "weights_sha256": {result.files.name: result.weights_sha256
-                           for variant in variants for result in variant.results},
+                           for variant in trained(variants) for result in variant.results},
         "headline": HEADLINE.name,
         "scores": [score.described(facts) for score in SCORES],
         "aggregations": {name: dataclasses.asdict(aggregation) for name, aggregation in AGGREGATIONS.items()},

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from seglib.comparison.evidence import Evidence
-from seglib.comparison.variants import SPLITS, Result, Variant
+from seglib.comparison.variants import SPLITS, Result, Variant, trained
 from seglib.datasets.store import Split
 from seglib.metrics.cases import CROWDS
 from seglib.metrics.scores import BY_NAME, HEADLINE, SCORES
@@ -26,7 +26,7 @@ NOTHING = "nothing"
 def training_scores(variants: Sequence[Variant], classes: Sequence[str]) -> pd.DataFrame:
     """One row per (training, split, class, score) that has a value; the class "" is the mean over classes."""
     rows = []
-    for result in (result for variant in variants for result in variant.results):
+    for result in (result for variant in trained(variants) for result in variant.results):
         for split, scores in result.class_scores.items():
             for score, values_K in scores.items():
                 of_class = {"": mean_score(values_K)} | dict(zip(classes, values_K, strict=True))

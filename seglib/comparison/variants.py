@@ -1,37 +1,49 @@
 """The variants of a dataset with their results. A variant is model × loss; its seeds are repetitions.
 
+A predictor that no loss trains is a variant too: it has one result and no seed.
+
 Shapes: S seeds, N pictures, K classes.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from seglib.configs import PredictConfig
 from seglib.datasets.store import DatasetInfo
 from seglib.files import canonical_json, read_json
 from seglib.metrics.cases import Cases, cases_of, size_edges
 from seglib.metrics.ranking import SplitHistograms
 from seglib.metrics.scores import HEADLINE, Ratio, class_scores
 from seglib.metrics.scores.score import mean_of_known, mean_score
-from seglib.pipeline.workspace import TrainingFiles, live_trainings
+from seglib.pipeline.workspace import (
+    PredictorFiles,
+    ResultFiles,
+    TrainingFiles,
+    dataset_config,
+    live_trainings,
+    predictors_folder,
+)
 
 SPLITS = ("test", "val")
+NO_HISTORY = pd.DataFrame(columns=["iteration", "epoch", "split", "span", "lr", "loss", "iou_score", "dice_score",
+                                   "pixel_accuracy_score", "kept"])
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One evaluated training of a variant."""
+    """One evaluated training of a variant, or the evaluation of a predictor."""
 
-    files: TrainingFiles
+    files: ResultFiles
     seed: int | None  # None if nothing is random
     history: pd.DataFrame
     cases: dict[str, Cases]  # by split
     objects: pd.DataFrame
-    weights_sha256: str
-    tolerance: int  # of the boundary scores, in pixels
+    weights_sha256: str | None  # None if there is no weights file
 
     @cached_property
     def class_scores(self) -> dict[str, dict[str, np.ndarray]]:
@@ -59,13 +71,17 @@ class Result:
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One model × loss with its results, by seed. `label` joins the names of variants with the same configuration."""
+    """One model × loss with its results, by seed; or a predictor that no loss trains, with its result.
+
+    `label` joins the names of variants with the same configuration. It says what a predictor was told of the truth.
+    """
 
     label: str
-    names: list[tuple[str, str]]  # model, loss
+    names: list[tuple[str, str]]  # model, loss; of a predictor its name and ""
     config: dict[str, Any]  # without the seed
     results: list[Result]
-    fit: Literal["gradients", "counts", "none"]  # how the model comes to be
+    fit: Literal["gradients", "counts", "none"]  # how it comes to be
+    baseline: bool = False  # a baseline has no rank, is in no test, and is never best or worst
 
     @property
     def seeds(self) -> int | None:
@@ -90,15 +106,22 @@ class Variant:
         return max(self.results, key=lambda result: result.final_loss)
 
 
-def trained(variants: list[Variant]) -> list[Variant]:
+def trained(variants: Sequence[Variant]) -> list[Variant]:
     """The variants whose models were trained by gradients: they have a loss, seeds and a history."""
     return [variant for variant in variants if variant.fit == "gradients"]
 
 
+def compared(variants: Sequence[Variant]) -> list[Variant]:
+    """The variants that are compared with each other: all but the baselines."""
+    return [variant for variant in variants if not variant.baseline]
+
+
 def load(dataset: str, info: DatasetInfo) -> list[Variant]:
-    """The dataset's variants by their mean test score, the highest first."""
-    variants = _trained_variants(dataset, info)
-    return sorted(variants, key=lambda v: -np.nan_to_num(v.scores_S("test", HEADLINE.name).mean(), nan=-1.0))
+    """The dataset's variants by their mean test score, the highest first; then the baselines."""
+    def order(variant: Variant) -> tuple[bool, float]:
+        return variant.baseline, -np.nan_to_num(variant.scores_S("test", HEADLINE.name).mean(), nan=-1.0)
+
+    return sorted(_trained_variants(dataset, info) + _predictors(dataset, info), key=order)
 
 
 def _trained_variants(dataset: str, info: DatasetInfo) -> list[Variant]:
@@ -115,16 +138,24 @@ def _trained_variants(dataset: str, info: DatasetInfo) -> list[Variant]:
             names[key].append((files.model, files.loss))
         files_of.setdefault(key, {}).setdefault(seed, files)
     return [Variant(label=" = ".join(f"{model} {loss}" for model, loss in names[key]), names=names[key], config=config,
-                    results=[_result(files, seed, info) for seed, files in sorted(files_of[key].items())],
+                    results=[_result(files, seed, pd.read_csv(files.history), info)
+                             for seed, files in sorted(files_of[key].items())],
                     fit="gradients")
             for key, config in configs.items()]
 
 
-def _result(files: TrainingFiles, seed: int | None, info: DatasetInfo) -> Result:
+def _predictors(dataset: str, info: DatasetInfo) -> list[Variant]:
+    config = PredictConfig.read(dataset_config(dataset, "predict"))
+    return [Variant(label=one.title if one.hint is None else f"{one.title} (told the true {one.hint})",
+                    names=[(name, "")], config={"model": one.model.content()}, fit=one.fit, baseline=one.baseline,
+                    results=[_result(PredictorFiles(predictors_folder(dataset) / name), None, NO_HISTORY, info)])
+            for name, one in config.predictors.items()]
+
+
+def _result(files: ResultFiles, seed: int | None, history: pd.DataFrame, info: DatasetInfo) -> Result:
     counts, objects = pd.read_parquet(files.counts), pd.read_parquet(files.objects)
-    evaluation = read_json(files.evaluation)
     sizes = size_edges(objects)
     cases = {split: cases_of(counts, objects, split, info.classes, sizes, SplitHistograms(files.ranking, split))
              for split in SPLITS}
-    return Result(files=files, seed=seed, history=pd.read_csv(files.history), cases=cases, objects=objects,
-                  weights_sha256=evaluation["weights_sha256"], tolerance=evaluation["tolerance"])
+    return Result(files=files, seed=seed, history=history, cases=cases, objects=objects,
+                  weights_sha256=read_json(files.evaluation)["weights_sha256"])

@@ -84,13 +84,18 @@ def _seeds(variant: Variant, score: str) -> int | None:
 
 def _find(variants: Sequence[Variant], side: dict[str, str], claim: Claim) -> Variant | None:
     """The variant of these names, if it was trained as the claim needs it or needs no training at all."""
-    return next((variant for variant in variants if (side.get("model"), side.get("loss")) in variant.names
+    return next((variant for variant in variants if _name(side) in variant.names
                  and (variant.fit != "gradients" or _was_trained(variant, claim))), None)
+
+
+def _name(side: dict[str, str]) -> tuple[str, str]:
+    """The model and the loss, as `Variant.names` has them."""
+    return (side["predictor"], "") if "predictor" in side else (side["model"], side["loss"])
 
 
 def _was_trained(variant: Variant, claim: Claim) -> bool:
     train = variant.config["train"]
-    return (train.get("overfit") is None and all(train.get(key) == value for key, value in claim.train.items())
+    return (train["overfit"] is None and all(train.get(key) == value for key, value in claim.train.items())
             and all(result.epochs("val")["epoch"].max() >= claim.epochs for result in variant.results))
 
 

@@ -4,13 +4,14 @@ Another architecture is a module here and an entry in KINDS. Its class has the a
 input must be multiples of it), `output_layer` (the layer whose weight writes the logits, or None) and `encoder` (the
 part that a training may freeze, or None).
 
-This module imports no PyTorch before a network is built, so that params and resolve can read KINDS quickly.
+Every architecture is trained by gradients; `seglib.prediction` holds what is not. This module imports no PyTorch before
+a network is built, so that params and resolve can read KINDS quickly.
 """
 
 import dataclasses
 import inspect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from seglib.configs import ModelConfig
 from seglib.registry import LazyEntry, lookup
@@ -24,7 +25,6 @@ class Kind(LazyEntry):
     """What is known of an architecture before its code is imported.
 
     path: of its class.
-    fit: how it comes to be: "gradients" (it is trained), "counts" (it counts the training pictures) or "none".
     has_encoder: whether a training may freeze its encoder for the first epochs.
     loss_terms: the names of the terms that it computes itself, in a method `loss_terms(view) -> dict[str, Tensor]` of
         unweighted scalars. Such a model is trained with no other terms. Empty: the losses of `seglib.losses` train it.
@@ -32,7 +32,6 @@ class Kind(LazyEntry):
     """
 
     path: str
-    fit: Literal["gradients", "counts", "none"] = "gradients"
     has_encoder: bool = False
     loss_terms: tuple[str, ...] = ()
     static_shapes: bool = True

@@ -15,8 +15,10 @@ from seglib.names import brief, nearest
 from seglib.params.datasets import AnyDataset
 from seglib.params.losses import Loss, LossConstants
 from seglib.params.models import Model
+from seglib.params.predictors import AnyPredictor
 from seglib.params.strict import LONGEST_NAME, Once, ParamsError, Strict, Text, explain
 from seglib.params.train import Train, TrainOverride
+from seglib.prediction import KINDS
 
 EVERYTHING = "everything"  # the folder of the page of all studies: no study may have this name
 NAME_PATTERN = r"[A-Za-z0-9_]+"  # names join with "-" into stage names, and `-S` cannot address a "+"
@@ -29,6 +31,7 @@ class Run(Strict):
     datasets: Selected
     models: Selected
     losses: Selected
+    predictors: Annotated[list[str], Once] = []
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1), Once]
 
 
@@ -77,10 +80,11 @@ class Params(Strict):
     loss: LossConstants
     losses: dict[str, Loss]
     models: dict[str, Model]
+    predictors: dict[str, AnyPredictor]
     datasets: dict[str, AnyDataset]
     train: Train
 
-    @field_validator("losses", "models", "datasets", "studies")
+    @field_validator("losses", "models", "predictors", "datasets", "studies")
     @classmethod
     def _plain_names(cls, entries: dict[str, Any]) -> dict[str, Any]:
         for name in entries:
@@ -100,11 +104,20 @@ class Params(Strict):
                                       {"name": EVERYTHING})
         return studies
 
+    @field_validator("predictors")
+    @classmethod
+    def _no_baseline_has_the_name(cls, predictors: dict[str, AnyPredictor]) -> dict[str, AnyPredictor]:
+        for name in predictors:
+            if name in KINDS and KINDS[name].baseline:
+                raise PydanticCustomError("name", "the name {name} is taken by a baseline; choose another",
+                                          {"name": name})
+        return predictors
+
     @model_validator(mode="after")
     def _run_picks_what_is_defined(self) -> "Params":
         selections = {"run": self.run} | {f"studies.{name}": study for name, study in self.studies.items()}
         for where, picked in selections.items():
-            for section in ("datasets", "models", "losses"):
+            for section in ("datasets", "models", "losses", "predictors"):
                 known = list(getattr(self, section))
                 for name in getattr(picked, section):
                     if name not in known:

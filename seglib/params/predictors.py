@@ -3,8 +3,9 @@
 The fields are the arguments of the class in `seglib/prediction/`. Baselines have no entry: every dataset has them.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
+from seglib.configs import ModelConfig
 from seglib.params.strict import Strict
 
 
@@ -15,9 +16,9 @@ class Predictor(Strict):
         """The keys whose values lead to files that the user owns."""
         return ()
 
-    def resolved(self) -> dict[str, Any]:
-        """The predictor as its configuration has it."""
-        return self.model_dump()
+    def resolved(self) -> ModelConfig:
+        """Its kind and its arguments."""
+        return ModelConfig(kind=self.kind, arguments=self.model_dump(exclude={"kind"}))
 
 
 class Otsu(Predictor):

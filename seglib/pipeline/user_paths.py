@@ -25,8 +25,8 @@ Identity = tuple[int, int] | Path
 def refuse_overlap(params: Params, root: Path) -> None:
     """Raise ParamsError if a user's path in `params` is, contains or lies inside a place that the pipeline writes to.
 
-    All datasets and models count, whether `run` picks them or not. Links are followed. Paths are compared by the files
-    that they lead to, so that another spelling on a case-insensitive disk counts too.
+    All datasets, models and predictors count, whether `run` picks them or not. Links are followed. Paths are compared
+    by the files that they lead to, so that another spelling on a case-insensitive disk counts too.
 
     root: the repository; relative paths in params.yaml start there.
     """
@@ -40,7 +40,7 @@ def paths_in(params: Params) -> Iterator[tuple[str, str]]:
     """The key and the value of every path in params.yaml that leads to a user's files."""
     if params.fetch.mirror is not None:
         yield "fetch.mirror", params.fetch.mirror
-    for section in ("datasets", "models"):
+    for section in ("datasets", "models", "predictors"):
         for name, entry in getattr(params, section).items():
             for key in entry.user_paths():
                 yield f"{section}.{name}.{key}", getattr(entry, key)

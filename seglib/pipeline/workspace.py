@@ -12,8 +12,49 @@ OUTPUTS = ("conf", "data/raw", "data/prepared", "data/previews", "runs", "timing
 SOURCES = ("seglib", "stages", "dvc.yaml", "params.yaml", "claims.yaml")
 
 
+class ResultFiles:
+    """The files that an evaluation leaves in its folder, `results`."""
+
+    results: Path
+
+    @property
+    def counts(self) -> Path:
+        return self.results / "counts.parquet"
+
+    @property
+    def objects(self) -> Path:
+        return self.results / "objects.parquet"
+
+    @property
+    def ranking(self) -> Path:
+        return self.results / "ranking.npz"
+
+    @property
+    def confusion(self) -> Path:
+        return self.results / "confusion.npz"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.results / "evaluation.json"
+
+    @property
+    def predictions(self) -> Path:
+        return self.results / "predictions.npy"
+
+
 @dataclasses.dataclass(frozen=True, order=True)
-class TrainingFiles:
+class PredictorFiles(ResultFiles):
+    """The files of a predictor that no loss trains. `results`: its folder in `predictors_folder`."""
+
+    results: Path
+
+    @property
+    def name(self) -> str:
+        return self.results.name
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class TrainingFiles(ResultFiles):
     """The files of one training, relative to the repository's root: `name` is <model>-<loss>-<seed>."""
 
     dataset: str
@@ -60,28 +101,8 @@ class TrainingFiles:
         return Path("timings", self.dataset, f"{self.name}.json")
 
     @property
-    def counts(self) -> Path:
-        return Path("results", self.dataset, self.name, "counts.parquet")
-
-    @property
-    def objects(self) -> Path:
-        return Path("results", self.dataset, self.name, "objects.parquet")
-
-    @property
-    def ranking(self) -> Path:
-        return Path("results", self.dataset, self.name, "ranking.npz")
-
-    @property
-    def confusion(self) -> Path:
-        return Path("results", self.dataset, self.name, "confusion.npz")
-
-    @property
-    def evaluation(self) -> Path:
-        return Path("results", self.dataset, self.name, "evaluation.json")
-
-    @property
-    def predictions(self) -> Path:
-        return Path("results", self.dataset, self.name, "predictions.npy")
+    def results(self) -> Path:
+        return Path("results", self.dataset, self.name)
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -99,8 +120,13 @@ def prepared_folder(dataset: str) -> Path:
     return Path("data/prepared", dataset)
 
 
+def predictors_folder(dataset: str) -> Path:
+    """The output of `predict`: one folder per predictor that no loss trains."""
+    return Path("results", dataset, "predictors")
+
+
 def dataset_config(dataset: str, stage: str) -> Path:
-    """The configuration of a dataset's `stage`: fetch, prepare or compare."""
+    """The configuration of a dataset's `stage`: fetch, prepare, predict or compare."""
     return Path("conf", f"{dataset}.{stage}.json")
 
 

@@ -5,10 +5,11 @@ PyTorch: params and resolve read the declarations only. docs/adding-a-predictor.
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from seglib import tasks
-from seglib.registry import Entry, lookup
+from seglib.configs import ModelConfig
+from seglib.registry import LazyEntry, lookup
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Kind(Entry):
-    """What is declared of a kind of predictor.
+class Kind(LazyEntry):
+    """What is known of a kind of predictor before its code is imported.
 
+    path: of its class.
     fit: how it comes to be. "counts": one pass over the training pictures counts what it needs. "none": it needs none.
     title: its name in tables and on the page.
     tasks: the tasks that it works for.
@@ -28,6 +30,7 @@ class Kind(Entry):
     called best or worst.
     """
 
+    path: str
     fit: Literal["counts", "none"]
     title: str
     tasks: tuple[str, ...] = tasks.NAMES
@@ -36,32 +39,28 @@ class Kind(Entry):
 
 
 KINDS = {
-    "background": Kind("seglib.prediction.baselines:Background", fit="none", title="all background",
+    "background": Kind(path="seglib.prediction.baselines:Background", fit="none", title="all background",
                        tasks=("multilabel",), baseline=True),
-    "foreground": Kind("seglib.prediction.baselines:Foreground", fit="none", title="all foreground",
+    "foreground": Kind(path="seglib.prediction.baselines:Foreground", fit="none", title="all foreground",
                        tasks=("multilabel",), baseline=True),
-    "most_frequent": Kind("seglib.prediction.baselines:MostFrequent", fit="none", title="most frequent class",
+    "most_frequent": Kind(path="seglib.prediction.baselines:MostFrequent", fit="none", title="most frequent class",
                           tasks=("multiclass",), baseline=True),
-    "frequency": Kind("seglib.prediction.baselines:Frequency", fit="counts", title="pixel frequency", baseline=True),
-    "otsu": Kind("seglib.prediction.otsu:Otsu", fit="none", title="Otsu's threshold", tasks=("multilabel",)),
+    "frequency": Kind(path="seglib.prediction.baselines:Frequency", fit="counts", title="pixel frequency",
+                      baseline=True),
+    "otsu": Kind(path="seglib.prediction.otsu:Otsu", fit="none", title="Otsu's threshold", tasks=("multilabel",)),
 }
 
 
-def baselines_of(task: str) -> list[str]:
-    """The kinds that are evaluated on every dataset of a task."""
-    return [name for name, kind in KINDS.items() if kind.baseline and task in kind.tasks]
-
-
-def build(config: dict[str, Any], dataset: "Path") -> "Predictor":
-    """The predictor that a configuration describes (`kind` and that kind's keys), ready to predict.
+def build(model: ModelConfig, dataset: "Path") -> "Predictor":
+    """Make the predictor that a configuration describes, ready to predict.
 
     dataset: the folder of the prepared dataset. A kind with `fit: counts` reads its training pictures; nothing else is
     read. Raises ValueError for an unknown kind.
     """
     from seglib.datasets.store import DatasetInfo, Split
 
-    kind, keys = lookup(KINDS, config["kind"], "predictor"), {k: v for k, v in config.items() if k != "kind"}
-    predictor = kind.load()(DatasetInfo.read(dataset), **keys)
+    kind = lookup(KINDS, model.kind, "kind of predictor")
+    predictor = kind.load()(DatasetInfo.read(dataset), **model.arguments)
     if kind.fit == "counts":
         predictor.count(Split.open(dataset, "train"))
     return predictor

@@ -15,10 +15,17 @@ NAMED = 4  # up to this many variants are named one by one; more are counted
 
 
 def answer(comparison: Comparison) -> list[Markup]:
-    """One to five sentences: which variant has the highest mean, and whether its lead is settled.
+    """Which variant has the highest mean, whether its lead is settled, and which variants equal a baseline.
 
     A variant is called best only if its lead over every other is settled. With too few seeds none is called so.
     """
+    return _leader(comparison) + [
+        say("{} predicts the same masks as the baseline {} on {} % of the test pictures.", name(row["variant"]),
+            name(row["baseline"]), round(100 * row["identical"])) for row in comparison.findings["equals_baseline"]]
+
+
+def _leader(comparison: Comparison) -> list[Markup]:
+    """One to five sentences about the variant with the highest mean."""
     found = comparison.findings["answer"]
     first, lead = found["first"], found["lead"]
     if first is None:

@@ -25,6 +25,7 @@ from tests.comparison.synthetic import (
     objects,
     spoiled,
     write_dataset,
+    write_predictors,
     write_variant,
 )
 
@@ -65,6 +66,7 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Compared:
                 norms = {"mse": 6.0, "dice": 0.1 * seed} if len(terms) == 2 else dict.fromkeys(terms, 1.0)
                 write_variant(f"munet-{loss}-{seed}", logits, history=history_of(curve + 0.1 * seed, **norms),
                               terms=terms, train=LABEL)
+        write_predictors({})
         variants = load("shapes", info)
         return Compared(folder, info, variants, Evidence(variants, RESAMPLES))
 
@@ -74,11 +76,6 @@ def with_columns(result: Result, **columns: np.ndarray) -> Result:
     cases = result.cases["test"]
     changed = dataclasses.replace(cases, columns=cases.columns | columns)
     return dataclasses.replace(result, cases=result.cases | {"test": changed})
-
-
-def without_training(variant: Variant) -> Variant:
-    """The variant as one whose model was only counted: its label is the model's name."""
-    return dataclasses.replace(variant, label=variant.names[0][0], fit="counts")
 
 
 def with_seeds(study: Compared, count: int, *labels: str) -> Compared:
@@ -116,7 +113,7 @@ def masks_of(planes_NKHW: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def mixed_study(tmp_path_factory: pytest.TempPathFactory) -> Compared:
-    """unet with seeds 1 to 4, convnet with 1 to 3, and frequency, which is counted and has no seed.
+    """unet with seeds 1 to 4, convnet with 1 to 3, and the predictor frequency, which has no seed.
 
     Pictures are resized, in all of them the left column is ignored, and unet's first seed has snapshots.
     """
@@ -141,9 +138,8 @@ def mixed_study(tmp_path_factory: pytest.TempPathFactory) -> Compared:
                 write_variant(f"{name}-ce-{seed}", logits, history=pd.concat([windows, history], ignore_index=True),
                               terms={"ce": 1}, train={"keep": "best", "best_by": "iou", "epochs": 9, "patience": 2},
                               task=MULTICLASS, snapshots=snapshots if (name, seed) == ("unet", 1) else None)
-        write_variant("frequency-ce-1", often, history=epochs_of([np.nan], [np.nan]), terms={},
-                      train={"batch_size": 4}, task=MULTICLASS)
-        variants = [without_training(variant) if variant.seeds is None else variant for variant in load("shapes", info)]
+        write_predictors({"frequency": often}, task=MULTICLASS)
+        variants = load("shapes", info)
         return Compared(folder, info, variants, Evidence(variants, RESAMPLES))
 
 

@@ -24,7 +24,7 @@ from seglib.pipeline.workspace import TrainingFiles
 from seglib.prediction.hints import Hint
 from seglib.prediction.predictor import Prediction, Predictor
 from seglib.training.encoding import Encoding
-from stages import evaluate
+from stages import evaluate, predict
 
 CLASSES = ["disk", "star", "box", "ghost"]  # no picture holds a ghost
 LABELS = [50.0, 100.0, 150.0, 200.0]
@@ -114,13 +114,13 @@ def write_variant(name: str, logits: Planes, *, history: pd.DataFrame, terms: Ma
                   snapshots: Mapping[int, np.ndarray] | None = None) -> TrainingFiles:
     """Configuration, history and, by the evaluate stage, all results of one training: <model>-<loss>-<seed>.
 
-    Without terms it has no seed. snapshots: packed masks (P, H, W) of the first val pictures, by epoch.
+    snapshots: packed masks (P, H, W) of the first val pictures, by epoch.
     """
     files = TrainingFiles("shapes", name)
     model, unset = {"kind": files.model}, dict.fromkeys(field.name for field in dataclasses.fields(TrainSettings))
     write_json(files.evaluate_config, {"model": model, "tolerance": 1})
     write_json(files.train_config, {"model": model, "loss": {"terms": dict(terms)}, "train": unset | dict(train),
-                                    "seed": files.seed if terms else None})
+                                    "seed": files.seed})
     files.weights.parent.mkdir(parents=True)
     files.weights.write_bytes(name.encode())
     history.to_csv(files.history, index=False)
@@ -134,6 +134,17 @@ def write_variant(name: str, logits: Planes, *, history: pd.DataFrame, terms: Ma
         patch.setattr(evaluate.tracking, "try_sync", lambda record: None)
         evaluate.main("shapes", name)
     return files
+
+
+def write_predictors(logits: Mapping[str, Planes], *, task: str = "multilabel", baselines: Sequence[str] = ()) -> None:
+    """Configuration and, by the predict stage, all results of predictors that no loss trains; all of the dataset's."""
+    write_json(Path("conf/shapes.predict.json"), {"tolerance": 1, "predictors": {
+        name: {"model": {"kind": name}, "title": name, "fit": "counts", "hint": None, "baseline": name in baselines}
+        for name in logits}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predict.prediction, "build", lambda model, prepared: MadeUp(logits[model.kind], task=task))
+        patch.setattr(predict, "wait_for_cores", lambda device: contextlib.nullcontext())
+        predict.main("shapes")
 
 
 def history_of(loss: np.ndarray, **grad_norms: float) -> pd.DataFrame:

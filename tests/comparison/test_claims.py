@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from seglib import params
+from seglib import params, prediction
 from seglib.comparison import claims
 from seglib.comparison.claims import Claim, load
 from tests.conftest import ROOT
@@ -28,7 +28,7 @@ def test_the_repositorys_claims_name_what_there_is():
         assert set(one.train) <= set(params.Train.model_fields)
         for part in one.parts:
             sides = [side for side in (part.a, part.b) if side is not None]
-            for key, known in (("model", BASELINES | settings.models.keys()), ("loss", settings.losses)):
+            for key, known in (("model", settings.models), ("loss", settings.losses), ("predictor", prediction.KINDS)):
                 named = {getattr(side, key) for side in sides} - {None} | set(part.each.get(key, []))
                 assert named <= set(known), one.id
 
@@ -51,13 +51,13 @@ def test_every_claim_on_pets_stanford_and_coco_has_a_study_that_decides_it():
     for one in load(ROOT / "claims.yaml"):
         if "shapes" in one.datasets:
             continue
-        needed = {(side["model"], side["loss"]) for part in one.parts if part.score != claims.BALANCE
-                  for names in part.expanded()
-                  for side in (names | side.model_dump(exclude_none=True) for side in (part.a, part.b) if side)}
+        sides = [names | side.model_dump(exclude_none=True) for part in one.parts if part.score != claims.BALANCE
+                 for names in part.expanded() for side in (part.a, part.b) if side]
+        needed = {(side["model"], side["loss"]) for side in sides if "predictor" not in side}
         assert any(
             set(one.datasets) <= set(study.datasets)
-            and needed <= {(model, loss) for model in BASELINES.union(study.models) for loss in study.losses}
-            and all(epochs_of(settings, study, model) >= one.epochs for model, _ in needed if model not in BASELINES)
+            and needed <= {(model, loss) for model in study.models for loss in study.losses}
+            and all(epochs_of(settings, study, model) >= one.epochs for model, _ in needed)
             for study in settings.studies.values()), one.id
 
 

@@ -19,7 +19,15 @@ from seglib.metrics.scores import BY_NAME, HEADLINE, PAIRED, SCORES
 from seglib.metrics.scores.score import Sample, Score, mean_score
 from seglib.metrics.statistics import Replicates, Resamples, resample_seeds
 from tests.comparison.conftest import BAD, GOOD, RESAMPLES, SAME, Compared, with_columns, with_seeds
-from tests.comparison.synthetic import history_of, logits_of, objects, spoiled, write_dataset, write_variant
+from tests.comparison.synthetic import (
+    history_of,
+    logits_of,
+    objects,
+    spoiled,
+    write_dataset,
+    write_predictors,
+    write_variant,
+)
 
 ROUNDING = 1e-9
 PAIRED_NAMES = [score.name for score in PAIRED]
@@ -149,7 +157,8 @@ def test_a_split_without_any_class_has_no_scores(tmp_path: Path):
     with contextlib.chdir(tmp_path):
         info = write_dataset(truth)
         logits = {split: logits_of(random, spoiled(random, planes, 0.1)) for split, planes in truth.items()}
-        write_variant("munet-mse-1", logits, history=history_of(np.array([2.0, 1])), terms={}, train={})
+        write_variant("munet-mse-1", logits, history=history_of(np.array([2.0, 1])), terms={"mse": 1}, train={})
+        write_predictors({})
         evidence = Evidence(load("shapes", info), RESAMPLES)
     scores = evidence.score_table()
     assert scores[scores["split"] == "val"][["mean", "low", "high"]].isna().all(axis=None)

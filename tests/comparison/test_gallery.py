@@ -131,7 +131,7 @@ def test_exclusive_classes_are_shown_by_their_numbers_and_what_is_ignored_by_its
         np.testing.assert_array_equal(decoded(entry["ignored"], truth.shape), ignored)
         np.testing.assert_array_equal(decoded(entry["truth"], truth.shape), np.where(ignored, 0, truth.astype(int) + 1))
         assert entry["classes"] == [found["classes"][k] for k in np.unique(truth[:, 1:])]
-        predicted = np.load("results/shapes/frequency-ce-1/predictions.npy")[i].astype(int)
+        predicted = np.load("results/shapes/predictors/frequency/predictions.npy")[i].astype(int)
         np.testing.assert_array_equal(decoded(entry["variants"]["frequency"]["runs"], truth.shape),
                                       np.where(ignored, 0, predicted + 1))
 

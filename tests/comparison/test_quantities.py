@@ -16,7 +16,7 @@ from tests.comparison.synthetic import epochs_of, history_of
 
 def result_of(history: pd.DataFrame) -> Result:
     """A result of which only the history is used."""
-    return Result(files=None, seed=1, history=history, cases={}, objects=None, weights_sha256="", tolerance=1)
+    return Result(files=None, seed=1, history=history, cases={}, objects=None, weights_sha256="")
 
 
 def quantity(name: str, loss: list[float], **grad_norms: float) -> float:

@@ -124,7 +124,8 @@ def test_what_was_trained_otherwise_does_not_count(compared: Compared):
     assert found["why"] == "needs munet good, targets: unit and munet bad, targets: unit"
 
 
-UNET, CONVNET, FREQUENCY = ({"model": model, "loss": "ce"} for model in ("unet", "convnet", "frequency"))
+UNET, CONVNET = ({"model": model, "loss": "ce"} for model in ("unet", "convnet"))
+FREQUENCY = {"predictor": "frequency"}
 
 
 def test_what_needs_more_epochs_than_were_trained_is_not_run(mixed: Compared):

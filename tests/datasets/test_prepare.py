@@ -211,5 +211,5 @@ PARAMS = params.load(ROOT / "params.yaml")
 @pytest.mark.parametrize("name", PARAMS.datasets)
 def test_params_and_reader_agree_on_task_and_classes(name: str):
     dataset, config = PARAMS.datasets[name], resolve.prepare_config(PARAMS, name)
-    description = prepare.KINDS[config["kind"]].describe(config)
+    description = prepare.reader_of(config.kind).describe(config)
     assert (description.task.name, len(description.classes)) == (dataset.task(), dataset.class_count())

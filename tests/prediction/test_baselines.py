@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from seglib import prediction, tasks
+from seglib.configs import ModelConfig
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.tasks.task import Task
 
@@ -18,7 +19,7 @@ INFO = DatasetInfo(task=tasks.get("multiclass"), classes=["a", "b", "c"], label_
 
 def shares_of(folder: Path, kind: str) -> np.ndarray:
     """What a baseline says of one picture, (K, H, W)."""
-    predictor = prediction.build({"kind": kind}, folder)
+    predictor = prediction.build(ModelConfig(kind=kind, arguments={}), folder)
     image = torch.zeros(1, *predictor.image_size, 3, dtype=torch.uint8)
     return predictor.predict_batch(image).shares_BKHW[0].numpy()
 
@@ -68,11 +69,6 @@ def test_the_most_frequent_class_is_painted_everywhere(tmp_path: Path):
     assert (shares_KHW[1] == 1).all() and (shares_KHW[[0, 2]] == 0).all()
 
 
-def test_each_task_has_its_baselines():
-    assert prediction.baselines_of("multilabel") == ["background", "foreground", "frequency"]
-    assert prediction.baselines_of("multiclass") == ["most_frequent", "frequency"]
-
-
 def test_an_unknown_kind_is_an_error(prepared_shapes: Path):
     with pytest.raises(ValueError, match="frequency"):
-        prediction.build({"kind": "frequencies"}, prepared_shapes)
+        prediction.build(ModelConfig(kind="frequencies", arguments={}), prepared_shapes)

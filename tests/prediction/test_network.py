@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from seglib import models
+from seglib.configs import ModelConfig
 from seglib.prediction.network import NetworkPredictor
 from seglib.training import weights
 from seglib.training.header import Header
@@ -19,7 +20,7 @@ RED_THEN_BLUE.paste("blue", (50, 0, 100, 40))
 def red_and_blue(path: Path, *, resize: str, task: str) -> NetworkPredictor:
     """A network of 64×64 whose first class is red and whose second is blue: a logit of 5 for it, and of -5 without."""
     model = {"kind": "convnet", "width": 2, "layers": 1, "norm": "none"}
-    network = models.build(model, classes=2, image_size=(64, 64))
+    network = models.build(ModelConfig.of(model), classes=2, image_size=(64, 64))
     for parameter in network.parameters():
         torch.nn.init.zeros_(parameter)
     convolution, output = (module for module in network.modules() if isinstance(module, torch.nn.Conv2d))
@@ -57,13 +58,13 @@ def test_finished_weights_need_no_pretrained_ones(tmp_path: Path):
     """The pretrained weights that a network began with are not looked for again."""
     model = {"kind": "resnet_unet", "encoder": "resnet18", "weights": "none", "stem": "standard", "decoder": "matched"}
     began = model | {"weights": str(tmp_path / "gone")}
-    state = models.build(model, classes=1, image_size=(64, 64)).state_dict()
+    state = models.build(ModelConfig.of(model), classes=1, image_size=(64, 64)).state_dict()
     header = Header(model=began, classes=["a"], label_values=[1.0], task="multilabel", image_size=[64, 64],
                     resize="pad", pixels="imagenet", targets="unit", output="sigmoid", device="cpu", precision="fp32",
                     threads=1)
     weights.save(tmp_path / "weights.safetensors", state, header)
     with pytest.raises(ValueError, match="gone"):
-        models.build(began, classes=1, image_size=(64, 64))
+        models.build(ModelConfig.of(began), classes=1, image_size=(64, 64))
     loaded, _ = weights.load(tmp_path / "weights.safetensors", torch.device("cpu"))
     assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.state_dict().items())
 

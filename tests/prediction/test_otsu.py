@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from seglib import prediction
+from seglib.configs import ModelConfig
 from seglib.prediction.otsu import threshold
 
 
@@ -34,7 +35,7 @@ def test_an_even_picture_has_no_bright_pixel(grey: float):
 @pytest.mark.parametrize("bright", [True, False])
 def test_bright_or_dark_pixels_have_the_class(prepared_shapes: Path, bright: bool):
     """A picture of a dark and a bright half."""
-    predictor = prediction.build({"kind": "otsu", "bright": bright}, prepared_shapes)
+    predictor = prediction.build(ModelConfig(kind="otsu", arguments={"bright": bright}), prepared_shapes)
     picture = Image.new("RGB", (64, 64), (20, 30, 10))
     picture.paste((200, 210, 190), (32, 0, 64, 64))
     planes_KHW = predictor.predict(picture)

@@ -54,6 +54,7 @@ class Study:
     settled: bool = True  # whether differences of more than a gap are
     task: str = "multilabel"  # "multiclass": masks hold the class's number plus 1, and a column is ignored
     frequency: bool = False  # whether the last variant is a model without loss and seed
+    baseline: bool = False  # whether that one is a baseline, which the variant before it equals
     one_seed: tuple[str, ...] = ()  # the variants that were trained with the first seed alone
     snapshots: bool = False  # whether variants kept masks while they trained
     coursework: bool = True  # whether the coursework studied the dataset
@@ -94,7 +95,8 @@ def write(study: Study, comparisons: Path, *, pairs: dict[str, Any] | None = Non
               "pairs": _pairs(study, scores).assign(**pairs or {}), "groups": _groups(study),
               "confusion": _confusion(study),
               "curves": _curves(study, rng), "trainings": _trainings(study), "dice_names": _dice_names(study),
-              "gradients": _gradients(study), "seed_scores": _seed_scores(study, scores)}
+              "gradients": _gradients(study), "seed_scores": _seed_scores(study, scores),
+              "baselines": _baselines(study)}
     tables |= {name: tables[name].head(0) for name in empty}
     for name, table in tables.items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False, float_format="%.9g", lineterminator="\n")
@@ -164,7 +166,18 @@ def _scores(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _baselines(study: Study) -> pd.DataFrame:
+    rows = [{"variant": variant, "baseline": "frequency", "identical": float(variant == study.trained[-1]),
+             "difference": 0.1, "low": 0.0, "high": 0.2} for variant in study.trained if study.baseline]
+    return pd.DataFrame(rows, columns=["variant", "baseline", "identical", "difference", "low", "high"])
+
+
+def _without_baselines(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+    return scores[scores["variant"] != "frequency"] if study.baseline else scores
+
+
 def _ranking(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+    scores = _without_baselines(study, scores)
     chosen = scores[(scores["split"] == "test") & (scores["score"] == "iou_dataset")].reset_index(drop=True)
     enough = chosen["variant"].map(study.has_enough_seeds).astype(bool)
     order = enough.cumsum() - 1  # among the variants with enough seeds, of which the first two are tied
@@ -199,7 +212,7 @@ def _classes(study: Study, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def _pairs(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
-    rows = []
+    rows, scores = [], _without_baselines(study, scores)
     for score in ("iou_dataset", "dice_dataset", "iou_image_mean", "boundary_iou_dataset"):
         of = scores[(scores["split"] == "test") & (scores["score"] == score)].set_index("variant")["mean"].dropna()
         order = list(of.index)
@@ -315,12 +328,12 @@ def _summary(study: Study) -> dict[str, Any]:
                          "train": train | ({"targets": "label"} if model.endswith("_label") else {})}
                for variant in study.trained for model, loss in [variant.split()]}
     if study.frequency:
-        configs["frequency"] = {"model": {"kind": "frequency"}, "loss": {"terms": {}}, "train": {"batch_size": 64}}
+        configs["frequency"] = {"model": {"kind": "frequency"}}
     return {
         "dataset": study.dataset, "task": study.task, "exclusive": study.task == "multiclass",
         "resize": "stretch", "resized": study.task == "multiclass",
         "fewest_seeds": FEWEST_SEEDS,
-        "seedless": ["frequency"] if study.frequency else [],
+        "seedless": ["frequency"] if study.frequency else [], "baselines": ["frequency"] if study.baseline else [],
         "snapshots": {variant: f"snapshots_{i}" for i, variant in enumerate(study.trained, 1) if study.snapshots},
         "classes": list(study.classes),
         "counts": {"train": 9 * study.images // 2, "val": study.images // 2, "test": study.images},
@@ -330,7 +343,7 @@ def _summary(study: Study) -> dict[str, Any]:
                   for variant in study.variants},
         "configs": configs, "coursework": study.coursework,
         "names": {variant: [tuple(variant.split())] for variant in study.trained} | (
-            {"frequency": [("frequency", "mse")]} if study.frequency else {}),
+            {"frequency": [("frequency", "")]} if study.frequency else {}),
         "seeds": list(study.seeds) if study.trained else [], "headline": "iou_dataset",
         "scores": _definitions(study), "aggregations": {
             name: {"title": title, "definition": f"how {title} are added up"} for name, title in AGGREGATIONS.items()},

@@ -88,3 +88,11 @@ def test_dice_by_other_names(compared: Any):
 def test_names_are_escaped_in_sentences(compared: Any):
     comparison = compared(models=("<b>",), losses=("mse",), seeds=(1,))
     assert "<em>&lt;b&gt; mse</em>" in " ".join(answer(comparison))
+
+
+def test_a_baseline_has_a_row_without_a_rank_and_what_equals_it_is_said(built: Any):
+    text, _ = built(Study(losses=("mse", "dice"), frequency=True, baseline=True))
+    assert ("<em>munet dice</em> predicts the same masks as the baseline <em>frequency</em> on 100 % of the test "
+            "pictures.") in text
+    assert "The last rows are baselines, which never look at a picture: frequency. They have no rank" in text
+    assert "frequency is settled" not in text and "over frequency" not in text

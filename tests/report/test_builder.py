@@ -133,10 +133,10 @@ def test_settings_in_common_are_told_once(tmp_path: Path):
 
 def test_a_model_without_a_loss_shares_no_settings_but_has_its_own(tmp_path: Path):
     shown = views.configurations(tables.read(write(STANFORD, tmp_path)))
-    assert ("loss.terms.ce", "1") in shown["same"] and shown["parts"] == ["model", "train"]
+    assert ("loss.terms.ce", "1") in shown["same"] and shown["parts"] == ["model"]
     rows = dict(shown["rows"])
-    assert rows["frequency"] == [[("kind", "frequency")], [("batch_size", "64")]]
-    assert rows["convnet ce_weighted"] == [[("kind", "convnet")], []]
+    assert rows["frequency"] == [[("kind", "frequency")]]
+    assert rows["convnet ce_weighted"] == [[("kind", "convnet")]]
 
 
 @pytest.mark.parametrize(("value", "said"), [

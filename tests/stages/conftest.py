@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from seglib.pipeline.workspace import TrainingFiles, live_trainings
-from stages import compare, evaluate, fetch, prepare, report, resolve, train
+from stages import compare, evaluate, fetch, predict, prepare, report, resolve, train
 from tests.conftest import ROOT, missing
 
 
@@ -32,6 +32,7 @@ def run_every_stage(folder: Path, dataset: str) -> None:
         for files in live_trainings(dataset):
             train.main(dataset, files.name)
             evaluate.main(dataset, files.name)
+        predict.main(dataset)
         compare.main(dataset)
         report.main()
 

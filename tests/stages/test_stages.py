@@ -10,14 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
 from seglib.comparison import variants as comparison
+from seglib.configs import PredictConfig
 from seglib.datasets.store import DatasetInfo, Split
+from seglib.evaluation import evaluate as evaluate_split
 from seglib.files import file_sha256, read_json
 from seglib.metrics.counts import COUNTS
 from seglib.pipeline.workspace import TrainingFiles, live_trainings
-from stages import compare, evaluate, report, resolve
+from stages import compare, evaluate, predict, report, resolve
 from tests.stages.conftest import scores_of, write_params
+
+BASELINES = ("all background", "all foreground", "pixel frequency")
 
 
 def test_every_output_is_there_and_no_checkpoint_is_left(repository: Path):
@@ -26,7 +31,7 @@ def test_every_output_is_there_and_no_checkpoint_is_left(repository: Path):
                      files.ranking, files.confusion, files.evaluation, files.predictions):
             assert path.is_file()
     configs = {path.name for path in (repository / "conf").glob("*.json")}
-    assert configs == {f"shapes.{stage}.json" for stage in ("fetch", "prepare", "compare")}
+    assert configs == {f"shapes.{stage}.json" for stage in ("fetch", "prepare", "predict", "compare")}
     assert all(files.train_config.is_file() and files.evaluate_config.is_file() for files in live_trainings("shapes"))
     assert not list((repository / ".work/checkpoints").rglob("*.pt"))
     assert (repository / "data/previews/shapes.png").is_file()
@@ -45,8 +50,9 @@ def test_counts_and_predictions_follow_from_each_other(repository: Path):
     pooled = counts.sum(0)
     iou = pooled[:, 0] / np.maximum(pooled[:, :3].sum(1), 1)
     assert scores_of(files, "test")["iou_dataset"] == pytest.approx(iou[truth.any((0, 2, 3))].mean())
-    assert read_json(files.evaluation) == {"weights_sha256": file_sha256(files.weights),
-                                           "pictures": {"val": 4, "test": 10}, "tolerance": 2}
+    assert read_json(files.evaluation) == {
+        "predictor": {"kind": "munet", "fit": "gradients", "hint": None}, "tolerance": 2,
+        "weights_sha256": file_sha256(files.weights), "pictures": {"val": 4, "test": 10}}
 
 
 def test_the_scores_of_a_training_are_those_of_its_evaluation(repository: Path):
@@ -77,15 +83,16 @@ def test_variants_of_one_configuration_are_one_row(copied: Path):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(getattr(source, name), target)
     variants = comparison.load("shapes", DatasetInfo.read(source.prepared))
-    assert sorted(variant.label for variant in variants) == ["munet mse = munet other", "munet mse_dice"]
-    assert all(len(variant.results) == 2 for variant in variants)
+    trained = comparison.trained(variants)
+    assert sorted(variant.label for variant in trained) == ["munet mse = munet other", "munet mse_dice"]
+    assert all(len(variant.results) == 2 for variant in trained)
 
 
 def test_stale_variants_are_not_compared(copied: Path):
     for path in Path("conf/shapes").glob("munet-mse-*"):
         shutil.rmtree(path)
     compare.main("shapes")
-    assert set(pd.read_csv("comparisons/shapes/tables/scores.csv")["variant"]) == {"munet mse_dice"}
+    assert set(pd.read_csv("comparisons/shapes/tables/scores.csv")["variant"]) == {"munet mse_dice", *BASELINES}
 
 
 def test_tables_hold_mean_and_spread_over_seeds(repository: Path):
@@ -107,7 +114,7 @@ def test_a_comparison_holds_all_that_the_page_shows(repository: Path):
     folder = Path("comparisons/shapes")
     assert {path.stem for path in (folder / "tables").glob("*.csv")} == {
         "scores", "pairs", "ranking", "classes", "curves", "groups", "confusion", "gradients", "dice_names",
-        "trainings", "training_scores", "seed_scores"}
+        "trainings", "training_scores", "seed_scores", "baselines"}
     ranking = pd.read_csv(folder / "tables/ranking.csv")
     assert set(ranking["variant"]) == {"munet mse", "munet mse_dice"}
     assert (ranking["low"] <= ranking["mean"]).all() and (ranking["mean"] <= ranking["high"]).all()
@@ -117,14 +124,14 @@ def test_a_comparison_holds_all_that_the_page_shows(repository: Path):
     assert verdicts["aspp-helps@mse"] == "not run"
     assert set(verdicts.values()) <= {"not run", "too few seeds", verdicts["shapes-is-balanced"]}  # of two seeds
     assert read_json(folder / "tables/summary.json")["resamples"] == 1000
-    assert set(read_json(folder / "tables/findings.json")) == {"answer", "dice_names"}
+    assert set(read_json(folder / "tables/findings.json")) == {"answer", "dice_names", "equals_baseline"}
     assert read_json(folder / "tables/coursework.json")["dice_scale"]["ran"] == [1]
 
 
 def test_the_page_and_the_headline_are_of_every_variant(repository: Path):
     page = Path("reports/index.html").read_text()
     headline = json.loads(Path("metrics.json").read_text())["shapes"]
-    assert set(headline) == {"munet-mse", "munet-mse_dice"}
+    assert set(headline) == {"munet-mse", "munet-mse_dice", *(label.replace(" ", "-") for label in BASELINES)}
     for label, numbers in headline.items():
         assert label.replace("-", " ") in page
         assert numbers["iou_low"] <= numbers["iou"] <= numbers["iou_high"]
@@ -161,6 +168,7 @@ def test_a_class_that_no_test_picture_holds_has_no_score(copied: Path):
         shutil.rmtree(path)
     for files in live_trainings("shapes"):
         evaluate.main("shapes", files.name)
+    predict.main("shapes")
     compare.main("shapes")
     report.main()
     classes = pd.read_csv("comparisons/shapes/tables/classes.csv").set_index(["split", "class"])
@@ -184,3 +192,30 @@ def test_a_mistake_in_params_leaves_the_old_configuration(copied: Path, small_pa
     with pytest.raises(ValueError, match="train.lr"):
         resolve.main()
     assert sorted(Path("conf").rglob("*")) == before
+
+
+def test_each_predictor_that_no_loss_trains_is_evaluated_once(copied: Path, monkeypatch: pytest.MonkeyPatch):
+    """However many losses and seeds `run` picks. Each evaluation is of val and of test."""
+    raw = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())
+    raw["run"] |= {"losses": ["mse", "dice", "mse_dice"], "seeds": [1, 2, 3], "predictors": ["otsu"]}
+    write_params(raw, copied)
+    resolve.main()
+    counted = []
+    monkeypatch.setattr("seglib.evaluation.evaluate", lambda predictor, split, **rest: counted.append(
+        (type(predictor).__name__, split.folder.name)) or evaluate_split(predictor, split, **rest))
+    predict.main("shapes")
+    assert sorted(counted) == [(kind, split) for kind in ("Background", "Foreground", "Frequency", "Otsu")
+                               for split in ("test", "val")]
+    assert {path.name for path in Path("results/shapes/predictors").iterdir()} == {
+        "background", "foreground", "frequency", "otsu"}
+
+
+def test_a_multiclass_dataset_has_one_constant_baseline(copied: Path):
+    """The most frequent class, beside the frequency of each pixel."""
+    config = PredictConfig.read(Path("conf/shapes.predict.json"))
+    assert set(config.predictors) == {"background", "foreground", "frequency"}
+    raw = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())
+    raw["run"] |= {"datasets": ["stanford"], "losses": ["ce"]}
+    write_params(raw, copied)
+    resolve.main()
+    assert set(PredictConfig.read(Path("conf/stanford.predict.json")).predictors) == {"most_frequent", "frequency"}

@@ -43,7 +43,8 @@ def by_dvc(changes: list[str], folder: Path) -> params.Params:
     {}, {"targets": "label", "output": "raw", "lr": 5e-2}, {"threads": None}, {"threads": 2}, {"snapshots": [1, 4]},
     {"lr": 1e-06, "momentum": 0, "epochs": 12, "precision": "bf16"}])
 def test_dvc_reads_a_study_as_it_was_meant(repository: Path, raw_params: dict[str, Any], train: dict[str, Any]):
-    picked = {"datasets": ["shapes"], "models": ["munet_aspp", "munet"], "losses": ["mse_dice20"], "seeds": [3, 1]}
+    picked = {"datasets": ["shapes"], "models": ["munet_aspp", "munet"], "losses": ["mse_dice20"],
+              "predictors": ["otsu"], "seeds": [3, 1]}
     raw_params["studies"]["mine"] = picked | {"train": train}
     before, study = params.load(repository / "params.yaml"), params.parse(raw_params).studies["mine"]
     after = by_dvc(params.as_overrides(study), repository)
