@@ -1,6 +1,6 @@
 """A predictor on one split: what it predicts, and every count that scores are made of.
 
-Pictures are counted at the network's size, and once more at their own. Shapes: N pictures, B batch, K classes, H, W.
+Pictures are counted at the prepared size, and once more at their own. Shapes: N pictures, B batch, K classes, H, W.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ PART_PIXELS = 1 << 19  # times classes: counted at once
 class SplitResult:
     """What evaluation counted on one split."""
 
-    counts: pd.DataFrame  # one row per picture and class: see metrics.scores.COLUMNS
+    counts: pd.DataFrame  # one row per picture and class: see metrics.cases.COLUMNS
     objects: pd.DataFrame  # one row per true object: split, image, and the other columns of metrics.objects.OBJECT
     confusion: np.ndarray  # pixels by true and predicted class: int64 (K + 1, K + 2)
     ranking: ScoreHistogram
@@ -129,7 +129,7 @@ def _parts(shape_BKHW: tuple[int, ...]) -> Iterator[slice]:
 def _count(outputs_BKHW: np.ndarray | None, predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray,
            valid_B1HW: np.ndarray | None, *, tolerance: int, label_values: list[float] | None
            ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Counts of some pictures at the network's size, float64 (B, K, C); their objects; their confusion."""
+    """Counts of some pictures at the prepared size, float64 (B, K, C); their objects; their confusion."""
     if valid_B1HW is not None:
         predicted_BKHW, truth_BKHW = predicted_BKHW & valid_B1HW, truth_BKHW & valid_B1HW
     displayed = (np.full(truth_BKHW.shape[:2], np.nan) if label_values is None
@@ -159,7 +159,7 @@ def _counts_at_own_size(predictor: Predictor, shares_BKHW: Tensor, own_masks: It
     found, task = [], predictor.task
     for shares_KHW in shares_BKHW:
         mask_HW = next(own_masks)
-        predicted_KHW = predictor.present_at(predictor.own_size(shares_KHW, mask_HW.shape))
+        predicted_KHW = predictor.present_at(shares_KHW, mask_HW.shape)
         truth_KHW, valid_HW = task.unpack(mask_HW, len(shares_KHW)), ~task.ignored(mask_HW)
         planes = (predicted_KHW & valid_HW, truth_KHW & valid_HW, valid_HW[None])
         found.append(_counts_BK4(*(planes_KHW[None] for planes_KHW in planes)))

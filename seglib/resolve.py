@@ -121,22 +121,25 @@ def prepare_config(params: Params, name: str) -> PrepareConfig:
 
 
 def predict_config(params: Params, name: str) -> PredictConfig:
-    """The baselines of the dataset's task, then the predictors that `run` picks. Raises ParamsError if one does not
-    work for the task.
+    """The baselines of the dataset's task, then those of the predictors that `run` picks that work for this task.
+
+    Raises ParamsError if a picked predictor works for no dataset that `run` picks.
     """
     task = params.datasets[name].task()
-    found = {kind: PredictorConfig(model=ModelConfig(kind=kind, arguments={}), title=declared.title, fit=declared.fit,
-                                   hint=declared.hint, baseline=True)
-             for kind, declared in prediction.KINDS.items() if declared.baseline and task in declared.tasks}
+    found = {kind: PredictorConfig(model=ModelConfig(kind=kind, arguments={}), title=declared.baseline,
+                                   fit=declared.fit, hint=declared.hint, baseline=True)
+             for kind, declared in prediction.KINDS.items()
+             if declared.baseline is not None and task in declared.tasks}
     for picked in params.run.predictors:
         model = params.predictors[picked].resolved()
         declared = prediction.KINDS[model.kind]
-        if task not in declared.tasks:
-            raise ParamsError(f"{name} × {picked}: a predictor of kind {model.kind} is for task "
-                              f"{' or '.join(declared.tasks)}, and this dataset's is {task}; take it out of "
-                              "run.predictors")
-        found[picked] = PredictorConfig(model=model, title=picked, fit=declared.fit, hint=declared.hint,
-                                        baseline=False)
+        picked_tasks = {params.datasets[dataset].task() for dataset in params.run.datasets}
+        if not picked_tasks & set(declared.tasks):
+            raise ParamsError(f"run.predictors: {picked} is for task {' or '.join(declared.tasks)}, and run picks no "
+                              "dataset of it; take it out, or pick another dataset")
+        if task in declared.tasks:
+            found[picked] = PredictorConfig(model=model, title=picked, fit=declared.fit, hint=declared.hint,
+                                            baseline=False)
     return PredictConfig(predictors=found, tolerance=params.evaluate.tolerance)
 
 

@@ -4,6 +4,7 @@ It runs every time, before every other stage. A mistake in params.yaml is report
 trained. A user's folder in a place that a stage writes to is refused before DVC removes that stage's outputs.
 """
 
+import itertools
 from pathlib import Path
 
 import stages
@@ -30,6 +31,9 @@ def main() -> None:
     with atomic_folder(Path("conf")) as conf:
         for path, config in configs.items():
             write_json(conf / path.relative_to("conf"), config.content())
+    for name, predictor in itertools.product(settings.run.datasets, settings.run.predictors):
+        if predictor not in configs[dataset_config(name, "predict")].predictors:
+            print(f"{predictor} is not for {name}, whose task is {settings.datasets[name].task()}")
     print(f"{len(trainings)} trainings on {', '.join(settings.run.datasets)}")
 
 

@@ -23,6 +23,7 @@ from safetensors import safe_open
 
 from seglib.files import read_json
 from tests.conftest import ROOT
+from tests.test_graph import code
 
 BLOCK = re.compile(r"`(?P<file>[\w./-]+)`(?:, (?P<where>after|in place of) the line\s`(?P<line>[^`\n]+)`)?:\n\n"
                    r"```\w+\n(?P<body>.*?)```", re.S)
@@ -183,8 +184,12 @@ def test_adding_a_dataset(project: Project):
 def test_adding_a_score(project: Project):
     """It is added after the evaluations, and reaches tables, page, claims and MLflow by itself."""
     project.run_stages("```sh\ndvc exp run -S run.losses=[mse]\n```", "compare.resamples=1000")
-    project.apply((ROOT / "docs/adding-a-score.md").read_text())
-    project.run("-m", "pytest", "-q", "tests/metrics/test_overlap.py", "tests/metrics/scores/test_registry.py")
+    page = (ROOT / "docs/adding-a-score.md").read_text()
+    project.apply(page)
+    project.run("-m", "pytest", "-q", "tests/metrics/scores")
+    added = {block["file"] for block in BLOCK.finditer(page)}
+    for stage in ("train", "evaluate", "predict"):
+        assert not any(file.startswith(dep) for file in added for dep in code(stage)), "it would repeat this stage"
     project.run("-c", COMPARE)
     folder = project.folder / "comparisons/shapes/tables"
     counts = pd.read_parquet(project.folder / "results/shapes/munet-mse-1/counts.parquet")
@@ -197,9 +202,9 @@ def test_adding_a_score(project: Project):
     assert classes["f2_image_mean"].notna().any()
     mine = next(claim for claim in read_json(folder / "claims.json") if claim["id"] == "my-claim")
     assert mine["verdict"] == "too few seeds" and mine["parts"][0]["value"] == pytest.approx(expected)
-    page = (project.folder / "reports/index.html").read_text()
-    assert "<dt>F2</dt><dd>5 TP / (5 TP + 4 FN + FP); higher is better</dd>" in page
-    assert page.count(">F2</th>") == 1 and ">F2</option>" in page
+    report = (project.folder / "reports/index.html").read_text()
+    assert "<dt>F2</dt><dd>5 TP / (5 TP + 4 FN + FP); higher is better</dd>" in report
+    assert report.count(">F2</th>") == 1 and ">F2</option>" in report
     record, = (project.folder / ".work/tracking").glob("*/scores.csv")
     assert "test,disk,f2_dataset," in record.read_text()  # what MLflow is given
 

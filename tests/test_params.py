@@ -281,3 +281,20 @@ def test_the_coursework_asks_about_the_datasets_it_studied_and_no_folder_of_a_us
     asked = {dataset.kind: resolve.compare_config(settings, name).coursework
              for name, dataset in settings.datasets.items()}
     assert asked == {"shapes": True, "coco": True, "pets": True, "stanford": True, "folder": False}
+
+
+def test_a_predictor_is_for_the_datasets_of_its_tasks(raw_params: dict[str, Any]):
+    """Otsu's threshold is for overlapping classes. A study that picks no dataset with them is refused."""
+    raw_params["run"] |= {"datasets": ["shapes", "stanford"], "losses": ["dice"], "predictors": ["otsu"]}
+    settings = params.parse(raw_params)
+    assert "otsu" in resolve.predict_config(settings, "shapes").predictors
+    assert "otsu" not in resolve.predict_config(settings, "stanford").predictors
+    raw_params["run"] |= {"datasets": ["stanford"]}
+    with pytest.raises(params.ParamsError, match="run.predictors: otsu is for task multilabel"):
+        resolve.predict_config(params.parse(raw_params), "stanford")
+
+
+def test_no_predictor_has_the_name_of_a_baseline(raw_params: dict[str, Any]):
+    raw_params["predictors"]["frequency"] = {"kind": "otsu"}
+    with pytest.raises(params.ParamsError, match="the name frequency is taken by a baseline"):
+        params.parse(raw_params)

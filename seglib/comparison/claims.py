@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML, YAMLError
 
@@ -17,6 +17,7 @@ from seglib.comparison.quantities import QUANTITIES
 from seglib.metrics.scores import BY_NAME
 from seglib.names import nearest
 from seglib.params.strict import explain
+from seglib.params.train import Train
 
 BALANCE = "class_imbalance"  # of the test truth: pixels of the largest class over those of the smallest
 KNOWN = [*BY_NAME, *QUANTITIES, BALANCE]
@@ -36,6 +37,12 @@ class Side(Strict):
     loss: str | None = None
     predictor: str | None = None
     score: str | None = None  # if the two sides are compared by different scores
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> "Side":
+        if self.predictor is not None and (self.model is not None or self.loss is not None):
+            raise PydanticCustomError("side", "a side names a model and a loss, or a predictor; found both")
+        return self
 
 
 class Part(Strict):
@@ -96,6 +103,15 @@ class Claim(Strict):
     epochs: int = 0  # and for how many epochs at least: what needs time is not decided by a short run
     each: Names = {}
     parts: list[Part] = Field(min_length=1)
+
+    @field_validator("train")
+    @classmethod
+    def _keys_of_train(cls, train: dict[str, Any]) -> dict[str, Any]:
+        for key in train:
+            if key not in Train.model_fields:
+                raise PydanticCustomError("train", "train has no key '{key}', {hint}",
+                                          {"key": key, "hint": nearest(key, list(Train.model_fields))})
+        return train
 
 
 class Claims(Strict):

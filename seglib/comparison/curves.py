@@ -1,6 +1,7 @@
 """The histories of trainings as tables: curves, gradients, and how each training ended. Shapes: S seeds."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -46,15 +47,18 @@ def _normalised(loss: pd.Series) -> pd.Series:
 
 
 def gradient_table(variants: Sequence[Variant]) -> pd.DataFrame:
-    """Norms of the unweighted terms' gradients on the output layer: first, median, last; mean over seeds."""
+    """Norms of the unweighted terms' gradients on the output layer: first, median, last; mean over seeds.
+
+    They are empty for a model without an output layer.
+    """
     rows = []
     for variant in trained(variants):
         for term, weight in variant.config["loss"]["terms"].items():
             norms = [result.history[f"{term}_grad_norm"].dropna().to_numpy() for result in variant.results]
             rows.append({"variant": variant.label, "term": term, "weight": weight,
-                         **{name: float(np.mean([pick(values) for values in norms])) for name, pick in (
-                             ("first", lambda values: values[0]), ("median", np.median),
-                             ("last", lambda values: values[-1]))}})
+                         **{name: float(np.mean([pick(values) if len(values) else np.nan for values in norms]))
+                            for name, pick in (("first", itemgetter(0)), ("median", np.median),
+                                               ("last", itemgetter(-1)))}})
     return pd.DataFrame(rows, columns=["variant", "term", "weight", "first", "median", "last"])
 
 

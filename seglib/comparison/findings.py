@@ -29,9 +29,10 @@ def findings(tables: Mapping[str, pd.DataFrame], *, seedless: Container[str]) ->
 
 
 def equals_baseline(baselines: pd.DataFrame) -> list[Row]:
-    """The variants that predict the masks of a baseline on (nearly) all test pictures, and on which share of them."""
+    """The variants that predict the masks of baselines on nearly all test pictures, and on which share at least."""
     equal = baselines[baselines["identical"] >= EQUAL]
-    return json_rows(equal[["variant", "baseline", "identical"]])
+    return [{"variant": variant, "baselines": rows["baseline"].tolist(), "identical": float(rows["identical"].min())}
+            for variant, rows in equal.groupby("variant", sort=False)]
 
 
 def answer(ranking: pd.DataFrame, pairs: pd.DataFrame, seed_scores: pd.DataFrame, *,
@@ -94,8 +95,8 @@ def dice_names(table: pd.DataFrame, variant: str) -> dict[str, Any]:
 
 def warnings(found: Mapping[str, Any]) -> list[str]:
     """One line per variant that equals a baseline, from the facts of `findings`."""
-    return [f"{row['variant']} predicts the same masks as the baseline {row['baseline']} on {row['identical']:.0%} of "
-            "the test pictures" for row in found["equals_baseline"]]
+    return [f"{row['variant']} predicts the same masks as the baseline {' and '.join(row['baselines'])} on "
+            f"{int(100 * row['identical'])} % of the test pictures" for row in found["equals_baseline"]]
 
 
 def conclusion(found: Mapping[str, Any], confidence: float) -> str:

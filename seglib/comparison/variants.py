@@ -121,7 +121,11 @@ def load(dataset: str, info: DatasetInfo) -> list[Variant]:
     def order(variant: Variant) -> tuple[bool, float]:
         return variant.baseline, -np.nan_to_num(variant.scores_S("test", HEADLINE.name).mean(), nan=-1.0)
 
-    return sorted(_trained_variants(dataset, info) + _predictors(dataset, info), key=order)
+    variants = sorted(_trained_variants(dataset, info) + _predictors(dataset, info), key=order)
+    labels = [variant.label for variant in variants]
+    if repeated := [label for label in labels if labels.count(label) > 1]:
+        raise ValueError(f"two variants are called {repeated[0]}: rename a model, a loss or a predictor in params.yaml")
+    return variants
 
 
 def _trained_variants(dataset: str, info: DatasetInfo) -> list[Variant]:

@@ -16,6 +16,7 @@ from seglib.comparison.claims import BALANCE, Claim, Part
 from seglib.comparison.evidence import Evidence
 from seglib.comparison.quantities import QUANTITIES, TITLES, of_variant
 from seglib.comparison.variants import Variant
+from seglib.configs import NEUTRAL
 from seglib.metrics.decisions import FEWEST_SEEDS, enough_seeds, welch
 from seglib.metrics.scores import BY_NAME
 from seglib.metrics.statistics import interval
@@ -53,10 +54,8 @@ def _judge(part: Part, names: dict[str, str], claim: Claim, evidence: Evidence) 
     wanted = [(names | side.model_dump(exclude_none=True)) for side in (part.a, part.b) if side is not None]
     found = [_find(evidence.variants, side, claim) for side in wanted]
     if missing := [side for side, variant in zip(wanted, found, strict=True) if variant is None]:
-        conditions = "".join(f", {key}: {value}" for key, value in claim.train.items())
-        conditions += f", at least {claim.epochs} epochs" if claim.epochs else ""
-        return {"text": "needs " + " and ".join(f"{side['model']} {side['loss']}{conditions}" for side in missing),
-                "verdict": "not run", "value": None, "low": None, "high": None}
+        return {"text": f"needs {' and '.join(_needed(side, claim) for side in missing)}", "verdict": "not run",
+                "value": None, "low": None, "high": None}
     scores = [side.get("score", part.score) for side in wanted]
     if part.verb == "opposite":
         judged = _opposite(part, found, evidence)
@@ -67,6 +66,14 @@ def _judge(part: Part, names: dict[str, str], claim: Claim, evidence: Evidence) 
         return judged
     short = [f"{variant.label}: {n}" for variant, n in zip(found, seeds, strict=True) if not enough_seeds(n)]
     return judged | {"verdict": TOO_FEW, "text": f"{judged['text']}; {TOO_FEW} ({', '.join(short)})"}
+
+
+def _needed(side: dict[str, str], claim: Claim) -> str:
+    """A side that the study lacks, with how it must have been trained."""
+    if "predictor" in side:
+        return f"the predictor {side['predictor']}"
+    conditions = "".join(f", {key}: {value}" for key, value in claim.train.items())
+    return f"{side['model']} {side['loss']}{conditions}" + (f", at least {claim.epochs} epochs" if claim.epochs else "")
 
 
 def _described(variants: Sequence[Variant], scores: Sequence[str]) -> str:
@@ -95,7 +102,8 @@ def _name(side: dict[str, str]) -> tuple[str, str]:
 
 def _was_trained(variant: Variant, claim: Claim) -> bool:
     train = variant.config["train"]
-    return (train["overfit"] is None and all(train.get(key) == value for key, value in claim.train.items())
+    train = train | (train["augment"] or NEUTRAL.content())
+    return (train["overfit"] is None and all(train[key] == value for key, value in claim.train.items())
             and all(result.epochs("val")["epoch"].max() >= claim.epochs for result in variant.results))
 
 

@@ -1,5 +1,7 @@
 """How well outlines agree: Boundary IoU, the normalised surface distance and the 95 % Hausdorff distance.
 
+The scores that these counts become are defined in `metrics.scores`.
+
 Counts a picture and class, so that scores are aggregated later:
 
     boundary IoU = boundary_tp / (boundary_tp + boundary_fp + boundary_fn)     Cheng et al. 2021, arXiv 2103.16562

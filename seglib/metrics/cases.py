@@ -31,7 +31,7 @@ class Cases:
     """The columns of counts.parquet, and the sums of objects.parquet: `objects`, `found`, `missed` and `wrong`, each
     also for the objects of one group alone (`missed size small`)"""
     histograms: SplitHistograms | None = None
-    """Pixels by the network's output; None if the predictor gives masks and no outputs"""
+    """Pixels by how sure the predictor is; None if they were not read: then there is no average precision"""
 
     def __getitem__(self, column: str) -> np.ndarray:
         return self.columns[column]

@@ -31,7 +31,7 @@ class Run(Strict):
     datasets: Selected
     models: Selected
     losses: Selected
-    predictors: Annotated[list[str], Once] = []
+    predictors: Annotated[list[str], Once]
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1), Once]
 
 
@@ -63,6 +63,7 @@ class Study(Run):
     a size at which the study takes minutes. It shows that the study runs, and nothing else.
     """
 
+    predictors: Annotated[list[str], Once] = []
     train: TrainOverride = TrainOverride()
     set: dict[str, Value | list[Value]] = {}
     sample: dict[str, Value | list[Value]] = {}
@@ -80,7 +81,7 @@ class Params(Strict):
     loss: LossConstants
     losses: dict[str, Loss]
     models: dict[str, Model]
-    predictors: dict[str, AnyPredictor]
+    predictors: dict[str, AnyPredictor] = {}
     datasets: dict[str, AnyDataset]
     train: Train
 
@@ -108,7 +109,7 @@ class Params(Strict):
     @classmethod
     def _no_baseline_has_the_name(cls, predictors: dict[str, AnyPredictor]) -> dict[str, AnyPredictor]:
         for name in predictors:
-            if name in KINDS and KINDS[name].baseline:
+            if name in KINDS and KINDS[name].baseline is not None:
                 raise PydanticCustomError("name", "the name {name} is taken by a baseline; choose another",
                                           {"name": name})
         return predictors

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from seglib.names import brief, nearest
+from seglib.prediction import KINDS
 
 MOST_LINES = 12  # of what is wrong, at once
 LONGEST_NAME = 64  # characters: three of them, a seed and an ending are a file's name, for which 255 bytes are the most
@@ -68,7 +69,7 @@ def explain(error: ValidationError, where: str = "") -> str:
 def _line(item: Any, where: str) -> str:
     path = [part if isinstance(part, str) and part.isprintable() and len(part) <= LONGEST_NAME else brief(part)
             for part in item["loc"]]
-    if path[:1] in (["datasets"], ["models"]) and len(path) > 2:
+    if len(path) > 2 and (path[0] in ("datasets", "models") or (path[0] == "predictors" and path[2] in KINDS)):
         del path[2]  # the tag of the union, which stands in no params.yaml
     if item["type"] == "union_tag_invalid":
         known = re.findall(r"'(\w+)'", item["ctx"]["expected_tags"])

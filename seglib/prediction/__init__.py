@@ -23,31 +23,28 @@ class Kind(LazyEntry):
 
     path: of its class.
     fit: how it comes to be. "counts": one pass over the training pictures counts what it needs. "none": it needs none.
-    title: its name in tables and on the page.
     tasks: the tasks that it works for.
     hint: what evaluation tells it of the truth, "boxes" or "points"; None: nothing (see `prediction.hints`).
-    baseline: whether it is evaluated on every dataset of its tasks. A baseline has no rank, is in no test, and is never
-    called best or worst.
+    baseline: its name in tables and on the page, if it is evaluated on every dataset of its tasks. A baseline has no
+    rank, is in no test, and is never called best or worst. None: params.yaml names it, and `run.predictors` picks it.
     """
 
     path: str
     fit: Literal["counts", "none"]
-    title: str
     tasks: tuple[str, ...] = tasks.NAMES
     hint: Literal["boxes", "points"] | None = None
-    baseline: bool = False
+    baseline: str | None = None
 
 
 KINDS = {
-    "background": Kind(path="seglib.prediction.baselines:Background", fit="none", title="all background",
-                       tasks=("multilabel",), baseline=True),
-    "foreground": Kind(path="seglib.prediction.baselines:Foreground", fit="none", title="all foreground",
-                       tasks=("multilabel",), baseline=True),
-    "most_frequent": Kind(path="seglib.prediction.baselines:MostFrequent", fit="none", title="most frequent class",
-                          tasks=("multiclass",), baseline=True),
-    "frequency": Kind(path="seglib.prediction.baselines:Frequency", fit="counts", title="pixel frequency",
-                      baseline=True),
-    "otsu": Kind(path="seglib.prediction.otsu:Otsu", fit="none", title="Otsu's threshold", tasks=("multilabel",)),
+    "background": Kind(path="seglib.prediction.baselines:Background", fit="none", tasks=("multilabel",),
+                       baseline="all background"),
+    "foreground": Kind(path="seglib.prediction.baselines:Foreground", fit="none", tasks=("multilabel",),
+                       baseline="all foreground"),
+    "most_frequent": Kind(path="seglib.prediction.baselines:MostFrequent", fit="none", tasks=("multiclass",),
+                          baseline="most frequent class"),
+    "frequency": Kind(path="seglib.prediction.baselines:Frequency", fit="counts", baseline="pixel frequency"),
+    "otsu": Kind(path="seglib.prediction.otsu:Otsu", fit="none", tasks=("multilabel",)),
 }
 
 
@@ -61,6 +58,7 @@ def build(model: ModelConfig, dataset: "Path") -> "Predictor":
 
     kind = lookup(KINDS, model.kind, "kind of predictor")
     predictor = kind.load()(DatasetInfo.read(dataset), **model.arguments)
+    assert predictor.hint == kind.hint, f"{kind.path} and its entry in KINDS declare different hints"
     if kind.fit == "counts":
         predictor.count(Split.open(dataset, "train"))
     return predictor

@@ -14,7 +14,7 @@ from seglib.prediction.predictor import Prediction, Predictor
 from seglib.training.batches import Feed
 
 CPU = torch.device("cpu")
-BATCH = 64  # pictures counted at once; no influence on the result
+BATCH, BATCH_PIXELS = 64, 1 << 22  # pictures counted at once, and their pixels times classes; no influence on a count
 
 
 class _Blind(Predictor):
@@ -86,7 +86,8 @@ class Frequency(_Blind):
 
     def count(self, train: Split) -> None:
         """Count the masks of the training pictures."""
-        for batch in Feed(train, BATCH, CPU).batches():
+        size = min(BATCH, max(1, BATCH_PIXELS // self._present_KHW.numel()))
+        for batch in Feed(train, size, CPU).batches():
             planes_BKHW, valid_B1HW = self.task.targets(batch.masks_BHW, len(self.classes), ignores=batch.ignores)
             if valid_B1HW is None:
                 valid_B1HW = torch.ones_like(planes_BKHW[:, :1])

@@ -10,7 +10,7 @@ EIGHT = np.ones((3, 3), bool)  # objects are 8-connected, as in `metrics.objects
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Hint:
-    """The objects of one picture, in the order of their classes, then of their first pixels.
+    """The objects of one picture at the prepared size, in the order of their classes, then of their first pixels.
 
     classes: int64 (N,), the class of each.
     boxes: int64 (N, 4), left, top, right and bottom in pixels, right and bottom excluded; None unless asked for.

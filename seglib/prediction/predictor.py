@@ -53,25 +53,29 @@ class Predictor(abc.ABC):
 
     @torch.no_grad()
     def predict(self, picture: Image.Image, hint: Hint | None = None) -> np.ndarray:
-        """An RGB picture of any size to masks of that size: bool (K, H, W)."""
-        return self.present_at(self.shares(picture, hint))
+        """An RGB picture of any size to masks of that size: bool (K, H, W). hint: at the prepared size."""
+        return self.present_at(self.shares(picture, hint), (picture.height, picture.width))
 
     @torch.no_grad()
     def shares(self, picture: Image.Image, hint: Hint | None = None) -> Tensor:
-        """An RGB picture of any size to `Prediction.shares` at that size: float32 (K, H, W), on the device.
+        """An RGB picture of any size to `Prediction.shares` at the prepared size: float32 (K, H, W), on the device.
 
-        The picture is brought to the prepared size as the training pictures were, and the result back.
+        The picture is brought to the prepared size as the training pictures were. hint: at that size.
         """
-        own = (picture.height, picture.width)
-        fitted = Fit(self.resize, own, self.image_size).picture(picture)
+        fitted = self._fit((picture.height, picture.width)).picture(picture)
         images_1HWC = torch.from_numpy(np.array(fitted))[None].to(self.device)
-        prediction = self.predict_batch(images_1HWC, None if hint is None else [hint])
-        return self.own_size(prediction.shares_BKHW[0], own)
+        return self.predict_batch(images_1HWC, None if hint is None else [hint]).shares_BKHW[0]
 
-    def own_size(self, shares_KHW: Tensor, own: Size) -> Tensor:
+    def shares_at(self, shares_KHW: Tensor, own: Size) -> Tensor:
         """Shares at the prepared size to shares at a picture's own: float32 (K, *own); 0 for what was cut away."""
-        return Fit(self.resize, own, self.image_size).back(shares_KHW)
+        return self._fit(own).back(shares_KHW)
 
-    def present_at(self, shares_KHW: Tensor) -> np.ndarray:
-        """Masks of shares at a picture's own size: bool (K, H, W). What was cut away has no class."""
-        return (self.task.present(shares_KHW) & shares_KHW.any(0)).cpu().numpy()
+    def present_at(self, shares_KHW: Tensor, own: Size) -> np.ndarray:
+        """Shares at the prepared size to masks at a picture's own: bool (K, *own). What was cut away has no class."""
+        planes_KHW = self.task.present(self.shares_at(shares_KHW, own)).cpu().numpy()
+        seen_HW = np.zeros(own, bool)
+        seen_HW[self._fit(own).source.slices] = True
+        return planes_KHW & seen_HW
+
+    def _fit(self, own: Size) -> Fit:
+        return Fit(self.resize, own, self.image_size)

@@ -19,9 +19,10 @@ def answer(comparison: Comparison) -> list[Markup]:
 
     A variant is called best only if its lead over every other is settled. With too few seeds none is called so.
     """
+    text = "{} predicts the same masks as the baseline {} on {} % of the test pictures."
     return _leader(comparison) + [
-        say("{} predicts the same masks as the baseline {} on {} % of the test pictures.", name(row["variant"]),
-            name(row["baseline"]), round(100 * row["identical"])) for row in comparison.findings["equals_baseline"]]
+        say(text, name(row["variant"]), listed(map(name, row["baselines"])), int(100 * row["identical"]))
+        for row in comparison.findings["equals_baseline"]]
 
 
 def _leader(comparison: Comparison) -> list[Markup]:
@@ -43,7 +44,7 @@ def _alone(comparison: Comparison, found: dict[str, Any]) -> list[Markup]:
     """About the only variant of a study."""
     first = found["first"]
     sentences = [say("{} reaches test IoU {}.", name(first["variant"]), _score(comparison, first)),
-                 say("It is the only variant, so there is nothing to compare it with.")]
+                 say("It is the only variant, so there is nothing but the baselines to compare it with.")]
     if not found["too_few_seeds"]:
         return sentences + _seeds(comparison)
     return [*sentences, say("Too few seeds to say how much it varies: {} (at least {} are needed).",

@@ -105,7 +105,7 @@ def _section(source: Source, out: Path, anchor: str) -> dict[str, Any]:
     script.write_text(dataset_script(source.name, comparison, confusion, quote(source.gallery)), encoding="utf-8")
     return {
         "id": anchor, "name": source.name, "dataset": comparison.dataset, "summary": comparison.summary,
-        "variants": comparison.variants, "exclusive": comparison.exclusive,
+        "variants": comparison.variants, "compared": comparison.compared, "exclusive": comparison.exclusive,
         "images": {split: int(comparison.scores.query("split == @split")["images"].max()) for split in views.SPLITS},
         "many_seeds": comparison.many_seeds, "answer": answer(comparison),
         "ranking": views.ranking(comparison), "sizes": views.own_size(comparison),

@@ -43,6 +43,6 @@ def dataset_script(name: str, comparison: Comparison, confusion: dict[str, Any],
         "ignored": packed_runs(picture["ignored"]) if picture["ignored"] else None,
         "variants": {variant: {"iou": of["iou"], "runs": packed_runs(of["runs"])}
                      for variant, of in picture["variants"].items()}} for picture in gallery["pictures"]]
-    data = {"gallery": gallery | {"pictures": pictures, "variants": comparison.variants},
+    data = {"gallery": gallery | {"pictures": pictures, "variants": comparison.compared},
             "confusion": {kind: of["cells"] for kind, of in confusion.items()}}
     return f"(window.seglibData ??= {{}})[{script_json(name)}] = {script_json(data)};\n"

@@ -49,8 +49,13 @@ class Comparison:
 
     @property
     def variants(self) -> list[str]:
-        """By the mean of the headline score, the highest first; variants without a score come last."""
+        """By the mean of the headline score, the highest first; then variants without a score, then the baselines."""
         return list(dict.fromkeys([*self.ranking["variant"], *self.scores["variant"]]))
+
+    @property
+    def compared(self) -> list[str]:
+        """All variants but the baselines, in the order of `variants`."""
+        return [variant for variant in self.variants if variant not in self.summary["baselines"]]
 
     @property
     def many_seeds(self) -> bool:

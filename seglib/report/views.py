@@ -60,7 +60,7 @@ def ranking(comparison: Comparison) -> dict[str, Any]:
         row |= {"rank": rank, "tied": shared.count(rank) > 1,
                 "by_seed": comparison.by_seed(row["variant"], row["split"]),
                 "headline": comparison.score(row["variant"], comparison.headline, row["split"])}
-    cells = [row["headline"] for row in table["rows"] if row["headline"]]
+    cells = [row["headline"] for row in table["rows"] if row["headline"] and row["variant"] in comparison.compared]
     answered = comparison.findings["answer"]
     too_few = answered["too_few_seeds"]
     return table | {"axis": axis(cell[key] for cell in cells for key in ("mean", "low", "high")),

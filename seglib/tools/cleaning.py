@@ -22,7 +22,7 @@ from seglib.configs import TrainConfig
 from seglib.files import file_sha256, read_json, repository_root, work_dir
 from seglib.pipeline import records, tracking
 from seglib.pipeline.identity import identity_of
-from seglib.pipeline.workspace import TrainingFiles, live_datasets, live_trainings
+from seglib.pipeline.workspace import TrainingFiles, live_datasets, live_trainings, predictors_folder
 from seglib.tools.units import size
 from seglib.training import checkpoint
 from seglib.training.device import choose_device
@@ -62,7 +62,9 @@ def survey(*, unfinished: bool = False) -> list[Item]:
                          if path.is_dir() and not path.is_symlink())]),
              Item(what="records of trainings and comparisons that are not live",
                   paths=_dead_records(trainings))]
-    live, is_cached = {(files.dataset, files.name) for files in trainings}, _cached_by_dvc()
+    live = {(files.dataset, files.name) for files in trainings}
+    live |= {(dataset, predictors_folder(dataset).name) for dataset, _ in live}
+    is_cached = _cached_by_dvc()
     for folder in ("runs", "results", "timings"):
         left = [path for path in sorted(Path(folder).glob("*/*"))
                 if (path.parent.name, path.stem) not in live and path.name != ".gitignore"]

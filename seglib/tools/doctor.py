@@ -196,7 +196,7 @@ def _sources(root: Path) -> Iterator[Finding]:
             for name, dataset in settings.datasets.items()]
     pretrained: dict[tuple[str, str], list[str]] = {}
     for name, model in settings.models.items():
-        if getattr(model, "weights", "none") != "none":
+        if model.declared.has_encoder and model.weights != "none":
             pretrained.setdefault((model.encoder, model.weights), []).append(name)
     jobs += [functools.partial(_weights, root, encoder, weights, models, any(name in picked.models for name in models))
              for (encoder, weights), models in pretrained.items()]
@@ -225,12 +225,14 @@ def _dataset(root: Path, mirror: Path | None, name: str, dataset: "Dataset", nee
     if (root / raw_folder(name)).is_dir():
         return found(ok=True, text=f"fetched: {raw_folder(name)}")
     if not dataset.from_network():
-        source = dataset.path if dataset.kind == "folder" else dataset.source
-        if source == "generated":
+        if not dataset.user_paths():
             return found(ok=True, text="generated here")
-        is_there, key = (root / source).exists(), "path" if dataset.kind == "folder" else "source"
-        return found(ok=is_there, text=f"{root / source} {'is' if is_there else 'is not'} there",
+        paths = {key: root / getattr(dataset, key) for key in dataset.user_paths()}
+        key = next((key for key, path in paths.items() if not path.exists()), next(iter(paths)))
+        return found(ok=paths[key].exists(), text=f"{paths[key]} {'is' if paths[key].exists() else 'is not'} there",
                      fix=f"say where it is: -S datasets.{name}.{key}=PATH")
+    if dataset.kind not in urls:
+        return found(ok=True, text="comes from a network that is not asked here")
     url = urls[dataset.kind]
     if mirror is not None:
         parts = urlsplit(url)

@@ -93,13 +93,14 @@ class Row:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Estimate:
     rows: list[Row]
+    predict: float  # seconds of the predictors that no loss trains, the baselines among them
     disk: float  # bytes
     machine: str
     stops_early: bool  # whether some training may end before its last epoch
 
     @property
     def seconds(self) -> float:
-        return sum(row.seconds for row in self.rows) + COMPARE * len({row.dataset for row in self.rows})
+        return sum(row.seconds for row in self.rows) + self.predict + COMPARE * len({row.dataset for row in self.rows})
 
     def __str__(self) -> str:
         width = max(len(f"{row.dataset} {row.model}") for row in self.rows)
@@ -122,15 +123,18 @@ def estimate(settings: Params) -> Estimate:
     grouped: dict[tuple[str, str], list[Training]] = {}
     for training in trainings:
         grouped.setdefault((training.dataset, training.model), []).append(training)
-    rows, disk, measured = [], 0.0, functools.cache(_measured)
+    rows, disk, predict, measured = [], 0.0, 0.0, functools.cache(_measured)
     for dataset in settings.run.datasets:
         config = resolve.prepare_config(settings, dataset)
         description, pictures = reader_of(config.kind).describe(config), pictures_of(settings, dataset)
         rows += [_row(pictures, description, grouped[dataset, model], measured) for model in settings.run.models]
+        predictors = len(resolve.predict_config(settings, dataset).predictors)
+        predict += START + predictors * (pictures.val + pictures.test) * _counting(description)
+        disk += predictors * COPIES * pictures.test * _mask_bytes(description)
         disk += COPIES * (pictures.train + pictures.val + pictures.test) * _pixels(description) * (
             3 + description.task.mask_dtype(len(description.classes)).itemsize)
     trains = [training.train.train for training in trainings]
-    return Estimate(rows=rows, disk=disk + sum(row.disk for row in rows), machine=_machine(trains[0]),
+    return Estimate(rows=rows, predict=predict, disk=disk + sum(row.disk for row in rows), machine=_machine(trains[0]),
                     stops_early=any(train.patience is not None for train in trains))
 
 
@@ -190,15 +194,24 @@ def _row(pictures: Pictures, description: Description, trainings: list[Training]
     cost, rate = measured(json.dumps(model.content()),
                           Speed(train.device, train.precision, train.threads, train.batch_size),
                           len(description.classes), description.image_size)
-    counting = COUNT_PICTURE + COUNT_PIXEL * _pixels(description) * len(description.classes)
+    counting = _counting(description)
     evaluated = pictures.val + pictures.test
     train_seconds = [START + _train_flop(training.train.train, pictures, cost) / rate for training in trainings]
-    masks = pictures.test * _pixels(description) * description.task.mask_dtype(len(description.classes)).itemsize
+    masks = pictures.test * _mask_bytes(description)
     return Row(dataset=trainings[0].dataset, model=trainings[0].model, trainings=len(trainings), pictures=pictures,
                flop=cost.step, rate=rate, train_seconds=sum(train_seconds) / len(trainings),
                evaluate_seconds=START + evaluated * (cost.forward / rate + counting),
                disk=sum(COPIES * masks + cost.bytes * (WEIGHT_COPIES + _kept_states(training.train.train))
                         for training in trainings))
+
+
+def _counting(description: Description) -> float:
+    """Seconds in which all scores of a picture are counted."""
+    return COUNT_PICTURE + COUNT_PIXEL * _pixels(description) * len(description.classes)
+
+
+def _mask_bytes(description: Description) -> int:
+    return _pixels(description) * description.task.mask_dtype(len(description.classes)).itemsize
 
 
 def _train_flop(train: TrainSettings, pictures: Pictures, cost: Cost) -> float:

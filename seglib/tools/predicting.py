@@ -47,9 +47,10 @@ def _files_of(stem: Path) -> tuple[Path, Path]:
 
 def _write(predictor: NetworkPredictor, image: Image.Image, stem: Path) -> str:
     """Draw one picture's mask and overlay. Returns the share of its pixels that each class found takes, in words."""
+    own = (image.height, image.width)
     shares_KHW = predictor.shares(image)
-    planes_KHW = predictor.present_at(shares_KHW)
-    labels_HW = np.where(planes_KHW.any(0), np.where(planes_KHW, shares_KHW.cpu(), -np.inf).argmax(0) + 1, 0)
+    planes_KHW, values_KHW = predictor.present_at(shares_KHW, own), predictor.shares_at(shares_KHW, own).cpu().numpy()
+    labels_HW = np.where(planes_KHW.any(0), np.where(planes_KHW, values_KHW, -np.inf).argmax(0) + 1, 0)
     mask = Image.fromarray(labels_HW.astype(np.uint8)).convert("P")
     mask.putpalette([0, 0, 0, *(channel for k in range(len(planes_KHW)) for channel in pictures.class_color(k))])
     mask_path, overlay_path = _files_of(stem)

@@ -84,7 +84,7 @@ def test_a_network_that_paints_the_whole_picture_equals_a_baseline(baselines: pd
     identical = baselines.set_index(["variant", "baseline"])["identical"]
     assert identical[BLIND, "background"] == 1 and identical[BLIND, "foreground"] == 0
     assert identical[GOOD].max() < 0.2  # a picture may truly hold nothing
-    assert equals_baseline(baselines) == [{"variant": BLIND, "baseline": "background", "identical": 1.0}]
+    assert equals_baseline(baselines) == [{"variant": BLIND, "baselines": ["background"], "identical": 1.0}]
 
 
 def test_the_difference_to_a_baseline_is_that_of_the_scores(baselines: pd.DataFrame, evidence: Evidence):
@@ -101,4 +101,4 @@ def test_the_terminal_says_it(baselines: pd.DataFrame, evidence: Evidence, study
                       "seed_scores": seed_table(evidence.variants),
                       "dice_names": dice_names(evidence.variants, test, study[1].task)}, seedless=["threshold"])
     assert warnings(found) == [
-        f"{BLIND} predicts the same masks as the baseline background on 100% of the test pictures"]
+        f"{BLIND} predicts the same masks as the baseline background on 100 % of the test pictures"]

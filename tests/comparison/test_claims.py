@@ -23,12 +23,13 @@ def test_the_repositorys_claims_name_what_there_is():
     settings, found = params.load(ROOT / "params.yaml"), load(ROOT / "claims.yaml")
     assert len({one.id for one in found}) == len(found) >= 15
     assert {one.whose for one in found} == {"source", "ours"}
+    predictors = {name for name, kind in prediction.KINDS.items() if kind.baseline} | settings.predictors.keys()
     for one in found:
         assert set(one.datasets) <= set(settings.datasets)
         assert set(one.train) <= set(params.Train.model_fields)
         for part in one.parts:
             sides = [side for side in (part.a, part.b) if side is not None]
-            for key, known in (("model", settings.models), ("loss", settings.losses), ("predictor", prediction.KINDS)):
+            for key, known in (("model", settings.models), ("loss", settings.losses), ("predictor", predictors)):
                 named = {getattr(side, key) for side in sides} - {None} | set(part.each.get(key, []))
                 assert named <= set(known), one.id
 

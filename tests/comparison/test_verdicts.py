@@ -216,3 +216,15 @@ def test_a_users_own_claim_is_read_and_decided(compared: Compared, tmp_path: Pat
     balance = next(one for one in found if one["id"] == "shapes-is-balanced")
     assert balance["verdict"] in (S, C, U)
     assert {one["verdict"] for one in found if one not in (found[-1], balance)} == {N}
+
+
+def test_a_predictor_that_the_study_lacks_is_named(mixed: Compared):
+    part = {"score": "iou_dataset", "is": "higher", "a": UNET, "b": {"predictor": "otsu"}}
+    found, = decide([claim(part, epochs=6)], "shapes", mixed.evidence)
+    assert (found["verdict"], found["why"]) == (N, "needs the predictor otsu")
+
+
+def test_conditions_reach_the_augmentation(mixed: Compared):
+    """These trainings augmented nothing."""
+    part = {"score": "iou_dataset", "is": "higher", "a": UNET, "b": CONVNET}
+    assert verdict(mixed, part, train={"flip": 0.0}) == S and verdict(mixed, part, train={"flip": 0.5}) == N

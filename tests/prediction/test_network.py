@@ -41,7 +41,7 @@ def red_and_blue(path: Path, *, resize: str, task: str) -> NetworkPredictor:
 def test_predictions_come_back_to_a_pictures_own_size(tmp_path: Path, resize: str, seen: slice, task: str):
     """Each half of the picture has its class. What was cut away has none."""
     predictor = red_and_blue(tmp_path, resize=resize, task=task)
-    shares = predictor.shares(RED_THEN_BLUE).numpy()
+    shares = predictor.shares_at(predictor.shares(RED_THEN_BLUE), (40, 100)).numpy()
     planes = predictor.predict(RED_THEN_BLUE)
     assert shares.dtype == np.float32 and shares.shape == planes.shape == (2, 40, 100)
     columns = np.arange(100)
@@ -72,5 +72,5 @@ def test_finished_weights_need_no_pretrained_ones(tmp_path: Path):
 def test_own_size_is_the_way_back_of_any_shares(tmp_path: Path):
     predictor = red_and_blue(tmp_path, resize="stretch", task="multilabel")
     shares = torch.rand(2, 64, 64)
-    torch.testing.assert_close(predictor.own_size(shares, (64, 64)), shares)
-    assert predictor.own_size(shares, (30, 170)).shape == (2, 30, 170)
+    torch.testing.assert_close(predictor.shares_at(shares, (64, 64)), shares)
+    assert predictor.shares_at(shares, (30, 170)).shape == (2, 30, 170)

@@ -52,6 +52,8 @@ def workspace(tmp_path: Path, raw_params: dict[str, Any], monkeypatch: pytest.Mo
         fill(Path(f"results/shapes/{training}/evaluation.json"))
         fill(Path(f"timings/shapes/{training}.json"), json.dumps({"identity": f"of-{training}"}))
         fill(Path(f".work/tracking/of-{training}/training.json"))
+    for dataset in ("shapes", "pets"):  # of which shapes is live
+        fill(Path(f"results/{dataset}/predictors/background/evaluation.json"))
     fill(Path("runs/pets/unet-bce-1/weights.safetensors"))
     fill(Path(".dvc/config"), "[core]\n    no_scm = true\n")
     for path in [*Path().glob("r*s/**/*.*"), *Path().glob("timings/**/*.*")]:
@@ -74,7 +76,8 @@ def going(items: list[cleaning.Item]) -> set[str]:
 
 NEEDED_BY_NOTHING = {
     ".work/downloads/ab", ".work/checkpoints/finished", ".work/checkpoints/damaged", f".work/tracking/of-{DEAD}",
-    f"runs/shapes/{DEAD}", "runs/pets/unet-bce-1", f"results/shapes/{DEAD}", f"timings/shapes/{DEAD}.json"}
+    f"runs/shapes/{DEAD}", "runs/pets/unet-bce-1", "results/pets/predictors", f"results/shapes/{DEAD}",
+    f"timings/shapes/{DEAD}.json"}
 STOPPED = {".work/checkpoints/stopped", ".work/checkpoints/shorter"}
 
 

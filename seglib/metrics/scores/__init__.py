@@ -53,7 +53,7 @@ SCORES: tuple[Score, ...] = (
           denominator=lambda cases: (~np.isnan(cases["hd95"])).astype(np.float64)),
     PixelAP(base="pixel_ap", heading="pixel AP", tables=("rest",),
             formula="the area under the interpolated precision-recall curve over all pixels of the split, ranked by "
-                    "the network's output (VOC, all points); the plain mean over classes"),
+                    "how sure the predictor is (VOC, all points); the plain mean over classes"),
     Ratio(base="hole_share", heading="holes", better="lower", tables=("seen",), paired=True,
           formula="pixels missing inside the predicted objects (their 3×3 closing, filled), as a share of these",
           numerator=counted({"hole_pixels": 1}), denominator=counted({"extent_pixels": 1})),
