@@ -4,6 +4,7 @@ A claim is a list of parts. A part compares two variants by one score, or one va
 the claims from the results at hand.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +15,10 @@ from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML, YAMLError
 
 from seglib.comparison.quantities import QUANTITIES
+from seglib.configs import Augmentation, TrainSettings
 from seglib.metrics.scores import BY_NAME
 from seglib.names import nearest
 from seglib.params.strict import explain
-from seglib.params.train import Train
 
 BALANCE = "class_imbalance"  # of the test truth: pixels of the largest class over those of the smallest
 KNOWN = [*BY_NAME, *QUANTITIES, BALANCE]
@@ -107,10 +108,11 @@ class Claim(Strict):
     @field_validator("train")
     @classmethod
     def _keys_of_train(cls, train: dict[str, Any]) -> dict[str, Any]:
+        known = [field.name for of in (TrainSettings, Augmentation) for field in dataclasses.fields(of)]
         for key in train:
-            if key not in Train.model_fields:
+            if key not in known:
                 raise PydanticCustomError("train", "train has no key '{key}', {hint}",
-                                          {"key": key, "hint": nearest(key, list(Train.model_fields))})
+                                          {"key": key, "hint": nearest(key, known)})
         return train
 
 

@@ -165,7 +165,7 @@ def parse(raw: dict[str, Any]) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        raise ParamsError(explain(error)) from None
+        raise ParamsError(explain(error, tags=KINDS)) from None
 
 
 def as_overrides(study: Study, *, sample: bool = False) -> list[str]:

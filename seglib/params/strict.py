@@ -1,13 +1,13 @@
 """What every section of params.yaml has in common: unknown keys are refused, mistakes are said in one line each."""
 
 import re
+from collections.abc import Container
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from seglib.names import brief, nearest
-from seglib.prediction import KINDS
 
 MOST_LINES = 12  # of what is wrong, at once
 LONGEST_NAME = 64  # characters: three of them, a seed and an ending are a file's name, for which 255 bytes are the most
@@ -59,17 +59,20 @@ def _kind_is_text(value: Any) -> Any:
 OfAKind = BeforeValidator(_kind_is_text)  # of a union that `kind` tells apart
 
 
-def explain(error: ValidationError, where: str = "") -> str:
-    """One line a problem: the key's path, what is wrong with it, what was found."""
-    lines = [_line(item, where) for item in error.errors(include_url=False)]
+def explain(error: ValidationError, where: str = "", *, tags: Container[str] = ()) -> str:
+    """One line per problem: the key's path, what is wrong with it, what was found.
+
+    tags: the kinds of predictors, which pydantic puts into paths if they are a union.
+    """
+    lines = [_line(item, where, tags) for item in error.errors(include_url=False)]
     rest = [f"and {len(lines) - MOST_LINES} more like these"] if len(lines) > MOST_LINES else []
     return "\n".join(lines[:MOST_LINES] + rest)
 
 
-def _line(item: Any, where: str) -> str:
+def _line(item: Any, where: str, tags: Container[str]) -> str:
     path = [part if isinstance(part, str) and part.isprintable() and len(part) <= LONGEST_NAME else brief(part)
             for part in item["loc"]]
-    if len(path) > 2 and (path[0] in ("datasets", "models") or (path[0] == "predictors" and path[2] in KINDS)):
+    if len(path) > 2 and (path[0] in ("datasets", "models") or (path[0] == "predictors" and path[2] in tags)):
         del path[2]  # the tag of the union, which stands in no params.yaml
     if item["type"] == "union_tag_invalid":
         known = re.findall(r"'(\w+)'", item["ctx"]["expected_tags"])

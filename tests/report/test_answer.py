@@ -56,7 +56,7 @@ def test_many_ties_are_counted(compared: Any):
 
 def test_one_variant_and_one_seed(compared: Any):
     said = text(answer(compared(losses=("mse",), seeds=(1,))))
-    assert "nothing to compare it with" in said
+    assert "nothing but the baselines to compare it with" in said
     assert re.search(r"Too few seeds to say how much it varies: 0\.\d{3} \(at least 3 are needed\)\.", said)
 
 

@@ -87,13 +87,16 @@ def test_a_study_is_the_sum_of_its_trainings(raw_params: dict[str, Any], tmp_pat
     found = estimate.estimate(settings_of(raw_params, models=["munet"], losses=["mse", "dice"], seeds=[1, 2, 3]))
     row, = found.rows
     assert row.trainings == 6 and row.pictures.train == 90 and not found.stops_early
-    assert found.seconds == pytest.approx(6 * (row.train_seconds + row.evaluate_seconds) + estimate.COMPARE)
+    counting = estimate.COUNT_PICTURE + estimate.COUNT_PIXEL * 64 * 64 * 5
+    assert found.predict == pytest.approx(estimate.START + 3 * (10 + 20) * counting)  # of three baselines
+    trainings = 6 * (row.train_seconds + row.evaluate_seconds)
+    assert found.seconds == pytest.approx(trainings + found.predict + estimate.COMPARE)
     trained = 2 * (90 * row.flop + 10 * row.flop / 3) / row.rate
     assert row.train_seconds == pytest.approx(estimate.START + trained, rel=0.05)
     assert 1e8 < row.rate < 1e13
-    # Prepared arrays twice; of each training, predictions twice and weights four times.
+    # Prepared arrays twice; of each training and each baseline, predictions twice; weights four times.
     weights = cost_of(ModelConfig.of(raw_params["models"]["munet"]), 5, (64, 64)).bytes
-    assert found.disk == 2 * 120 * 64 * 64 * 4 + 6 * (2 * 20 * 64 * 64 + 4 * weights)
+    assert found.disk == 2 * 120 * 64 * 64 * 4 + (6 + 3) * 2 * 20 * 64 * 64 + 6 * 4 * weights
     text = str(found)
     assert text.startswith(f"about {duration(found.seconds)} on this machine (CPU, fp32, 1 thread), and ")
     assert "shapes munet" in text and "pictures of shapes: params.yaml" in text
