@@ -79,7 +79,7 @@ def test_both_feeds_give_the_same_pictures_and_targets(drawn: Path):
 
 def test_configurations_are_those_of_params(raw_params: dict[str, Any]):
     for model, loss, config in (("munet_dlstudio", "mse", inputs.course()), ("munet", "mse_dice", inputs.default())):
-        raw_params["run"] = {"datasets": ["shapes"], "models": [model], "losses": [loss], "seeds": [1234]}
+        raw_params["run"] |= {"datasets": ["shapes"], "models": [model], "losses": [loss], "seeds": [1234]}
         assert resolve.resolve(params.parse(raw_params))[0].train == config
 
 

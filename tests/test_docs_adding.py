@@ -196,8 +196,8 @@ def test_adding_a_score(project: Project):
     sums = counts[counts["split"] == "test"].groupby("class")[["tp", "fp", "fn"]].sum()
     sums = sums[sums["tp"] + sums["fn"] > 0]
     expected = (5 * sums["tp"] / (5 * sums["tp"] + 4 * sums["fn"] + sums["fp"])).mean()
-    scores = pd.read_csv(folder / "scores.csv").set_index(["split", "score"])
-    assert scores.loc[("test", "f2_dataset"), "mean"] == pytest.approx(expected)
+    scores = pd.read_csv(folder / "scores.csv").set_index(["variant", "split", "score"])
+    assert scores.loc[("munet mse", "test", "f2_dataset"), "mean"] == pytest.approx(expected)
     classes = pd.read_csv(folder / "classes.csv")
     assert classes["f2_image_mean"].notna().any()
     mine = next(claim for claim in read_json(folder / "claims.json") if claim["id"] == "my-claim")

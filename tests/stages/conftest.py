@@ -67,7 +67,8 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def small_params() -> dict[str, Any]:
     raw = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
-    raw["run"] = {"datasets": ["shapes"], "models": ["munet"], "losses": ["mse", "mse_dice"], "seeds": [1, 2]}
+    raw["run"] = {"datasets": ["shapes"], "models": ["munet"], "losses": ["mse", "mse_dice"], "predictors": [],
+                  "seeds": [1, 2]}
     raw["datasets"]["shapes"] |= {"train_images": 32, "test_images": 10}
     raw["models"]["munet"] |= {"width": 8}
     raw["train"] |= {"epochs": 2, "log_every": 2, "device": "cpu", "threads": 1}
