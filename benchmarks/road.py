@@ -80,8 +80,8 @@ def pick(repository: Repository, *, models: int, losses: int, seeds: int) -> Non
     """Let `run` pick so many of each, and leave nothing to do."""
     path = repository.folder / "params.yaml"
     params = _yaml(path)
-    params["run"] = {"datasets": ["shapes"], "predictors": [], "models": list(MODELS[:models]), "losses": list(LOSSES[:losses]),
-                     "seeds": list(range(1234, 1234 + seeds))}
+    params["run"] = {"datasets": ["shapes"], "models": list(MODELS[:models]), "losses": list(LOSSES[:losses]),
+                     "predictors": [], "seeds": list(range(1234, 1234 + seeds))}
     with path.open("w") as file:
         YAML(pure=True).dump(params, file)
     repository.call("dvc", "repro", "--quiet", "resolve")
