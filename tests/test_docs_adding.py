@@ -1,6 +1,6 @@
 """The pages docs/adding-a-*.md, proven: what they say is written into a copy of the project, tested and run.
 
-A fast test writes each page into a copy and runs the linter. The others, most of them slow, run the tests and stages of
+A fast test writes each page into a copy and runs the linter. The others, which are slow, run the tests and stages of
 the page too.
 The words above a block say what becomes of it: "`FILE`:" makes a file; "`FILE`, after the line `LINE`:" and "`FILE`, in
 place of the line `LINE`:" change one. The page's `dvc exp run -S …` says what is run; the stages are run one by one, at
@@ -181,6 +181,7 @@ def test_adding_a_dataset(project: Project):
     assert set(counts["class"]) == set(info["classes"])
 
 
+@pytest.mark.slow
 def test_adding_a_score(project: Project):
     """It is added after the evaluations, and reaches tables, page, claims and MLflow by itself."""
     project.run_stages("```sh\ndvc exp run -S run.losses=[mse]\n```", "compare.resamples=1000")
