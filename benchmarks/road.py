@@ -1,156 +1,159 @@
-"""`dvc repro` with nothing to do, beside DVC alone on stages of `true`.
+"""`dvc repro` with nothing to do, beside DVC alone on stages of `true`, in several layouts; and `resolve` alone.
 
-    python -m benchmarks.road    # two minutes
+    python -m benchmarks.road    # 25 minutes
 
-A fresh clone with this working tree's changes, whose `run` picks 60 variants. Its conf/ is resolved, every other output
-is a placeholder that `dvc commit` has put into dvc.lock: a run with nothing to do looks at names, sizes and times of
-files, never into them. The peers are repositories of `true` stages, every dependency and output a file of its own.
+Of our stages `resolve` runs, as it does every time, with a command that does nothing: what its own work takes is
+measured apart. A peer is a pipeline of `true` stages. Each layout and its two peers run one after another, and a ratio
+is of one such turn. Processor time is shown beside time, because it suffers less from what else a machine does.
 """
 
-import os
-import shutil
-import subprocess
+import dataclasses
+import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ruamel.yaml import YAML
 
 from benchmarks import harness
-from benchmarks.harness import heading, interleaved, table
+from benchmarks.harness import Ratio, heading, table
+from benchmarks.pipelines import Layout, Repository, Repro, ours, params_with, plain
 
-ROUNDS = 5
 MODELS = ("munet", "munet_aspp")
 LOSSES = ("mse", "dice", "mse_dice", "mse_dice20", "mse_dice400", "bce", "bce_dice", "focal", "tversky", "iou")
-PREPARED = ("dataset.json", "rejected.csv", *(f"{split}/{name}" for split in ("train", "val", "test")
-                                              for name in ("images.npy", "masks.npy", "index.parquet")))
-UP_TO_DATE = "Data and pipelines are up to date."
+AS_NOW = "per training, files, one lock (as now)"
+FILES = "per training, files"
+FOLDERS = "per training, folders"
+LEAN = "per training, folders, data by dataset.json"
+VARIANTS = "per variant, folders, data by dataset.json"
+LAYOUTS = {
+    AS_NOW: Layout(),
+    FILES: Layout(own_lock=True),
+    FOLDERS: Layout(folders=True, own_lock=True),
+    LEAN: Layout(folders=True, arrays=False, own_lock=True),
+    VARIANTS: Layout(folders=True, arrays=False, own_lock=True, per_variant=True),
+}
 
 
-class Repository:
-    """A repository with a pipeline, in which DVC keeps all it has to itself."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Size:
+    """How many trainings there are, and what is asked of them.
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.env = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "true",
-                    "DVC_SITE_CACHE_DIR": str(folder.with_name(f"{folder.name}.site")),
-                    "DVC_GLOBAL_CONFIG_DIR": str(folder.with_name(f"{folder.name}.config"))}
+    rounds: how often each layout is timed. goals: at most so many times the time of as many stages with as many
+    dependencies and outputs, and of as many stages with one of each. layouts: those that are built at this size.
+    """
 
-    def call(self, *command: str | Path) -> None:
-        """Raises RuntimeError, with what the command said, where it fails."""
-        done = subprocess.run(command, cwd=self.folder, env=os.environ | self.env, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
+    models: int
+    losses: int
+    seeds: int
+    rounds: int
+    goals: str = "none"
+    layouts: tuple[str, ...] = tuple(LAYOUTS)
 
-    def repro(self) -> harness.Run:
-        """`dvc repro` with nothing to do. Raises RuntimeError where there was something."""
-        run = harness.run([sys.executable, "-m", "dvc", "repro"], cwd=self.folder, env=self.env)
-        if UP_TO_DATE not in run.output:
-            raise RuntimeError(f"expected nothing to do in {self.folder}, but dvc repro said:\n{run.output[-2000:]}")
-        return run
-
-    def commit(self) -> None:
-        """Take what is there for the outputs of all stages."""
-        self.call("dvc", "commit", "--quiet", "--force")
-
-    def stages(self) -> list[tuple[int, int]]:
-        """Of each stage, how many dependencies and outputs dvc.lock holds."""
-        stages = _yaml(self.folder / "dvc.lock")["stages"].values()
-        return [(len(stage.get("deps", ())), len(stage["outs"])) for stage in stages]
+    @property
+    def trainings(self) -> int:
+        return self.models * self.losses * self.seeds
 
 
-def clone(folder: Path) -> Repository:
-    """The repository as its working tree is."""
-    subprocess.run(["git", "clone", "--quiet", harness.ROOT, folder], check=True)
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=harness.ROOT,
-                            check=True, capture_output=True, text=True).stdout
-    for name in filter(None, listed.split("\0")):
-        source, target = harness.ROOT / name, folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.exists():
-            shutil.copy2(source, target)
-        else:
-            target.unlink(missing_ok=True)
-    return Repository(folder)
+SIZES = (
+    Size(models=2, losses=10, seeds=3, rounds=5, goals="1.3× and 1.8×"),
+    Size(models=10, losses=10, seeds=3, rounds=1),
+    Size(models=10, losses=20, seeds=5, rounds=1, goals="1.5× and 2.5×", layouts=(LEAN, VARIANTS)),
+)
 
 
-def pick(repository: Repository, *, models: int, losses: int, seeds: int) -> None:
-    """Let `run` pick so many of each, and leave nothing to do."""
-    path = repository.folder / "params.yaml"
-    params = _yaml(path)
-    params["run"] = {"datasets": ["shapes"], "models": list(MODELS[:models]), "losses": list(LOSSES[:losses]),
-                     "predictors": [], "seeds": list(range(1234, 1234 + seeds))}
-    with path.open("w") as file:
-        YAML(pure=True).dump(params, file)
-    repository.call("dvc", "repro", "--quiet", "resolve")
-    for name in PREPARED:
-        _placeholder(repository.folder / "data/prepared/shapes" / name)
-    for out in _declared_outputs(repository.folder):
-        if not out.exists():
-            _placeholder(out if out.suffix else out / "placeholder")
-    repository.commit()
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """A layout and its peers, one after another."""
+
+    ours: Repro
+    same: Repro
+    few: Repro
 
 
-def plain(folder: Path, stages: Sequence[tuple[int, int]]) -> Repository:
-    """Stages of `true`, each with so many dependencies and outputs, and nothing to do."""
-    folder.mkdir()
-    repository = Repository(folder)
-    repository.call("git", "init", "--quiet")
-    repository.call("dvc", "init", "--quiet")
-    written = {}
-    for i, counts in enumerate(stages):
-        deps, outs = ([f"{kind}/{i}-{n}" for n in range(count)]
-                      for kind, count in zip(("in", "out"), counts, strict=True))
-        for name in deps + outs:
-            _placeholder(folder / name)
-        written[f"stage-{i}"] = {"cmd": "true", "deps": deps, "outs": outs}
-    with (folder / "dvc.yaml").open("w") as file:
-        YAML(pure=True).dump({"stages": written}, file)
-    repository.commit()
-    return repository
+def compare(folder: Path, size: Size) -> None:
+    """Print how long `dvc repro` with nothing to do takes in each layout of this size, beside its peers."""
+    peers: dict[tuple[tuple[int, int], ...], Repository] = {}
+    trios: dict[str, tuple[Repository, Repository, Repository]] = {}
+    for name in size.layouts:
+        own = ours(folder / f"ours{len(trios)}", LAYOUTS[name], size.models, size.losses, size.seeds)
+        same = tuple(sorted(own.stages()))
+        few = ((1, 1),) * len(same)
+        for stages in (same, few):
+            if stages not in peers:
+                peers[stages] = plain(folder / f"plain{len(peers)}", stages)
+        trios[name] = own, peers[same], peers[few]
+    turns: dict[str, list[Turn]] = {name: [] for name in trios}
+    for _ in range(size.rounds):
+        for name, trio in trios.items():
+            turns[name].append(Turn(*(repository.repro() for repository in trio)))
+
+    heading(f"`dvc repro` with nothing to do, {size.trainings:,} trainings (goals: {size.goals})")
+    table(["layout", "stages", "dependencies and outputs", "time", "peak MB", "dvc.lock kB", "times as many entries",
+           "times one of each", "processor: times as many entries", "processor: times one of each"],
+          [_row(name, trios[name][0], turns[name]) for name in trios])
 
 
-def _declared_outputs(folder: Path) -> list[Path]:
-    """Of all stages, by DVC's own reading of dvc.yaml."""
-    code = "from dvc.repo import Repo\nprint(*(out.fs_path for s in Repo().index.stages for out in s.outs), sep='\\n')"
-    return [Path(line) for line in harness.python(code, cwd=folder).output.splitlines()]
+def _row(name: str, repository: Repository, turns: list[Turn]) -> list[object]:
+    def times(peer: Callable[[Turn], Repro], what: str) -> Ratio:
+        return Ratio(tuple(getattr(turn.ours, what) / getattr(peer(turn), what) for turn in turns))
+
+    stages = repository.stages()
+    peers: list[Callable[[Turn], Repro]] = [lambda turn: turn.same, lambda turn: turn.few]
+    return [name, len(stages), sum(map(sum, stages)), f"{statistics.median(turn.ours.seconds for turn in turns):.2f} s",
+            f"{max(turn.ours.peak_mb for turn in turns):.0f}", f"{repository.lock_bytes / 1e3:,.0f}",
+            *(times(peer, what) for what in ("seconds", "processor") for peer in peers)]
 
 
-def _placeholder(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(str(path))
+def resolve(folder: Path, *, rounds: int = 3) -> None:
+    """Print how long `resolve` takes, in a process of its own with its imports."""
+    heading("`resolve`, alone (goal: 2 s for 60 trainings)")
+    rows = []
+    for size in SIZES:
+        place = folder / f"resolve{size.trainings}"
+        place.mkdir()
+        with (place / "params.yaml").open("w") as file:
+            YAML(pure=True).dump(params_with(MODELS, LOSSES, size.trainings // len(MODELS) // len(LOSSES)), file)
+        runs = [harness.run([sys.executable, "-m", "stages.resolve"], cwd=place,
+                            env={"PYTHONPATH": str(harness.ROOT), "DVC_ROOT": str(place)}) for _ in range(rounds)]
+        rows.append([f"{size.trainings:,}", f"{statistics.median(run.seconds for run in runs):.2f} s",
+                     f"{max(run.peak_mb for run in runs):.0f}"])
+    table(["trainings", "time", "peak MB"], rows)
 
 
-def _yaml(path: Path) -> dict[str, Any]:
-    return YAML(typ="safe", pure=True).load(path)
+# Seconds of a first fingerprint, which parses the files, and of another one of the same files.
+FINGERPRINTS = """
+import time
+
+start = time.perf_counter()
+from seglib.pipeline.fingerprint import Fingerprinter
+
+fingerprinter = Fingerprinter()
+fingerprinter.of(["stages.train"])
+first = time.perf_counter() - start
+for count in range(100):
+    fingerprinter.of(["stages.train"])
+print(first, (time.perf_counter() - start - first) / 100)
+"""
+
+
+def fingerprints(*, rounds: int = 5) -> None:
+    """Print how long the fingerprint of a training takes, with the import of what computes it."""
+    outputs = [harness.python(FINGERPRINTS).output.split() for _ in range(rounds)]
+    first, more = (1e3 * statistics.median(map(float, times)) for times in zip(*outputs, strict=True))
+    heading("The fingerprint of a training (goal: well under 0.5 s in a fresh process)")
+    table(["the first of a process", "each other"], [[f"{first:.0f} ms", f"{more:.1f} ms"]])
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        ours = clone(folder / "seglib")
-        pick(ours, models=2, losses=10, seeds=3)
-        stages = ours.stages()
-        peers = {
-            "`true`, a stage a variant, one dependency, one output": plain(folder / "few", [(1, 1)] * 60),
-            "`true`, as many stages, one dependency, one output": plain(folder / "many", [(1, 1)] * len(stages)),
-            "`true`, as many stages, dependencies and outputs": plain(folder / "same", stages),
-        }
-        seglib = "seglib, 60 variants"
-        repositories = {seglib: ours, **peers}
-        timings = interleaved({name: repository.repro for name, repository in repositories.items()}, rounds=ROUNDS)
-        heading("`dvc repro` with nothing to do (goal: 1.2× of DVC alone on stages of `true`)")
-        rows = []
-        for name, repository in repositories.items():
-            found, timing = repository.stages(), timings[name]
-            rows.append([name, len(found), sum(map(sum, found)), f"{timing.median:.2f} s",
-                         "" if name == seglib else timing.times_faster(timings[seglib])])
-        table(["pipeline", "stages", "dependencies and outputs", "median", "seglib takes"], rows)
-        lock = ours.folder / "dvc.lock"
-        reading = interleaved({"lock": lambda: YAML(typ="safe").load(lock)}, rounds=3)["lock"].median
-        print(f"To parse dvc.lock once, {lock.stat().st_size / 1e3:.0f} kB here, takes {reading:.1f} s.\n")
+        fingerprints()
+        resolve(Path(temporary))
+        for size in SIZES:
+            folder = Path(temporary, str(size.trainings))
+            folder.mkdir()
+            compare(folder, size)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,30 @@
+"""The pipelines that `benchmarks.road` times have nothing to do, and as much of it as they say."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.pipelines import ours, plain
+from benchmarks.road import AS_NOW, FILES, FOLDERS, LAYOUTS, LEAN, VARIANTS
+
+# How many stages each layout has with one model, two losses and two seeds, and how many dependencies and outputs.
+SIZES = {AS_NOW: (13, 103), FILES: (13, 103), FOLDERS: (13, 71), LEAN: (13, 55), VARIANTS: (9, 39)}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name == LEAN else pytest.mark.slow) for name in SIZES])
+def test_a_pipeline_has_nothing_to_do_but_to_resolve(name: str, tmp_path: Path):
+    repository = ours(tmp_path / "ours", LAYOUTS[name], models=1, losses=2, seeds=2)
+    assert (len(repository.stages()), sum(map(sum, repository.stages()))) == SIZES[name]
+    lock = (repository.folder / "dvc.lock").read_bytes()
+    assert repository.repro().processor > 0
+    assert (repository.folder / "dvc.lock").read_bytes() == lock
+    next(repository.folder.glob("conf/shapes/model0-loss1*/train.json")).write_text("another")
+    with pytest.raises(RuntimeError, match="train@model0-loss1"):
+        repository.repro()
+
+
+def test_plain_stages_have_as_many_dependencies_and_outputs_as_they_are_given(tmp_path: Path):
+    stages = [(2, 1), (0, 1), (2, 1), (1, 3)]
+    repository = plain(tmp_path / "plain", stages)
+    assert sorted(repository.stages()) == sorted(stages)
+    repository.repro()
