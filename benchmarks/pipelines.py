@@ -19,11 +19,13 @@ from ruamel.yaml import YAML
 from benchmarks import harness
 
 PREPARED = "data/prepared/shapes"
+DATASET = f"{PREPARED}/dataset.json"
 SPLITS = ("train", "val", "test")
 ARRAYS = ("images.npy", "masks.npy", "index.parquet")
 TRAINED = ("weights.safetensors", "history.csv", "snapshots.npz", "provenance.json")
-EVALUATED = ("counts.parquet", "objects.parquet", "ranking.npz", "evaluation.json", "predictions.npy",
+EVALUATED = ("counts.parquet", "objects.parquet", "ranking.npz", "confusion.npz", "evaluation.json", "predictions.npy",
              "provenance.json")
+BASELINES = ("background", "foreground", "frequency")
 RESOLVE = "resolve"  # the stage that always runs, and the folder of its dvc.yaml if it has its own
 
 
@@ -56,32 +58,37 @@ class Layout:
         if self.per_variant:
             del matrix["seed"]
         name = "-".join(f"${{item.{key}}}" for key in matrix)
-        dataset = f"{PREPARED}/dataset.json"
-        arrays = {split: f"{PREPARED}/{split}" for split in SPLITS}
+        arrays = [f"{PREPARED}/{split}" for split in SPLITS]
         weights = f"runs/shapes/{name}" if self.per_variant else f"runs/shapes/{name}/weights.safetensors"
         return {
             "fetch": _stage(["conf/shapes.fetch.json"], ["data/raw/shapes/fetched"]),
             "prepare": _stage(["conf/shapes.prepare.json", "data/raw/shapes/fetched"],
-                              [dataset, *arrays.values(), f"{PREPARED}/rejected.csv", "data/previews/shapes.png"]),
+                              [DATASET, *arrays, f"{PREPARED}/rejected.csv", "data/previews/shapes.png"]),
             "train": {"matrix": matrix} | _stage(
-                [f"conf/shapes/{name}/train.json", dataset, *[arrays["train"], arrays["val"]] * self.arrays],
+                [f"conf/shapes/{name}/train.json", *self._data("train", "val")],
                 [*self._outputs(f"runs/shapes/{name}", TRAINED), f"timings/shapes/{name}.json"]),
             "evaluate": {"matrix": matrix} | _stage(
-                [f"conf/shapes/{name}/evaluate.json", weights, dataset, *[arrays["val"], arrays["test"]] * self.arrays],
+                [f"conf/shapes/{name}/evaluate.json", weights, *self._data("val", "test")],
                 self._outputs(f"results/shapes/{name}", EVALUATED)),
-            "compare": _stage(["conf/shapes.compare.json", "conf/shapes", "runs/shapes", "results/shapes", dataset,
-                               f"{PREPARED}/rejected.csv", arrays["val"], arrays["test"]], ["comparisons/shapes"]),
+            "predict": _stage(["conf/shapes.predict.json", *self._data(*SPLITS)], ["results/shapes/predictors"]),
+            "compare": _stage(["conf/shapes.compare.json", "conf/shapes.predict.json", "conf/shapes", "runs/shapes",
+                               "results/shapes", DATASET, f"{PREPARED}/rejected.csv", *arrays[1:]],
+                              ["comparisons/shapes"]),
             "report": _stage(["conf", "comparisons"], ["reports"]),
         }
+
+    def _data(self, *splits: str) -> list[str]:
+        return [DATASET, *(f"{PREPARED}/{split}" for split in splits if self.arrays)]
 
     def _outputs(self, folder: str, files: Iterable[str]) -> list[str]:
         return [folder] if self.folders else [f"{folder}/{file}" for file in files]
 
     def files(self, run: Mapping[str, list[Any]]) -> Iterable[str]:
         """All files that the stages leave if params.yaml has this `run`."""
-        yield from (f"conf/shapes.{stage}.json" for stage in ("fetch", "prepare", "compare"))
-        yield from ("data/raw/shapes/fetched/shapes.pkl", f"{PREPARED}/dataset.json", f"{PREPARED}/rejected.csv",
+        yield from (f"conf/shapes.{stage}.json" for stage in ("fetch", "prepare", "predict", "compare"))
+        yield from ("data/raw/shapes/fetched/shapes.pkl", DATASET, f"{PREPARED}/rejected.csv",
                     "data/previews/shapes.png", "comparisons/shapes/scores.csv", "reports/index.html")
+        yield from (f"results/shapes/predictors/{name}/{file}" for name in BASELINES for file in EVALUATED)
         yield from (f"{PREPARED}/{split}/{array}" for split in SPLITS for array in ARRAYS)
         names = [f"{model}-{loss}" for model in run["models"] for loss in run["losses"]]
         inside = [f"{seed}/" for seed in run["seeds"]]
@@ -178,8 +185,9 @@ def ours(folder: Path, layout: Layout, models: int, losses: int, seeds: int) -> 
 
 def params_with(models: Iterable[str], losses: Iterable[str], seeds: int) -> dict[str, Any]:
     """Our params.yaml with another `run`."""
-    run = {"datasets": ["shapes"], "models": [*models], "losses": [*losses], "seeds": [*range(seeds)]}
-    return YAML(typ="safe").load(harness.ROOT / "params.yaml") | {"run": run}
+    params = YAML(typ="safe").load(harness.ROOT / "params.yaml")
+    params["run"] |= {"datasets": ["shapes"], "models": [*models], "losses": [*losses], "seeds": [*range(seeds)]}
+    return params
 
 
 def plain(folder: Path, stages: Iterable[tuple[int, int]]) -> Repository:
