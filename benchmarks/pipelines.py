@@ -37,7 +37,8 @@ class Layout:
     folders: a stage declares its outputs as one folder; otherwise it declares each file.
     arrays: the prepared arrays are dependencies beside dataset.json, which holds the hash of each; otherwise
         dataset.json stands for them.
-    own_lock: `resolve` is in a dvc.yaml of its own, and so has a dvc.lock of its own.
+    own_lock: `resolve` is in a dvc.yaml of its own, and so has a dvc.lock of its own. It depends on params.yaml as a
+        file; otherwise all parameters are in dvc.lock. DVC reads and writes a stage's whole dvc.lock after it has run.
     """
 
     per_variant: bool = False
@@ -47,11 +48,10 @@ class Layout:
 
     def pipelines(self) -> dict[str, dict[str, Any]]:
         """The stages of each dvc.yaml, by the folder in which it is."""
-        resolve = {"cmd": "true", "params": [{"params.yaml": None}], "outs": [{"conf": {"persist": True}}],
-                   "always_changed": True}
+        resolve = {"cmd": "true", "outs": [{"conf": {"persist": True}}], "always_changed": True}
         if self.own_lock:
-            return {RESOLVE: {RESOLVE: {"wdir": ".."} | resolve}, ".": self._stages()}
-        return {".": {RESOLVE: resolve} | self._stages()}
+            return {RESOLVE: {RESOLVE: resolve | {"wdir": "..", "deps": ["params.yaml"]}}, ".": self._stages()}
+        return {".": {RESOLVE: resolve | {"params": [{"params.yaml": None}]}} | self._stages()}
 
     def _stages(self) -> dict[str, Any]:
         matrix = {"model": "${run.models}", "loss": "${run.losses}", "seed": "${run.seeds}"}

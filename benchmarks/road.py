@@ -57,8 +57,8 @@ class Size:
 
 
 SIZES = (
-    Size(models=2, losses=10, seeds=3, rounds=5, goals="1.3× and 1.8×"),
-    Size(models=10, losses=10, seeds=3, rounds=1),
+    Size(models=2, losses=10, seeds=3, rounds=9, goals="1.3× and 1.8×"),
+    Size(models=10, losses=10, seeds=3, rounds=3),
     Size(models=10, losses=20, seeds=5, rounds=1, goals="1.5× and 2.5×", layouts=(LEAN, VARIANTS)),
 )
 
@@ -102,7 +102,7 @@ def _row(name: str, repository: Repository, turns: list[Turn]) -> list[object]:
     stages = repository.stages()
     peers: list[Callable[[Turn], Repro]] = [lambda turn: turn.same, lambda turn: turn.few]
     return [name, len(stages), sum(map(sum, stages)), f"{statistics.median(turn.ours.seconds for turn in turns):.2f} s",
-            f"{max(turn.ours.peak_mb for turn in turns):.0f}", f"{repository.lock_bytes / 1e3:,.0f}",
+            f"{statistics.median(turn.ours.peak_mb for turn in turns):.0f}", f"{repository.lock_bytes / 1e3:,.0f}",
             *(times(peer, what) for what in ("seconds", "processor") for peer in peers)]
 
 

@@ -15,7 +15,7 @@ import pytest
 from seglib.pipeline.fingerprint import INERT, WORDS, Fingerprinter
 from tests.conftest import ROOT
 
-STAGES = ("fetch", "prepare", "train", "evaluate", "compare", "report")
+STAGES = ("fetch", "prepare", "train", "evaluate", "predict", "compare", "report")
 
 # A training with one of two models, one of two losses and one of two tasks.
 TREE = {
