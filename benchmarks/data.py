@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.harness import Timing, heading, interleaved, python, table
 from seglib.configs import FetchConfig
 from seglib.datasets import shapes
-from seglib.datasets.prepare import SELECTION
+from seglib.datasets.readers import SELECTION
 from seglib.files import write_json
 
 ROUNDS = 3

@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw
 from benchmarks.harness import Run, Timing, heading, interleaved, python, table
 from seglib.configs import PrepareConfig
 from seglib.cores import physical_cores
-from seglib.datasets.prepare import SELECTION
+from seglib.datasets.readers import SELECTION
 from seglib.files import write_json
 
 WIDTH, HEIGHT, FILES, POLYGONS, CORNERS = 640, 480, 36, 6, 32

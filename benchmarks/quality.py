@@ -122,14 +122,14 @@ def equal_scores(folder: Path, sizes: Sizes) -> None:
 
 def generated(folder: Path, pictures: int, tested: int) -> Path:
     """The Shapes dataset of params.yaml with so many training pictures, of which a tenth is val, and test pictures."""
-    from seglib.datasets import prepare, shapes
+    from seglib.datasets import prepare, readers, shapes
     from seglib.files import write_json
 
     options = {"source": "generated", "train_images": pictures, "test_images": tested, "seed": 7, "background": "dark"}
     raw, out = folder / "raw", folder / "shapes"
     raw.mkdir(parents=True)
     out.mkdir()
-    write_json(raw / prepare.SELECTION, shapes.fetch(FetchConfig(kind="shapes", options=options, download=None), raw))
+    write_json(raw / readers.SELECTION, shapes.fetch(FetchConfig(kind="shapes", options=options, download=None), raw))
     config = PrepareConfig(kind="shapes", options=options, image_size=None, resize="stretch", val_fraction=0.1,
                            max_rejected=0.0)
     prepare.prepare(raw, config, out)

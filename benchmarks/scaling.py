@@ -106,7 +106,8 @@ def fetch(place: str, count: int) -> None:
 
 def prepare_shapes(place: str, count: int) -> None:
     from seglib.configs import PrepareConfig
-    from seglib.datasets.prepare import SELECTION, prepare
+    from seglib.datasets.prepare import prepare
+    from seglib.datasets.readers import SELECTION
     from seglib.files import write_json
 
     write_json(Path(place) / "raw" / SELECTION, {})

@@ -1,7 +1,8 @@
 """The configuration of each stage: what `resolve` writes into conf/, as one frozen dataclass per consumer.
 
-A file holds every field of its dataclass and nothing else. A field that is not used is null. Which values are allowed
-is decided once, in `seglib.params`; nothing else has a default.
+A file has two keys. "config" holds every field of its dataclass and nothing else; a field that is not used is null.
+"code" says which code decides the result, see `seglib.pipeline.code`. Which values are allowed is decided once, in
+`seglib.params`; nothing else has a default.
 """
 
 import dataclasses
@@ -13,20 +14,27 @@ from typing import Any, Self
 from seglib.files import read_json
 from seglib.names import brief, nearest
 
+RESOLVE = "dvc repro resolve/dvc.yaml"  # the command that writes conf/
+
 
 class Config:
     """What all configurations share: each is read from JSON, and gives the same JSON again."""
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a file of conf/. Raises ValueError, naming file and key, if its keys are not exactly the fields."""
+    def read(cls, path: Path, *, part: str = "config") -> Self:
+        """Read one part of a file of conf/, "config" or "code".
+
+        Raises ValueError, naming file and key, if the keys of that part are not exactly the fields.
+        """
         try:
-            return cls.of(read_json(path))
+            content = read_json(path)
+            _check_keys(content, ["code", "config"])
+            return cls.of(content[part])
         except FileNotFoundError:
-            raise ValueError(f"{path} does not exist; `dvc repro resolve` writes it if `run` in params.yaml picks it"
+            raise ValueError(f"{path} does not exist; `{RESOLVE}` writes it if `run` in params.yaml picks it"
                              ) from None
         except ValueError as error:
-            raise ValueError(f"{path}: {error}; `dvc repro resolve` writes it anew") from None
+            raise ValueError(f"{path}: {error}; `{RESOLVE}` writes it anew") from None
 
     @classmethod
     def of(cls, content: Any) -> Self:
@@ -87,7 +95,7 @@ class FetchConfig(Config):
     """conf/<dataset>.fetch.json: what decides the raw data."""
 
     kind: str
-    """A key of `seglib.datasets.prepare.KINDS`."""
+    """A key of `seglib.datasets.readers.KINDS`."""
     options: dict[str, Any]
     """The reader's own keys that decide what is fetched."""
     download: DownloadConfig | None
@@ -99,7 +107,7 @@ class PrepareConfig(Config):
     """conf/<dataset>.prepare.json: what decides the prepared data, besides the raw data."""
 
     kind: str
-    """A key of `seglib.datasets.prepare.KINDS`."""
+    """A key of `seglib.datasets.readers.KINDS`."""
     options: dict[str, Any]
     """The reader's own keys."""
     image_size: int | None
@@ -280,3 +288,11 @@ class CompareConfig(Config):
     """Pixels: what the evaluations were made with."""
     coursework: bool
     """Whether the coursework's questions are asked about the dataset."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReportConfig(Config):
+    """conf/report.json: what decides the page, besides the comparisons."""
+
+    datasets: list[str]
+    """Those that the page shows, in its order."""

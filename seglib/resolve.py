@@ -23,8 +23,8 @@ from seglib.params import Params, ParamsError
 from seglib.params.datasets import Dataset
 from seglib.params.losses import Loss, LossConstants, resolved_loss
 from seglib.params.models import AnyKind
-from seglib.params.strict import explain
 from seglib.params.train import Train, resolved_train
+from seglib.strict import explain
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

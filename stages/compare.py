@@ -18,6 +18,7 @@ from seglib.files import atomic_folder, write_json
 from seglib.metrics.cases import size_edges
 from seglib.metrics.scores import HEADLINE
 from seglib.pipeline import records, tracking
+from seglib.pipeline.code import RunningCode
 from seglib.pipeline.workspace import dataset_config, prepared_folder
 
 
@@ -25,6 +26,7 @@ def main(dataset: str) -> None:
     """Fill comparisons/DATASET with all that the page shows of this dataset."""
     prepared = prepared_folder(dataset)
     info, val, test = DatasetInfo.read(prepared), *(Split.open(prepared, name) for name in ("val", "test"))
+    code = RunningCode(dataset_config(dataset, "compare"))
     config = CompareConfig.read(dataset_config(dataset, "compare"))
     tried = claims.load(Path("claims.yaml"))
     variants = load(dataset, info)
@@ -64,6 +66,7 @@ def main(dataset: str) -> None:
         if config.coursework:
             write_json(out / "tables" / "coursework.json", coursework(about, written))
         gallery.write_gallery(shown, info, test, count=config.gallery, out=out / "gallery")
+        code.check()
     tracking.try_sync(records.leave_comparison(dataset), *records.leave_scores(dataset))
     for line in [conclusion(found["answer"], CONFIDENCE), *warnings(found)]:
         print(f"{dataset}: {line}")

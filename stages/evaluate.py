@@ -1,12 +1,16 @@
 """Predict val and test with a training's weights, and count. `python -m stages.evaluate shapes munet-mse_dice-1234`"""
 
+import torch
+
 import stages
 from seglib.configs import EvaluateConfig
 from seglib.evaluation import evaluate_splits, write
 from seglib.files import file_sha256
 from seglib.metrics.scores.headline import headline
 from seglib.pipeline import records, tracking
+from seglib.pipeline.code import RunningCode
 from seglib.pipeline.locks import wait_for_cores
+from seglib.pipeline.provenance import Provenance
 from seglib.pipeline.workspace import TrainingFiles
 from seglib.prediction.network import NetworkPredictor
 from seglib.training.device import memory_of
@@ -15,12 +19,16 @@ from seglib.training.device import memory_of
 def main(dataset: str, training: str) -> None:
     """Write the counts of TRAINING (<model>-<loss>-<seed>), and its predictions of test."""
     files = TrainingFiles(dataset, training)
+    code = RunningCode(files.evaluate_config)
     config = EvaluateConfig.read(files.evaluate_config)
     predictor = NetworkPredictor(files.weights)
     with wait_for_cores(predictor.device), memory_of(predictor.device):
         found = evaluate_splits(predictor, files.prepared, tolerance=config.tolerance)
+    code.check()
     counts, objects = write(found, files, tolerance=config.tolerance, weights_sha256=file_sha256(files.weights),
                             predictor={"kind": config.model.kind, "fit": "gradients", "hint": None})
+    Provenance.here(predictor.device, precision=predictor.precision, threads=torch.get_num_threads(),
+                    fingerprint=code.fingerprint).write(files.evaluation_provenance)
     tracking.try_sync(records.leave_result(files))
     print(f"{dataset} {training}: test {headline(counts, objects, predictor.classes)}")
 

@@ -8,7 +8,9 @@ from seglib.configs import PredictConfig
 from seglib.evaluation import evaluate_splits, write
 from seglib.files import atomic_folder
 from seglib.metrics.scores.headline import headline
+from seglib.pipeline.code import RunningCode
 from seglib.pipeline.locks import wait_for_cores
+from seglib.pipeline.provenance import Provenance
 from seglib.pipeline.workspace import PredictorFiles, dataset_config, predictors_folder, prepared_folder
 from seglib.training.device import memory_of, prepare_process
 
@@ -17,6 +19,7 @@ CPU = torch.device("cpu")
 
 def main(dataset: str) -> None:
     """Write the counts of each predictor that conf/DATASET.predict.json names, and its predictions of test."""
+    code = RunningCode(dataset_config(dataset, "predict"))
     config, prepared = PredictConfig.read(dataset_config(dataset, "predict")), prepared_folder(dataset)
     prepare_process(threads=None)
     with atomic_folder(predictors_folder(dataset)) as out:
@@ -24,9 +27,13 @@ def main(dataset: str) -> None:
             with wait_for_cores(CPU), memory_of(CPU):
                 predictor = prediction.build(one.model, prepared)
                 found = evaluate_splits(predictor, prepared, tolerance=config.tolerance)
-            counts, objects = write(found, PredictorFiles(out / name), tolerance=config.tolerance, weights_sha256=None,
+            files = PredictorFiles(out / name)
+            counts, objects = write(found, files, tolerance=config.tolerance, weights_sha256=None,
                                     predictor={"kind": one.model.kind, "fit": one.fit, "hint": one.hint})
+            Provenance.here(CPU, precision=predictor.precision, threads=torch.get_num_threads(),
+                            fingerprint=code.fingerprint).write(files.evaluation_provenance)
             print(f"{dataset} {one.title}: test {headline(counts, objects, predictor.classes)}")
+        code.check()
 
 
 if __name__ == "__main__":

@@ -24,8 +24,9 @@ import pytest
 from seglib import models, params, resolve
 from seglib.configs import DownloadConfig, FetchConfig, PrepareConfig, TrainConfig
 from seglib.cores import physical_cores
-from seglib.datasets import prepare, shapes
+from seglib.datasets import prepare, readers, shapes
 from seglib.files import write_json
+from seglib.pipeline.fingerprint import Fingerprinter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -153,7 +154,7 @@ def prepared_shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     raw, out = folder / "raw", folder / "data/prepared/shapes"
     raw.mkdir()
     out.mkdir(parents=True)
-    write_json(raw / prepare.SELECTION, shapes.fetch(fetch_config(keys), raw))
+    write_json(raw / readers.SELECTION, shapes.fetch(fetch_config(keys), raw))
     prepare.prepare(raw, prepare_config(keys), out)
     return out
 
@@ -170,6 +171,12 @@ def prepare_config(keys: dict[str, Any]) -> PrepareConfig:
     defaults = {"image_size": None, "resize": "stretch", "val_fraction": 0.0, "max_rejected": 0.0}
     return PrepareConfig(kind=keys["kind"], options=fetch_config(keys).options,
                          **{key: keys.get(key, default) for key, default in defaults.items()})
+
+
+def write_config(path: Path, config: dict[str, Any]) -> None:
+    """Write a file of conf/. Its code is that of the package `stages`, which every stage runs."""
+    code = {"entries": ["stages"], "uses": {}, "messages": False, "extra": []}
+    write_json(path, {"code": code | {"fingerprint": Fingerprinter().of(["stages"])}, "config": config})
 
 
 def with_settings(config: TrainConfig, **settings: Any) -> TrainConfig:

@@ -10,7 +10,7 @@ import pytest
 
 from seglib import params, resolve
 from seglib.configs import Augmentation, DownloadConfig, TrainConfig, TrainSettings
-from seglib.datasets import prepare
+from seglib.datasets import readers
 from seglib.losses import TERMS
 from seglib.models import KINDS
 from seglib.params.datasets import AnyDataset
@@ -174,7 +174,7 @@ def test_params_know_the_kinds_terms_and_options_that_are_registered():
         members, *_ = get_args(union)
         return {get_args(member.model_fields["kind"].annotation)[0] for member in get_args(members)}
 
-    assert kinds(Model) == set(KINDS) and kinds(AnyDataset) == set(prepare.KINDS)
+    assert kinds(Model) == set(KINDS) and kinds(AnyDataset) == set(readers.KINDS)
     options = {option for term in TERMS.values() for option in term.options}
     assert options | {"dice_scale"} == set(LossConstants.model_fields)
 

@@ -29,7 +29,7 @@ def test_an_unknown_name_is_refused_with_the_names_that_are_known(name: str, sai
 
 def test_to_read_the_registries_imports_no_pytorch():
     """`resolve` does, on every `dvc repro`."""
-    program = ("import sys; sys.modules['torch'] = None; import stages.resolve; from seglib.datasets import prepare; "
+    program = ("import sys; sys.modules['torch'] = None; import stages.resolve; from seglib.datasets import readers; "
                "from seglib.losses import TERMS; from seglib.models import KINDS; "
                "from seglib.training.optimizers import OPTIMIZERS; assert TERMS and KINDS and OPTIMIZERS; "
                "assert not {'seglib.datasets.coco', 'seglib.datasets.shapes'} & sys.modules.keys()")

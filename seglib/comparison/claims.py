@@ -18,7 +18,7 @@ from seglib.comparison.quantities import QUANTITIES
 from seglib.configs import Augmentation, TrainSettings
 from seglib.metrics.scores import BY_NAME
 from seglib.names import nearest
-from seglib.params.strict import explain
+from seglib.strict import explain
 
 BALANCE = "class_imbalance"  # of the test truth: pixels of the largest class over those of the smallest
 KNOWN = [*BY_NAME, *QUANTITIES, BALANCE]

@@ -10,7 +10,7 @@ import pandas as pd
 from seglib.comparison.tables import json_rows
 from seglib.comparison.variants import Variant, trained
 from seglib.configs import CompareConfig, used
-from seglib.datasets.store import DatasetInfo, Split
+from seglib.datasets.store import Contents, DatasetInfo, Split
 from seglib.files import file_sha256
 from seglib.metrics.decisions import FEWEST_SEEDS
 from seglib.metrics.scores import HEADLINE, SCORES
@@ -20,17 +20,18 @@ from seglib.metrics.scores.score import AGGREGATIONS, Facts
 def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, facts: Facts, sizes: Sequence[float],
             config: CompareConfig, prepared: Path, snapshots: dict[str, str], confidence: float) -> dict[str, Any]:
     """The content of summary.json."""
+    contents = Contents.read(prepared)
     rejected = pd.read_csv(prepared / "rejected.csv").groupby(["split", "what", "reason"]).size()
     return {
         "dataset": dataset,
         "task": info.task.name,
         "exclusive": info.task.exclusive,
         "classes": info.classes,
-        "counts": info.counts,
+        "counts": contents.counts,
         "image_size": info.image_size,
         "resize": info.resize,
         "resized": facts.resized,
-        "selection": info.selection,
+        "selection": contents.selection,
         "rejected": json_rows(rejected.reset_index(name="n")),
         "cases": {v.label: {"best": v.best_case().seed, "worst": v.worst_case().seed} for v in trained(variants)},
         "configs": {variant.label: used(variant.config) for variant in variants},
@@ -50,7 +51,7 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, fac
         "sizes": list(sizes),
         "resamples": config.resamples,
         "confidence": confidence,
-        "data_sha256": info.files | {"dataset.json": file_sha256(prepared / "dataset.json")},
+        "data_sha256": contents.files | {"dataset.json": file_sha256(prepared / "dataset.json")},
     }
 
 

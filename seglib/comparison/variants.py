@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from seglib.configs import PredictConfig
+from seglib.configs import PredictConfig, TrainConfig
 from seglib.datasets.store import DatasetInfo
 from seglib.files import canonical_json, read_json
 from seglib.metrics.cases import Cases, cases_of, size_edges
@@ -134,7 +134,7 @@ def _trained_variants(dataset: str, info: DatasetInfo) -> list[Variant]:
     names: dict[str, list[tuple[str, str]]] = {}
     files_of: dict[str, dict[int, TrainingFiles]] = {}
     for files in live_trainings(dataset):
-        config = read_json(files.train_config)
+        config = TrainConfig.read(files.train_config).content()
         seed = config.pop("seed")
         key = canonical_json(config)
         configs[key] = config

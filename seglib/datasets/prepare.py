@@ -1,14 +1,4 @@
-"""From raw data to the prepared format (see `store`): the same steps for every dataset.
-
-A dataset's reader is a module with three functions, and KINDS names it:
-
-    describe(config: PrepareConfig) -> Description
-    fetch(config: FetchConfig, out) -> dict
-        Fill the raw folder. Return, for each part that a rule chose from, {"pictures": considered, "selected": taken}.
-    read(raw, config: PrepareConfig, split) -> Iterator[Sample | Rejection | Job]
-        Give a split's pictures, each at its own size, and what is left out of it. A job is a small picklable callable
-        that gives these when it is called. Pictures that have to be decoded are given as jobs, one each: all cores do
-        jobs, while a sample is brought to the network's size by the one process that reads.
+"""From raw data to the prepared format (see `store`): the same steps for every dataset (see `readers`).
 
 Few pictures are in memory at a time: each process leaves its own in a file (see `packing`), from which the splits are
 written in the reader's order. So while a dataset is prepared it lies twice on the disk.
@@ -20,7 +10,6 @@ import itertools
 import math
 import tempfile
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from tqdm import tqdm
@@ -29,30 +18,15 @@ from seglib.configs import PrepareConfig
 from seglib.cores import physical_cores
 from seglib.datasets import packing, store
 from seglib.datasets.packing import Packed, Packer
+from seglib.datasets.readers import SELECTION, reader_of
 from seglib.datasets.samples import Entry, Rejection
 from seglib.datasets.store_tables import OwnMaskWriter, write_index
 from seglib.datasets.workers import Workers
 from seglib.files import read_json
-from seglib.registry import LazyEntry, lookup
-
-# The readers, each a module that is imported when it is used.
-KINDS: dict[str, LazyEntry] = {
-    "shapes": LazyEntry("seglib.datasets.shapes"),
-    "coco": LazyEntry("seglib.datasets.coco"),
-    "pets": LazyEntry("seglib.datasets.pets"),
-    "stanford": LazyEntry("seglib.datasets.stanford"),
-    "folder": LazyEntry("seglib.datasets.folder"),
-}
-SELECTION = "selection.json"  # in the raw folder: what `fetch` considered and took
 
 
-def reader_of(kind: str) -> ModuleType:
-    """The reader of a kind of dataset. Raises ValueError for an unknown kind."""
-    return lookup(KINDS, kind, "dataset kind").load()
-
-
-def prepare(raw: Path, config: PrepareConfig, out: Path, *, processes: int | None = None) -> store.DatasetInfo:
-    """Fill `out` with the prepared dataset that `config` describes.
+def prepare(raw: Path, config: PrepareConfig, out: Path, *, processes: int | None = None) -> store.Contents:
+    """Fill `out` with the prepared dataset that `config` describes, and return what it holds.
 
     processes: how many decode pictures; None: one per core, if that many are worth their start. The bytes are the same
     for any number. These processes import the script that runs, so a script that calls this needs the usual
@@ -86,12 +60,13 @@ def prepare(raw: Path, config: PrepareConfig, out: Path, *, processes: int | Non
         for split, found in pictures.items():
             _write_split(found, packer, out / split)
         class_pixels, valid_pixels = _count_pixels(pictures["train"], packer)
-    info = store.DatasetInfo(
+    contents = store.Contents(counts=counts, selection=read_json(raw / SELECTION), files=store.hash_files(out))
+    contents.write(out)
+    store.DatasetInfo(
         task=description.task, classes=description.classes, label_values=description.label_values,
-        image_size=list(description.image_size), resize=config.resize, counts=counts, class_pixels=class_pixels,
-        valid_pixels=valid_pixels, selection=read_json(raw / SELECTION), files=store.hash_files(out))
-    info.write(out)
-    return info
+        image_size=list(description.image_size), resize=config.resize, class_pixels=class_pixels,
+        valid_pixels=valid_pixels, train_val_sha256=contents.sha256_of("train", "val")).write(out)
+    return contents
 
 
 def _carve_val(pictures: list[Packed], fraction: float) -> tuple[list[Packed], list[Packed]]:

@@ -1,6 +1,7 @@
 """The prepared format: a few packed files per dataset, memory-mapped, with every file's hash beside them.
 
-    dataset.json             what the dataset is: task, classes, sizes, counts, hashes
+    dataset.json             what a training has to know: task, classes, sizes, the hash of train and val
+    contents.json            what was prepared: how many pictures, from which selection, the hash of every file
     <split>/images.npy       uint8 (N, H, W, 3)
     <split>/masks.npy        (N, H, W), see below
     <split>/index.parquet    one row per image: where it came from and what it holds
@@ -13,6 +14,7 @@ Shapes: N images, B batch, K classes, H, W.
 """
 
 import dataclasses
+import hashlib
 import math
 import warnings
 from collections.abc import Iterator
@@ -29,25 +31,23 @@ from seglib.tasks.task import MASK_DTYPES, Task, check_class_count
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SPLITS = ("train", "val", "test")
 OWN_MASKS = "own.parquet"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """dataset.json. `label_values`: what each class's pixels are worth under `targets: label`."""
+    """dataset.json. Nothing in it follows from the test split, so that other test pictures repeat no training."""
 
     task: Task  # dataset.json holds its name
     classes: list[str]
-    label_values: list[float]
+    label_values: list[float]  # what each class's pixels are worth under `targets: label`
     image_size: list[int]  # [H, W], pixels
     resize: str  # how pictures came to that size: "stretch" | "pad" | "crop" (see geometry)
-    counts: dict[str, int]  # images per split
     class_pixels: list[int]  # pixels of each class in the train split
     valid_pixels: int  # pixels of the train split that are not ignored
-    selection: dict[str, Any]  # how many raw pictures were considered and why others were passed over
-    files: dict[str, str]  # sha256 by path
+    train_val_sha256: str  # of the files of these two splits
     format_version: int = FORMAT_VERSION
 
     @classmethod
@@ -62,12 +62,7 @@ class DatasetInfo:
                 raise ValueError("no JSON object")
             if (found := content.get("format_version")) != FORMAT_VERSION:
                 raise ValueError(f"format {found!s:.40}, this seglib reads {FORMAT_VERSION}")
-            kinds = get_type_hints(cls) | {"task": str}
-            if content.keys() != kinds.keys():
-                raise ValueError(f"other keys than expected: {', '.join(sorted(content.keys() ^ kinds.keys())):.80}")
-            for key, kind in kinds.items():
-                if not _is_of(content[key], kind):
-                    raise ValueError(f"{key} is {content[key]!r:.40}, expected {kind}")
+            _check_types(content, get_type_hints(cls) | {"task": str})
             info = cls(**content | {"task": tasks.get(content["task"])})
             info._check()
         except (ValueError, OverflowError, RecursionError) as error:
@@ -81,12 +76,42 @@ class DatasetInfo:
             raise ValueError(f"{classes} classes with {len(self.label_values)} label values and "
                              f"{len(self.class_pixels)} counts of pixels")
         check_class_count(self.task, classes)
-        if len(self.image_size) != 2 or not {*self.counts} <= {*SPLITS} or min(
-                *self.image_size, *self.counts.values()) < 1:
-            raise ValueError(f"counts {self.counts!s:.80}, image_size {self.image_size!s:.40}")
+        if len(self.image_size) != 2 or min(self.image_size) < 1:
+            raise ValueError(f"image_size {self.image_size!s:.40}")
 
     def write(self, folder: Path) -> None:
         write_json(folder / "dataset.json", dataclasses.asdict(self) | {"task": self.task.name})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contents:
+    """contents.json."""
+
+    counts: dict[str, int]  # pictures per split
+    selection: dict[str, Any]  # how many raw pictures were considered and how many were taken
+    files: dict[str, str]  # sha256 by path
+
+    @classmethod
+    def read(cls, folder: Path) -> "Contents":
+        """Raises ValueError if the file is damaged, FileNotFoundError if there is none."""
+        path = folder / "contents.json"
+        try:
+            if not isinstance(content := read_json(path), dict):
+                raise ValueError("no JSON object")
+            _check_types(content, get_type_hints(cls))
+            if not {*content["counts"]} <= {*SPLITS} or min(content["counts"].values(), default=0) < 1:
+                raise ValueError(f"counts {content['counts']!s:.80}")
+        except (ValueError, OverflowError, RecursionError) as error:
+            raise _damaged(path, error) from None
+        return cls(**content)
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / "contents.json", dataclasses.asdict(self))
+
+    def sha256_of(self, *splits: str) -> str:
+        """One hash of all files of some splits."""
+        lines = [f"{path} {digest}\n" for path, digest in sorted(self.files.items()) if path.split("/")[0] in splits]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +167,15 @@ class Split:
                         yield np.frombuffer(row["mask"], self.masks.dtype).reshape(row["height"], row["width"])
         except (OSError, ValueError, TypeError, KeyError, pyarrow.ArrowException) as error:
             raise _damaged(path, error) from None
+
+
+def _check_types(content: dict[str, Any], kinds: dict[str, Any]) -> None:
+    """Raises ValueError if an object from JSON has other keys or other types of values than a dataclass."""
+    if content.keys() != kinds.keys():
+        raise ValueError(f"other keys than expected: {', '.join(sorted(content.keys() ^ kinds.keys())):.80}")
+    for key, kind in kinds.items():
+        if not _is_of(content[key], kind):
+            raise ValueError(f"{key} is {content[key]!r:.40}, expected {kind}")
 
 
 def _is_of(value: Any, kind: Any) -> bool:

@@ -37,6 +37,14 @@ OVERLAP: dict[str, Overlap] = {
                               numerator={"tp": 1, "tn": 1}, denominator={"tp": 1, "fp": 1, "fn": 1, "tn": 1}),
 }
 
+RECORDED = ("iou", "dice", "pixel_accuracy")  # in the history of every training
+
+
+def recorded(best_by: str | None) -> tuple[str, ...]:
+    """The scores in the history of a training whose epochs are judged by `best_by`: a key of OVERLAP, "loss" or None.
+    """
+    return RECORDED if best_by not in OVERLAP or best_by in RECORDED else (*RECORDED, best_by)
+
 
 def pooled(name: str, counts_K4: np.ndarray) -> float:
     """The score of counts that were added up over all pictures: the plain mean over the classes that the truth holds.

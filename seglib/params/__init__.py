@@ -16,9 +16,9 @@ from seglib.params.datasets import AnyDataset
 from seglib.params.losses import Loss, LossConstants
 from seglib.params.models import Model
 from seglib.params.predictors import AnyPredictor
-from seglib.params.strict import LONGEST_NAME, Once, ParamsError, Strict, Text, explain
 from seglib.params.train import Train, TrainOverride
 from seglib.prediction import KINDS
+from seglib.strict import LONGEST_NAME, Once, ParamsError, Strict, Text, explain
 
 EVERYTHING = "everything"  # the folder of the page of all studies: no study may have this name
 NAME_PATTERN = r"[A-Za-z0-9_]+"  # names join with "-" into stage names, and `-S` cannot address a "+"

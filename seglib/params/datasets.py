@@ -7,8 +7,8 @@ from pydantic_core import PydanticCustomError
 
 from seglib import tasks
 from seglib.configs import DownloadConfig, FetchConfig, PrepareConfig
-from seglib.params.strict import OfAKind, Once, Strict, Text
 from seglib.params.train import TrainOverride
+from seglib.strict import OfAKind, Once, Strict, Text
 
 MOST_OVERLAPPING = tasks.get("multilabel").max_classes
 MOST_EXCLUSIVE = tasks.get("multiclass").max_classes

@@ -9,8 +9,8 @@ from pydantic_core import PydanticCustomError
 from seglib.configs import LossConfig
 from seglib.losses import TERMS
 from seglib.names import brief
-from seglib.params.strict import Strict
 from seglib.params.train import TrainOverride
+from seglib.strict import Strict
 
 Positive = Annotated[float, Field(gt=0)]
 FromZero = Annotated[float, Field(ge=0)]

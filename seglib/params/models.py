@@ -7,8 +7,8 @@ from pydantic_core import PydanticCustomError
 
 from seglib import models
 from seglib.configs import ModelConfig
-from seglib.params.strict import OfAKind, Strict, Text
 from seglib.params.train import TrainOverride
+from seglib.strict import OfAKind, Strict, Text
 
 Norm = Literal["batch", "after_relu", "none"]
 

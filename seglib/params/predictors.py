@@ -6,7 +6,7 @@ The fields are the arguments of the class in `seglib/prediction/`. Baselines hav
 from typing import Literal
 
 from seglib.configs import ModelConfig
-from seglib.params.strict import Strict
+from seglib.strict import Strict
 
 
 class Predictor(Strict):

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from seglib.configs import NEUTRAL, Augmentation, TrainSettings
 from seglib.metrics.overlap import OVERLAP
-from seglib.params.strict import Once, Strict
+from seglib.strict import Once, Strict
 from seglib.training.optimizers import OPTIMIZERS
 
 Probability = Annotated[float, Field(ge=0, le=1)]

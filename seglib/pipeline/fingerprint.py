@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[2]
 # Modules that cannot change a byte of an output. They are in no closure, nor is what only they import, unless a
 # consumer names one as an entry.
 INERT = frozenset({
+    "seglib.metrics.scores.headline",  # the line that an evaluation prints
     "seglib.pipeline.background",  # the thread in which MLflow is written
+    "seglib.pipeline.code",  # whether the code is still what it was
     "seglib.pipeline.fingerprint",
     "seglib.pipeline.identity",  # the names of checkpoints and of MLflow's runs
     "seglib.pipeline.locks",  # who waits for whom

@@ -1,40 +1,49 @@
-"""The identity of a training: one hash, which names MLflow's runs, checkpoints and locks.
+"""The identity of a training: one hash, which names its MLflow run and its record.
 
 Two trainings of one identity end in the same bytes. Names are not part of it: a loss called `mse_dice` with
 `dice_scale` 20 is `mse_dice20`.
 """
 
 import hashlib
-from pathlib import Path
 
-import torch
-
-from seglib.files import file_sha256
+from seglib.configs import TrainConfig
+from seglib.files import canonical_json
+from seglib.pipeline.code import Code
+from seglib.pipeline.provenance import provenance_of
 from seglib.pipeline.workspace import TrainingFiles
-
-PACKAGE = Path(__file__).parents[1]
-
-# The rooms that a training runs, as dvc.yaml lists them for the train stage (a test holds the two together).
-TRAINING_ROOMS = ("configs.py", "cores.py", "datasets/store.py", "files.py", "losses", "metrics/counts.py",
-                  "metrics/overlap.py", "models", "names.py", "registry.py", "tasks", "training")
+from seglib.training.optimization import OPEN_ENDED
 
 
-def source_files() -> list[Path]:
-    """The source files of the rooms that a training runs, sorted."""
-    return sorted(path for room in TRAINING_ROOMS
-                  for path in ([PACKAGE / room] if room.endswith(".py") else (PACKAGE / room).rglob("*.py")))
+def identity_of(files: TrainingFiles) -> str:
+    """The identity of the training that these files describe, if it runs here and now.
+
+    It covers configuration, train and val pictures, and provenance with the fingerprint of the code.
+    """
+    return _hash(canonical_json(TrainConfig.read(files.train_config).content()), _data_of(files),
+                 canonical_json(provenance_of(files).content()))
 
 
-def identity_of(files: TrainingFiles, device: torch.device) -> str:
-    """The identity of the training that these files describe now."""
-    return identity(files.train_config.read_bytes(), (files.prepared / "dataset.json").read_bytes(), device.type)
+def state_key(files: TrainingFiles) -> str:
+    """The name of the folder with the training's checkpoints. Trainings that can go on from each other share one."""
+    config = TrainConfig.read(files.train_config)
+    content = config.content()
+    if can_be_extended(config):
+        del content["train"]["epochs"]
+    return _hash(canonical_json(content), _data_of(files), Code.read(files.train_config, part="code").fingerprint)
 
 
-def identity(conf: bytes, dataset_json: bytes, device_type: str) -> str:
-    """sha256, as 64 hex digits, of configuration, data (by dataset.json's file hashes), code, torch and device type."""
+def can_be_extended(config: TrainConfig) -> bool:
+    """Whether a training with more epochs begins with the steps of this one."""
+    return config.train.schedule in OPEN_ENDED
+
+
+def _data_of(files: TrainingFiles) -> str:
+    return (files.prepared / "dataset.json").read_text(encoding="utf-8")
+
+
+def _hash(*parts: str) -> str:
+    """sha256, as 64 hex digits."""
     digest = hashlib.sha256()
-    for part in (conf, dataset_json, torch.__version__.encode(), device_type.encode()):
-        digest.update(len(part).to_bytes(8) + part)
-    for path in source_files():
-        digest.update(f"{path.relative_to(PACKAGE).as_posix()} {file_sha256(path)}\n".encode())
+    for part in parts:
+        digest.update(len(encoded := part.encode()).to_bytes(8) + encoded)
     return digest.hexdigest()

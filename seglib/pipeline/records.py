@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from seglib.configs import TrainConfig
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.figures import pictures
 from seglib.files import atomic_file, file_sha256, read_json, work_dir, write_json
@@ -31,9 +32,10 @@ def names_of(files: TrainingFiles) -> dict[str, Any]:
 def leave_training(files: TrainingFiles) -> Path:
     """Record a finished training, by the identity in its timing file. Returns the record's folder."""
     record = _record_of(files)
-    for name, source in (("conf.json", files.train_config), ("history.csv", files.history),
+    for name, source in (("history.csv", files.history), ("provenance.json", files.provenance),
                          ("timing.json", files.timing), ("weights.safetensors", files.weights)):
         _copy(source, record / name)
+    write_json(record / "conf.json", TrainConfig.read(files.train_config).content())
     if not (record / "training.json").exists():
         write_json(record / "training.json", names_of(files) | _revision())
     return record

@@ -19,9 +19,10 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
-from seglib.configs import used
+from seglib.configs import TrainConfig, used
 from seglib.files import file_sha256, read_json, work_dir
 from seglib.pipeline.background import BackgroundThread
+from seglib.pipeline.provenance import provenance_of
 from seglib.pipeline.records import names_of
 from seglib.pipeline.workspace import TrainingFiles
 
@@ -152,7 +153,7 @@ class LiveRun:
 
     def __init__(self, identity: str, files: TrainingFiles):
         self._identity, self._files = identity, files
-        self._conf = read_json(files.train_config)
+        self._conf = TrainConfig.read(files.train_config).content() | {"provenance": provenance_of(files).content()}
         self._client: Any = None
         self._unsaid: list[dict[str, Any]] = []
         self._run_id = ""
@@ -223,6 +224,7 @@ def sync(record: Path) -> bool:
             run = _find_or_create(client, record.name, read_json(record / "comparison.json"), run_name=COMPARISON)
         else:
             names, conf = read_json(record / "training.json"), read_json(record / "conf.json")
+            conf["provenance"] = read_json(record / "provenance.json")
             run = _find_or_create(client, record.name, names, run_name=_run_name(names), conf=conf)
         hashes = {path: file_sha256(path) for path in files}
         missing = [path for path in files if run.data.tags.get(f"{SYNCED_TAG}.{path.name}") != hashes[path]]

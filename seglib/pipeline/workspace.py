@@ -8,6 +8,8 @@ from pathlib import Path
 OUTPUTS = ("conf", "data/raw", "data/prepared", "data/previews", "runs", "timings", "results", "comparisons", "reports",
            "metrics.json")
 
+REPORT_CONFIG = Path("conf/report.json")
+
 # A result is made from these.
 SOURCES = ("seglib", "stages", "dvc.yaml", "params.yaml", "claims.yaml")
 
@@ -40,6 +42,10 @@ class ResultFiles:
     @property
     def predictions(self) -> Path:
         return self.results / "predictions.npy"
+
+    @property
+    def evaluation_provenance(self) -> Path:
+        return self.results / "provenance.json"
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -97,6 +103,10 @@ class TrainingFiles(ResultFiles):
         return Path("runs", self.dataset, self.name, "snapshots.npz")
 
     @property
+    def provenance(self) -> Path:
+        return Path("runs", self.dataset, self.name, "provenance.json")
+
+    @property
     def timing(self) -> Path:
         return Path("timings", self.dataset, f"{self.name}.json")
 
@@ -107,8 +117,8 @@ class TrainingFiles(ResultFiles):
     @property
     def outputs(self) -> tuple[Path, ...]:
         """The files in the folders of the training and of its evaluation."""
-        return (self.weights, self.history, self.snapshots, self.counts, self.objects, self.ranking, self.confusion,
-                self.evaluation, self.predictions)
+        return (self.weights, self.history, self.snapshots, self.provenance, self.counts, self.objects, self.ranking,
+                self.confusion, self.evaluation, self.predictions, self.evaluation_provenance)
 
 
 def raw_folder(dataset: str) -> Path:

@@ -25,7 +25,7 @@ class NetworkPredictor(Predictor):
         prepare_process(header.threads)
         device = choose_device("auto" if header.device == "cuda" else header.device)
         self.network, self.header = weights.load(weights_path, device)
-        self.encoding = self.header.encoding
+        self.encoding, self.precision = self.header.encoding, self.header.precision
         self.label_values = self.header.label_values if self.header.targets == "label" else None
         super().__init__(classes=header.classes, task=tasks.get(header.task), image_size=header.image_size,
                          resize=header.resize, device=device)
@@ -33,7 +33,7 @@ class NetworkPredictor(Predictor):
     @torch.no_grad()
     def logits(self, images_BHWC: Tensor) -> Tensor:
         """uint8 pictures (B, H, W, 3) of any size to logits (B, K, H, W), float32 in memory's usual order."""
-        with autocast(self.device, self.header.precision):
+        with autocast(self.device, self.precision):
             logits_BKHW = self.network(self.encoding.pictures(images_BHWC.to(self.device)))
         return logits_BKHW.float().contiguous()
 

@@ -34,11 +34,13 @@ class Predictor(abc.ABC):
     classes: the names of its K classes. task: what its masks mean. image_size: (H, W) of the prepared pictures; resize:
     how a picture comes to that size (see `datasets.geometry`). device: where it computes. hint: what it must be told of
     the truth, "boxes" or "points"; None: nothing. label_values: what a network was trained to write for each class, if
-    not 1 (`train.targets: label`); None for all other predictors.
+    not 1 (`train.targets: label`); None for all other predictors. precision: "fp32", or "bf16" if a network computes in
+    it.
     """
 
     hint: str | None = None
     label_values: list[float] | None = None
+    precision: str = "fp32"
 
     def __init__(self, *, classes: Sequence[str], task: Task, image_size: Size, resize: str, device: torch.device):
         self.classes, self.task, self.device = list(classes), task, device

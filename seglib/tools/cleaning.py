@@ -18,14 +18,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from seglib import params, resolve
-from seglib.configs import TrainConfig
 from seglib.files import file_sha256, read_json, repository_root, work_dir
 from seglib.pipeline import records, tracking
 from seglib.pipeline.identity import identity_of
 from seglib.pipeline.workspace import TrainingFiles, live_datasets, live_trainings, predictors_folder
 from seglib.tools.units import size
 from seglib.training import checkpoint
-from seglib.training.device import choose_device
 
 RECORDED = ("training", "comparison")  # a record that was written whole holds one of these files, as JSON
 LISTED = 5  # paths that are named for each item
@@ -159,7 +157,7 @@ def _identities(files: TrainingFiles) -> Iterator[str]:
     if files.timing.exists():
         yield read_json(files.timing)["identity"]
     if files.train_config.exists() and (files.prepared / "dataset.json").exists():
-        yield identity_of(files, choose_device(TrainConfig.read(files.train_config).train.device))
+        yield identity_of(files)
 
 
 def _is_of_the_workspace(record: Path) -> bool:

@@ -18,9 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from seglib import models, resolve
 from seglib.configs import FetchConfig, ModelConfig, PrepareConfig, TrainSettings
-from seglib.datasets.prepare import reader_of
+from seglib.datasets.readers import reader_of
 from seglib.datasets.samples import Description
-from seglib.datasets.store import DatasetInfo
+from seglib.datasets.store import Contents
 from seglib.models.padding import Padded
 from seglib.params import Params
 from seglib.pipeline.workspace import dataset_config, prepared_folder
@@ -141,8 +141,8 @@ def estimate(settings: Params) -> Estimate:
 def pictures_of(settings: Params, dataset: str) -> Pictures:
     """From the prepared dataset if it was made from these settings, else from the settings or from a publication."""
     config, folder = resolve.prepare_config(settings, dataset), prepared_folder(dataset)
-    if (folder / "dataset.json").exists() and _made_from(dataset, config, resolve.fetch_config(settings, dataset)):
-        return Pictures(**DatasetInfo.read(folder).counts, source=f"{folder}/dataset.json")
+    if (folder / "contents.json").exists() and _made_from(dataset, config, resolve.fetch_config(settings, dataset)):
+        return Pictures(**Contents.read(folder).counts, source=f"{folder}/contents.json")
     if config.kind == "shapes":
         return _carved(config.options["train_images"], config.options["test_images"], config.val_fraction,
                        "params.yaml")

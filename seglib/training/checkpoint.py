@@ -1,8 +1,11 @@
 """Checkpoints: the whole state of a training, written whole, so that a killed one ends in the same bytes."""
 
+import contextlib
 import dataclasses
 import errno
+import itertools
 import os
+import re
 import time
 import zipfile
 from pathlib import Path
@@ -11,8 +14,9 @@ from typing import Any
 import torch
 
 from seglib.files import atomic_file
-from seglib.training.device import is_of_memory
+from seglib.training.device import Conditions, is_of_memory
 
+NAME = "last.pt"
 EVERY = 300.0  # seconds between two within an epoch: a kill costs at most that much; saving takes a second or two
 
 State = dict[str, Any]
@@ -20,10 +24,15 @@ State = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What a training can go on from: a state, or None, and the path to keep its own states at."""
+    """What a training can go on from: a state, or None, and the path to keep its own states at.
+
+    differs: what stands against the states of this training that are there, if it cannot go on from them; "" if
+    nothing does.
+    """
 
     state: State | None
     path: Path | None
+    differs: str = ""
 
 
 class Checkpoint:
@@ -47,19 +56,39 @@ class Checkpoint:
         self._saved = time.monotonic()
 
 
-def find(path: Path | None, *, epochs: int) -> Found:
-    """Find the state at `path` that a training of so many epochs can go on from.
+def find(path: Path | None, *, epochs: int, conditions: Conditions) -> Found:
+    """Find the latest state, at `path` or beside it, that a training of so many epochs can go on from.
 
-    A longer training's state has lost its beginning, and that training may want it yet: it is left where it is. The
-    path is then another one, with the number of epochs in its name.
+    It cannot go on from a state that was made under other conditions, because it would end in other bytes than either
+    training. Nor can it go on from the state of a longer training, which has lost its beginning. Either state may be
+    wanted yet and is left where it is: the path is then a free one beside it.
     """
     if path is None:
         return Found(None, None)
-    state = load(path, clears=True)
-    if state is not None and state["history"]["epoch"] > epochs:
-        path = path.with_stem(f"{path.stem}-{epochs}")
-        state = load(path, clears=True)
-    return Found(state, path)
+    latest, differs = Found(None, None), ""
+    for one in _paths_beside(path):
+        if (state := load(one, clears=True)) is None:
+            continue
+        if state["conditions"] != (ours := dataclasses.asdict(conditions)):
+            differs = "; ".join(f"{key} {state['conditions'][key]}, now {ours[key]}"
+                                for key in ours if state["conditions"][key] != ours[key])
+        elif _epoch(state) <= epochs and (latest.state is None or _epoch(latest.state) < _epoch(state)):
+            latest = Found(state, one)
+    if latest.state is not None:
+        return latest
+    free = (path if n == 1 else path.with_stem(f"{path.stem}-{n}") for n in itertools.count(1))
+    return Found(None, next(one for one in free if not one.exists() and not before(one).exists()), differs)
+
+
+def _paths_beside(path: Path) -> list[Path]:
+    """`path` and the paths that `find` made of it, if a state or the state before is there."""
+    name = re.compile(rf"({re.escape(path.stem)}(-\d+)?)(\.before)?{re.escape(path.suffix)}")
+    matches = (name.fullmatch(one.name) for one in path.parent.glob("*"))
+    return sorted({path.with_stem(match[1]) for match in matches if match})
+
+
+def _epoch(state: State) -> int:
+    return state["history"]["epoch"]
 
 
 def save(path: Path, state: State) -> None:
@@ -97,7 +126,15 @@ def load(path: Path, *, clears: bool = False) -> State | None:
 
 def kept_in(folder: Path) -> list[State | None]:
     """The states of the trainings that keep theirs in `folder`, one for each length; None for a damaged one."""
-    return [load(path) for path in sorted(folder.glob("last*.pt")) if ".before" not in path.suffixes]
+    return [load(path) for path in _paths_beside(folder / NAME)]
+
+
+def remove(path: Path) -> None:
+    """Remove the state at `path` and the state before, and their folder if nothing else is in it."""
+    for one in (path, before(path)):
+        one.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
 
 
 def before(path: Path) -> Path:

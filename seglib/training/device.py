@@ -1,6 +1,7 @@
 """Where and how exactly a training computes: device, precision, threads, determinism."""
 
 import contextlib
+import dataclasses
 import os
 import platform
 import resource
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seglib.configs import TrainSettings
 from seglib.cores import physical_cores
 
 
@@ -34,6 +36,27 @@ def choose_precision(wanted: str, device: torch.device) -> str:
         capabilities = torch.cpu.get_capabilities()
         has_bf16 = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16"))
     return "bf16" if has_bf16 else "fp32"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What decides the bytes of a training besides its configuration, data and code, as far as this is known."""
+
+    device: str
+    precision: str
+    threads: int
+    torch: str
+
+    @classmethod
+    def of(cls, train: TrainSettings) -> "Conditions":
+        """Those of a training with these settings here and now. Raises ValueError as `choose_device` does."""
+        device = choose_device(train.device)
+        return cls(device=device.type, precision=choose_precision(train.precision, device),
+                   threads=train.threads or physical_cores(), torch=str(torch.__version__))
+
+    @property
+    def torch_device(self) -> torch.device:
+        return torch.device(self.device)
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:

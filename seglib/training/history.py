@@ -23,10 +23,9 @@ import torch
 from torch import Tensor
 
 from seglib.files import atomic_file
-from seglib.metrics.overlap import OVERLAP, pooled
+from seglib.metrics.overlap import pooled
 
 Row = dict[str, Any]
-SCORES = ("iou", "dice", "pixel_accuracy")  # of every training
 
 
 class Diverged(ValueError):
@@ -57,11 +56,6 @@ class RunningMean:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.sums_T, self.count = state["sums"].to(self.sums_T.device), state["count"]
-
-
-def scores_of(best_by: str | None) -> tuple[str, ...]:
-    """The scores of a history whose epochs are judged by `best_by`: a key of OVERLAP, "loss" or None."""
-    return SCORES if best_by not in OVERLAP or best_by in SCORES else (*SCORES, best_by)
 
 
 def score_column(name: str) -> str:

@@ -6,6 +6,7 @@ step's number, so no generator's state is kept. Within an epoch nothing waits fo
 values are read at the epoch's end. Shapes: B batch, K classes, H, W.
 """
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,13 @@ from seglib.losses.logits import inverse_frequency
 from seglib.losses.view import View
 from seglib.losses.weighted import WeightedLoss, weighted_terms
 from seglib.metrics.counts import count_BK4
+from seglib.metrics.overlap import recorded
 from seglib.registry import lookup
 from seglib.training import checkpoint, history, overfit, phases
 from seglib.training.augment import Augment
 from seglib.training.batches import Batch, epoch_order, step_seed
 from seglib.training.checkpoint import Checkpoint
-from seglib.training.device import memory_of
+from seglib.training.device import Conditions, memory_of
 from seglib.training.history import History, Row
 from seglib.training.optimization import Optimization
 from seglib.training.overfit import Verdict
@@ -49,7 +51,9 @@ class Trainer:
     def __init__(self, config: TrainConfig, dataset: Path, *, checkpoint_path: Path | None = None,
                  checkpoint_every: float = checkpoint.EVERY):
         self.settings, self.seed = config.train, config.seed
-        found = checkpoint.find(checkpoint_path, epochs=self.settings.epochs)
+        self.conditions = Conditions.of(config.train)
+        found = checkpoint.find(checkpoint_path, epochs=self.settings.epochs, conditions=self.conditions)
+        self._differs = found.differs
         self.checkpoint = Checkpoint(found.path, checkpoint_every)
         self.setup = Setup(config, dataset, pretrained=found.state is None)
         self.network, self.encoding, self.device = self.setup.network, self.setup.encoding, self.setup.device
@@ -62,7 +66,7 @@ class Trainer:
         self.train, self.val = self.setup.feed(train, ignores=self.setup.train_ignores), self.setup.feed(val)
         self.augment = None if self.settings.augment is None else Augment(self.settings.augment, self.seed)
 
-        self.history = History(self.loss.weights, scores=history.scores_of(self.settings.best_by),
+        self.history = History(self.loss.weights, scores=recorded(self.settings.best_by),
                                classes=self.encoding.classes, steps=self.train.steps,
                                log_every=self.settings.log_every, device=self.device)
         self.selection = Selection(self.settings.best_by, keeps_best=self.settings.keep == "best")
@@ -98,6 +102,9 @@ class Trainer:
         with (Progress(title, images=epochs * len(self.train), done=self.history.pictures(len(self.train), batch_size),
                        device=self.device) as progress,
               memory_of(self.device, batch_size)):
+            if self._differs:
+                progress.say("starts anew: its checkpoint was made under other conditions "
+                             f"({self._differs}), and is kept")
             if self.epoch:
                 progress.say(self._how_it_goes_on())
             while not self.finished:
@@ -180,8 +187,9 @@ class Trainer:
         return count_BK4(present, view.planes_BKHW, view.valid_B1HW).sum(0)
 
     def _state(self) -> dict[str, Any]:
-        return {"history": self.history.state_dict(), "selection": self.selection.state_dict(),
-                "snapshots": self.snapshots.state_dict(), "throughput": self.throughput.state_dict(),
+        return {"conditions": dataclasses.asdict(self.conditions), "history": self.history.state_dict(),
+                "selection": self.selection.state_dict(), "snapshots": self.snapshots.state_dict(),
+                "throughput": self.throughput.state_dict(),
                 "finished": self.finished, "network": self.network.state_dict(),
                 "optimization": self.optimization.state_dict()}
 

@@ -10,7 +10,7 @@ from seglib import models
 from seglib.configs import TrainConfig, used
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.training.batches import Feed
-from seglib.training.device import autocast, choose_device, choose_precision, memory_of, prepare_process
+from seglib.training.device import Conditions, autocast, memory_of, prepare_process
 from seglib.training.encoding import Encoding
 from seglib.training.header import Header
 from seglib.training.history import Row
@@ -31,8 +31,8 @@ class Setup:
         prepare_process(train.threads)
         self.info, self.config, self.settings = DatasetInfo.read(dataset), config, train
         self.train_split, self.val_split = Split.open(dataset, "train"), Split.open(dataset, "val")
-        self.device = choose_device(train.device)
-        self.precision = choose_precision(train.precision, self.device)
+        conditions = Conditions.of(train)
+        self.device, self.precision = conditions.torch_device, conditions.precision
         self.encoding = Encoding.of(train, self.info.label_values, self.info.task)
 
         # Initial weights are drawn on the CPU, so that a seed means the same network on every device.

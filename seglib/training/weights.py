@@ -1,9 +1,7 @@
 """weights.safetensors: a network's weights, with a JSON header that rebuilds the network. No pickle."""
 
-import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -14,9 +12,7 @@ from torch import nn
 from seglib import models
 from seglib.configs import ModelConfig
 from seglib.files import atomic_file
-from seglib.training import checkpoint
 from seglib.training.header import Header
-from seglib.training.history import Diverged
 
 HEADER_KEY = "seglib"
 
@@ -27,27 +23,6 @@ def save(path: Path, state: dict[str, torch.Tensor], header: Header) -> None:
     metadata = {HEADER_KEY: json.dumps(dataclasses.asdict(header), sort_keys=True)}
     with atomic_file(path) as temporary:
         temporary.write_bytes(serialized(tensors, metadata))  # safetensors' own writer hides what a full disk said
-
-
-@contextlib.contextmanager
-def last_good_kept(header: Header, checkpoint_path: Path) -> Iterator[None]:
-    """If a training diverges, write the weights of its last checkpoint beside that, and say so in the error."""
-    try:
-        yield
-    except Diverged as error:
-        raise Diverged(f"{error}\n{_keep(header, checkpoint_path)}") from None
-
-
-def _keep(header: Header, checkpoint_path: Path) -> str:
-    state, folder = checkpoint.load(checkpoint_path), checkpoint_path.parent
-    if state is None:
-        return "no weights were kept: the training diverged before its first checkpoint"
-    epoch = state["history"]["epoch"]
-    try:
-        save(folder / "weights.safetensors", state["network"], header)
-    except OSError as error:
-        return f"the last good weights, of epoch {epoch}, are only in its checkpoint: {error}"
-    return f"the last good weights, of epoch {epoch}, are kept: seglib predict {folder} PICTURES"
 
 
 def read_header(path: Path) -> Header:

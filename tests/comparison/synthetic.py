@@ -17,14 +17,14 @@ from torch import Tensor
 
 from seglib import tasks
 from seglib.configs import TrainSettings
-from seglib.datasets.store import OWN_MASKS, DatasetInfo, Split
+from seglib.datasets.store import OWN_MASKS, Contents, DatasetInfo, Split
 from seglib.datasets.store_tables import OwnMaskWriter
-from seglib.files import write_json
 from seglib.pipeline.workspace import TrainingFiles
 from seglib.prediction.hints import Hint
 from seglib.prediction.predictor import Prediction, Predictor
 from seglib.training.encoding import Encoding
 from stages import evaluate, predict
+from tests.conftest import write_config
 
 CLASSES = ["disk", "star", "box", "ghost"]  # no picture holds a ghost
 LABELS = [50.0, 100.0, 150.0, 200.0]
@@ -102,10 +102,9 @@ def write_dataset(truth: Planes, ignore: Planes | None = None, *, task: str = "m
                     writer.append(f"{split}-{n}", mask_HW)
     (folder / "rejected.csv").write_text("split,what,id,source,reason\n")
     info = DatasetInfo(task=tasks.get(task), classes=CLASSES, label_values=LABELS, image_size=[SIDE, SIDE],
-                       resize=resize, selection={}, files={},
-                       counts={split: len(planes) for split, planes in truth.items()},
-                       class_pixels=[1] * len(CLASSES), valid_pixels=1)
+                       resize=resize, class_pixels=[1] * len(CLASSES), valid_pixels=1, train_val_sha256="")
     info.write(folder)
+    Contents(counts={split: len(planes) for split, planes in truth.items()}, selection={}, files={}).write(folder)
     return info
 
 
@@ -118,9 +117,9 @@ def write_variant(name: str, logits: Planes, *, history: pd.DataFrame, terms: Ma
     """
     files = TrainingFiles("shapes", name)
     model, unset = {"kind": files.model}, dict.fromkeys(field.name for field in dataclasses.fields(TrainSettings))
-    write_json(files.evaluate_config, {"model": model, "tolerance": 1})
-    write_json(files.train_config, {"model": model, "loss": {"terms": dict(terms)}, "train": unset | dict(train),
-                                    "seed": files.seed})
+    write_config(files.evaluate_config, {"model": model, "tolerance": 1})
+    write_config(files.train_config, {"model": model, "loss": {"terms": dict(terms)}, "train": unset | dict(train),
+                                      "seed": files.seed})
     files.weights.parent.mkdir(parents=True)
     files.weights.write_bytes(name.encode())
     history.to_csv(files.history, index=False)
@@ -138,7 +137,7 @@ def write_variant(name: str, logits: Planes, *, history: pd.DataFrame, terms: Ma
 
 def write_predictors(logits: Mapping[str, Planes], *, task: str = "multilabel", baselines: Sequence[str] = ()) -> None:
     """Configuration and, by the predict stage, all results of predictors that no loss trains; all of the dataset's."""
-    write_json(Path("conf/shapes.predict.json"), {"tolerance": 1, "predictors": {
+    write_config(Path("conf/shapes.predict.json"), {"tolerance": 1, "predictors": {
         name: {"model": {"kind": name}, "title": name, "fit": "counts", "hint": None, "baseline": name in baselines}
         for name in logits}})
     with pytest.MonkeyPatch.context() as patch:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from seglib import tasks
-from seglib.datasets import check, folder, prepare, shapes, stanford
+from seglib.datasets import check, folder, readers, shapes, stanford
 from seglib.datasets.samples import Description, Sample
 from seglib.datasets.survey import Survey
 from seglib.files import write_json
@@ -194,7 +194,7 @@ def test_what_crop_cuts_and_pad_leaves_empty(mine: Path, resize: str, said: list
 def test_a_folder_that_changed_since_its_fetch_is_told(mine: Path, tmp_path: Path):
     raw = tmp_path / "data/raw/mine/fetched"
     raw.mkdir(parents=True)
-    write_json(raw / prepare.SELECTION, folder.fetch(fetch_config(keys_of()), raw))
+    write_json(raw / readers.SELECTION, folder.fetch(fetch_config(keys_of()), raw))
     assert noticed() == []
     save(mine / "masks/val1.png", np.fliplr(ids_of("val1")))
     save(mine / "images/val9.png", picture("another"))

@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 
 from seglib import tasks
 from seglib.configs import DownloadConfig
-from seglib.datasets import coco, prepare, store, workers
+from seglib.datasets import coco, prepare, readers, store, workers
 from seglib.datasets.samples import done
 from seglib.files import canonical_json, write_json
 from tests.conftest import fetch_config, prepare_config
@@ -36,7 +36,7 @@ def fetched(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     raw = tmp_path / "raw"
     raw.mkdir()
     config = fetch_config(CONFIG, DownloadConfig(mirror=str(mirror), **NETWORK))
-    write_json(raw / prepare.SELECTION, coco.fetch(config, raw))
+    write_json(raw / readers.SELECTION, coco.fetch(config, raw))
     return raw
 
 
@@ -111,10 +111,11 @@ def test_prepared_pixels_and_masks_are_the_originals_resized(fetched: Path, anno
                                                              tmp_path: Path):
     out = tmp_path / "out"
     out.mkdir()
-    info = prepare.prepare(fetched, prepare_config(CONFIG | PREPARE), out)
-    assert info.counts == {"train": 20, "val": 3, "test": 9}
-    assert info.label_values == pytest.approx([250 / 3, 500 / 3, 250])
-    assert info.selection == {"train2017": {"pictures": 74, "selected": 23}, "val2017": {"pictures": 36, "selected": 9}}
+    contents = prepare.prepare(fetched, prepare_config(CONFIG | PREPARE), out)
+    assert contents.counts == {"train": 20, "val": 3, "test": 9}
+    assert store.DatasetInfo.read(out).label_values == pytest.approx([250 / 3, 500 / 3, 250])
+    assert contents.selection == {"train2017": {"pictures": 74, "selected": 23},
+                                  "val2017": {"pictures": 36, "selected": 9}}
     for split, official in (("train", "train2017"), ("val", "train2017"), ("test", "val2017")):
         api = COCO(annotations / f"instances_{official}.json")
         prepared = store.Split.open(out, split)
@@ -143,7 +144,7 @@ def test_the_same_bytes_by_any_number_of_processes(fetched: Path, tmp_path: Path
         out.mkdir()
         prepare.prepare(fetched, prepare_config(CONFIG | PREPARE | {"resize": "pad"}), out, processes=processes)
         found.append({path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()})
-    assert len(found[0]) == 2 + 3 + 4 + 4 and found[0] == found[1]
+    assert len(found[0]) == 3 + 3 + 4 + 4 and found[0] == found[1]
 
 
 def test_own_masks_are_pycocotools_own(fetched: Path, annotations: Path, tmp_path: Path):
@@ -163,7 +164,7 @@ def test_own_masks_are_pycocotools_own(fetched: Path, annotations: Path, tmp_pat
 def test_a_picture_that_keeps_no_object_at_a_small_size_is_left_out(fetched: Path, annotations: Path, tmp_path: Path):
     out = tmp_path / "out"
     out.mkdir()
-    info = prepare.prepare(fetched, prepare_config(CONFIG | PREPARE | {"image_size": 1, "max_rejected": 1.0}), out)
+    contents = prepare.prepare(fetched, prepare_config(CONFIG | PREPARE | {"image_size": 1, "max_rejected": 1.0}), out)
     kept = set()
     for official in ("train2017", "val2017"):
         api = COCO(annotations / f"instances_{official}.json")
@@ -172,8 +173,8 @@ def test_a_picture_that_keeps_no_object_at_a_small_size_is_left_out(fetched: Pat
             if any(mask[mask.shape[0] // 2, mask.shape[1] // 2] for _, mask in peer_masks(api, image_id)):
                 kept.add(str(image_id))
     assert 0 < len(kept) < 32
-    assert sum(info.counts.values()) == len(kept)
-    assert {i for split in info.counts for i in store.Split.open(out, split).index()["id"]} == kept
+    assert sum(contents.counts.values()) == len(kept)
+    assert {i for split in contents.counts for i in store.Split.open(out, split).index()["id"]} == kept
 
 
 def test_a_second_fetch_needs_neither_mirror_nor_network(fetched: Path, mirror: Path, tmp_path: Path):
@@ -185,7 +186,7 @@ def test_a_second_fetch_needs_neither_mirror_nor_network(fetched: Path, mirror: 
     assert {path: path.stat().st_mtime_ns for path in cached} == cached
     names = {path.relative_to(again) for path in again.rglob("*") if path.is_file()}
     assert names == {path.relative_to(fetched) for path in fetched.rglob("*") if path.is_file()} - {
-        Path(prepare.SELECTION)}
+        Path(readers.SELECTION)}
 
 
 def test_a_damaged_picture_is_left_out_and_counted(fetched: Path, tmp_path: Path):
@@ -195,8 +196,8 @@ def test_a_damaged_picture_is_left_out_and_counted(fetched: Path, tmp_path: Path
     victim.write_bytes(data[: len(data) // 2])
     out = tmp_path / "out"
     out.mkdir()
-    info = prepare.prepare(fetched, prepare_config(CONFIG | PREPARE), out)
-    assert sum(info.counts.values()) == 31
+    contents = prepare.prepare(fetched, prepare_config(CONFIG | PREPARE), out)
+    assert sum(contents.counts.values()) == 31
     assert f"train2017/{victim.name}" in (out / "rejected.csv").read_text()
 
 

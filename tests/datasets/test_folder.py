@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglib.datasets import folder, prepare, store, workers
+from seglib.datasets import folder, prepare, readers, store, workers
 from seglib.datasets.samples import Rejection, Sample
 from seglib.files import write_json
 from tests.conftest import fetch_config, prepare_config, shared
@@ -254,10 +254,11 @@ def test_a_folder_becomes_a_prepared_dataset(tmp_path: Path, monkeypatch: pytest
     out, raw, keys = tmp_path / "out", tmp_path / "raw", keys_of(root, masks)
     out.mkdir()
     raw.mkdir()
-    write_json(raw / prepare.SELECTION, folder.fetch(fetch_config(keys), raw))
+    write_json(raw / readers.SELECTION, folder.fetch(fetch_config(keys), raw))
     root.rename(tmp_path / "moved")  # the raw folder stands on its own
-    info = prepare.prepare(raw, prepare_config(keys), out, processes=processes)
-    assert info.task.name == ("multiclass" if masks == "ids" else "multilabel") and sum(info.counts.values()) == 30
+    contents = prepare.prepare(raw, prepare_config(keys), out, processes=processes)
+    info = store.DatasetInfo.read(out)
+    assert info.task.name == ("multiclass" if masks == "ids" else "multilabel") and sum(contents.counts.values()) == 30
     split = store.Split.open(out, "val")
     for i, name in enumerate(split.index()["id"]):
         resized = np.asarray(Image.fromarray(ids_of(name)).resize((16, 16), Image.Resampling.NEAREST))

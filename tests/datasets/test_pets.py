@@ -14,7 +14,7 @@ from PIL import Image
 
 from seglib import tasks
 from seglib.configs import DownloadConfig
-from seglib.datasets import pets, prepare, store, workers
+from seglib.datasets import pets, prepare, readers, store, workers
 from seglib.datasets.geometry import MODES, Fit
 from seglib.datasets.samples import Rejection, Sample, done
 from seglib.files import write_json
@@ -41,7 +41,7 @@ def fetched(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     raw = tmp_path / "raw"
     raw.mkdir()
     config = fetch_config(CONFIG, DownloadConfig(mirror=str(mirror), **NETWORK))
-    write_json(raw / prepare.SELECTION, pets.fetch(config, raw))
+    write_json(raw / readers.SELECTION, pets.fetch(config, raw))
     return raw
 
 
@@ -51,7 +51,7 @@ def official(unpacked: Path, name: str) -> set[str]:
 
 def test_the_raw_folder_is_the_two_archives(fetched: Path, mirror: Path):
     host = mirror / "thor.robots.ox.ac.uk/datasets/pets"
-    assert {path.name for path in fetched.iterdir()} == {"images.tar.gz", "annotations.tar.gz", prepare.SELECTION}
+    assert {path.name for path in fetched.iterdir()} == {"images.tar.gz", "annotations.tar.gz", readers.SELECTION}
     for name in (pets.IMAGES, pets.ANNOTATIONS):
         assert (fetched / name).read_bytes() == (host / name).read_bytes()
 
@@ -94,8 +94,8 @@ def test_prepared_masks_brought_back_are_nearly_the_trimaps(fetched: Path, unpac
     out = tmp_path / "out"
     out.mkdir()
     config = prepare_config(CONFIG | PREPARE | {"image_size": 256, "resize": mode})
-    info = prepare.prepare(fetched, config, out, processes=2)
-    assert info.counts == {"train": 78, "val": 9, "test": 88}
+    contents, info = prepare.prepare(fetched, config, out, processes=2), store.DatasetInfo.read(out)
+    assert contents.counts == {"train": 78, "val": 9, "test": 88}
     assert (info.task.name, info.classes, info.label_values) == ("multilabel", ["pet"], [250.0])
     split = store.Split.open(out, "test")
     shares = []

@@ -13,7 +13,7 @@ import pytest
 
 from seglib import params, resolve, tasks
 from seglib.configs import PrepareConfig
-from seglib.datasets import prepare, store, workers
+from seglib.datasets import prepare, readers, store, workers
 from seglib.datasets.samples import Description, Entry, Job, Rejection, Sample
 from seglib.files import write_json
 from seglib.registry import LazyEntry
@@ -50,11 +50,12 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
         reader = types.ModuleType("made")
         reader.describe, reader.read = lambda config: description, read
         monkeypatch.setitem(sys.modules, "made", reader)
-        monkeypatch.setitem(prepare.KINDS, "made", LazyEntry("made"))
+        monkeypatch.setitem(readers.KINDS, "made", LazyEntry("made"))
         out = tmp_path / name
         out.mkdir()
-        write_json(tmp_path / prepare.SELECTION, {})
-        return out, prepare.prepare(tmp_path, prepare_config(SETTINGS | settings), out, processes=processes)
+        write_json(tmp_path / readers.SELECTION, {})
+        prepare.prepare(tmp_path, prepare_config(SETTINGS | settings), out, processes=processes)
+        return out, store.DatasetInfo.read(out)
     return prepare_samples
 
 
@@ -66,7 +67,7 @@ def rejected(out: Path) -> list[tuple[str, ...]]:
 def test_a_val_split_of_the_readers_own_is_kept(made: Made):
     out, info = made({"train": [sample("a", 8, 8), sample("b", 8, 8)], "val": [sample("c", 8, 8)],
                       "test": [sample("d", 8, 8)]})
-    assert info.counts == {"train": 2, "val": 1, "test": 1}
+    assert store.Contents.read(out).counts == {"train": 2, "val": 1, "test": 1}
     assert [store.Split.open(out, split).index()["id"].to_list() for split in store.SPLITS] == [
         ["a", "b"], ["c"], ["d"]]
 
@@ -94,7 +95,7 @@ def test_padding_and_unlabelled_pixels_are_ignored(made: Made, task: str):
 
 def test_pixels_are_counted_after_val_is_carved(made: Made):
     out, info = made({"train": [sample(name, 8, 8) for name in "abcd"], "test": [sample("e", 8, 8)]})
-    assert info.counts == {"train": 2, "val": 2, "test": 1}
+    assert store.Contents.read(out).counts == {"train": 2, "val": 2, "test": 1}
     assert (info.class_pixels, info.valid_pixels) == ([64, 64], 128)
 
 
@@ -108,7 +109,7 @@ def test_own_masks_are_those_of_the_reader(made: Made, task: str):
     for name in ("val", "test"):
         split = store.Split.open(out, name)
         own = list(split.own_masks())
-        assert len(own) == info.counts[name] > 1
+        assert len(own) == store.Contents.read(out).counts[name] > 1
         for identifier, mask_HW in zip(split.index()["id"], own, strict=True):
             planes_KHW, ignore_HW = given[identifier].planes_KHW, given[identifier].ignore_HW
             ignore_HW = np.zeros(mask_HW.shape, bool) if ignore_HW is None else ignore_HW
@@ -116,13 +117,14 @@ def test_own_masks_are_those_of_the_reader(made: Made, task: str):
             found = tasks.get(task).unpack(mask_HW, 2)
             np.testing.assert_array_equal(found & ~ignore_HW, planes_KHW & ~ignore_HW)
     assert not store.Split.open(out, "train").has_own_masks()
-    assert {name for name in info.files if name.endswith("own.parquet")} == {"val/own.parquet", "test/own.parquet"}
+    files = store.Contents.read(out).files
+    assert {name for name in files if name.endswith("own.parquet")} == {"val/own.parquet", "test/own.parquet"}
 
 
 def test_own_masks_of_the_networks_size_are_not_written_twice(made: Made):
     out, info = made({"train": [sample("a", 8, 8), sample("b", 5, 5)], "val": [sample("c", 8, 8)],
                       "test": [sample("d", 8, 9)]})
-    assert {name for name in info.files if name.endswith("own.parquet")} == {"test/own.parquet"}
+    assert {name for name in store.Contents.read(out).files if name.endswith("own.parquet")} == {"test/own.parquet"}
 
 
 def vanishing() -> Sample:
@@ -134,7 +136,7 @@ def vanishing() -> Sample:
 def test_a_picture_whose_objects_all_vanish_is_left_out_and_counted(made: Made):
     empty = sample("e", 80, 80, planes_KHW=np.zeros((2, 80, 80), bool), objects=[])  # had none to lose
     out, info = made({"train": [vanishing(), empty], "val": [sample("c", 8, 8)], "test": [sample("d", 8, 8)]})
-    assert info.counts == {"train": 1, "val": 1, "test": 1}
+    assert store.Contents.read(out).counts == {"train": 1, "val": 1, "test": 1}
     assert rejected(out) == [("train", "picture", "v", "nothing of its objects is left at 8×8")]
 
 
@@ -190,7 +192,7 @@ def test_jobs_give_what_their_entries_give_in_any_number_of_processes(made: Made
     monkeypatch.setattr(workers, "FEW", 3)
     by_jobs, _ = made({split: [functools.partial(job, pair) for pair in names[split]] for split in splits},
                       max_rejected=1.0, name="jobs", processes=processes)
-    assert sum(info.counts.values()) > 40
+    assert sum(store.Contents.read(ready).counts.values()) > 40
     assert content(by_jobs) == content(ready)
 
 
@@ -211,5 +213,5 @@ PARAMS = params.load(ROOT / "params.yaml")
 @pytest.mark.parametrize("name", PARAMS.datasets)
 def test_params_and_reader_agree_on_task_and_classes(name: str):
     dataset, config = PARAMS.datasets[name], resolve.prepare_config(PARAMS, name)
-    description = prepare.reader_of(config.kind).describe(config)
+    description = readers.reader_of(config.kind).describe(config)
     assert (description.task.name, len(description.classes)) == (dataset.task(), dataset.class_count())

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from seglib import tasks
-from seglib.datasets import prepare, shapes, shapes_generator, store
+from seglib.datasets import prepare, readers, shapes, shapes_generator, store
 from seglib.datasets.samples import Rejection, Sample
 from seglib.files import write_json
 from tests.conftest import fetch_config, prepare_config
@@ -177,15 +177,15 @@ def test_a_source_that_is_nothing_is_a_clear_error(tmp_path: Path):
         shapes.fetch(fetch_config(CONFIG | {"source": "nowhere"}), tmp_path)
 
 
-def prepared(raw: Path, out: Path, **overrides: Any) -> store.DatasetInfo:
-    write_json(raw / prepare.SELECTION, {})
+def prepared(raw: Path, out: Path, **overrides: Any) -> store.Contents:
+    write_json(raw / readers.SELECTION, {})
     out.mkdir()
     return prepare.prepare(raw, prepare_config(CONFIG | {"val_fraction": 0.3} | overrides), out)
 
 
 def test_val_is_the_lowest_hashes_of_train(raw: Path, tmp_path: Path):
-    info = prepared(raw, tmp_path / "out")
-    assert info.counts == {"train": 4, "val": 2, "test": 3}  # ceil(0.3 · 6) = 2
+    contents = prepared(raw, tmp_path / "out")
+    assert contents.counts == {"train": 4, "val": 2, "test": 3}  # ceil(0.3 · 6) = 2
     ids = [f"train-{i:05d}" for i in range(6)]
     lowest = sorted(ids, key=lambda i: hashlib.sha256(i.encode()).hexdigest())[:2]
     assert store.Split.open(tmp_path / "out", "val").index()["id"].to_list() == sorted(lowest)
@@ -199,24 +199,24 @@ def test_val_is_the_lowest_hashes_of_train(raw: Path, tmp_path: Path):
 
 def test_prepared_bytes_are_those_of_the_first_format(raw: Path, tmp_path: Path):
     # Written down before pictures could have sizes of their own: Shapes must not notice.
-    info = prepared(raw, tmp_path / "out")
-    assert {name: digest for name, digest in info.files.items() if name.endswith(".npy")} == {
+    contents = prepared(raw, tmp_path / "out")
+    assert {name: digest for name, digest in contents.files.items() if name.endswith(".npy")} == {
         "test/images.npy": "e2623fbeb75bce38e653b18809c5433d0221e11d813f63a5c395d6b58e93799b",
         "test/masks.npy": "4dfe96572fc5f9f6bae56c27ddaba733f30af22519b94aa9c9805f920247fd95",
         "train/images.npy": "de45189003ccae93ea1603fc5f7f17e593dce94c94fdaba4a95f5e8a8b5b6e34",
         "train/masks.npy": "18423aaf8aec851312c6a79168bb26431a0e797e38d47bb8cc107c92f3007029",
         "val/images.npy": "0f1b52777416dbb03de7a3a33a39377137be5046ba291e6c873e2826925d2a13",
         "val/masks.npy": "b704ae3b9e7b9bb8aa90dfb2d383d6e77112ac5e9c7aa17e434764733a329846"}
-    assert {Path(name).name for name in info.files} == {"images.npy", "masks.npy", "index.parquet"}
-    assert info.resize == "stretch"
+    assert {Path(name).name for name in contents.files} == {"images.npy", "masks.npy", "index.parquet"}
+    assert store.DatasetInfo.read(tmp_path / "out").resize == "stretch"
 
 
 def test_too_many_rejections_stop_the_stage(raw: Path, tmp_path: Path):
     rewrite(raw / TRAIN, lambda dataset: dataset[0].pop())
     with pytest.raises(ValueError, match=r"1 of 9 pictures cannot be used, more than prepare.max_rejected \(0\)"):
         prepared(raw, tmp_path / "out")
-    info = prepared(raw, tmp_path / "out2", max_rejected=0.2)
-    assert sum(info.counts.values()) == 8
+    contents = prepared(raw, tmp_path / "out2", max_rejected=0.2)
+    assert sum(contents.counts.values()) == 8
     assert "train,picture,train-00000" in (tmp_path / "out2" / "rejected.csv").read_text()
 
 

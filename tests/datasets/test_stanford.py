@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from seglib.configs import DownloadConfig
-from seglib.datasets import prepare, stanford, store, workers
+from seglib.datasets import prepare, readers, stanford, store, workers
 from seglib.datasets.samples import Rejection, Sample, done
 from seglib.files import write_json
 from tests.conftest import fetch_config, prepare_config
@@ -82,7 +82,7 @@ def course(folder: Path, counts: dict[str, int], *, names: list[str] | None = CO
 
 def fetched(source: Path | str, out: Path, download: DownloadConfig | None = None) -> Path:
     out.mkdir()
-    write_json(out / prepare.SELECTION, stanford.fetch(fetch_config(CONFIG | {"source": str(source)}, download), out))
+    write_json(out / readers.SELECTION, stanford.fetch(fetch_config(CONFIG | {"source": str(source)}, download), out))
     return out
 
 
@@ -116,7 +116,7 @@ def test_the_original_comes_from_wherever_it_is(tmp_path: Path, monkeypatch: pyt
         path, download = "original", DownloadConfig(mirror=str(tmp_path / "mirror"), **NETWORK)
     raw = fetched(path, tmp_path / "raw", download)
     names = {path.relative_to(raw).as_posix() for path in raw.rglob("*") if path.is_file()}
-    assert names == {prepare.SELECTION} | {name for i in range(20) for name in
+    assert names == {readers.SELECTION} | {name for i in range(20) for name in
                                            (f"images/{i:07d}.jpg", f"labels/{i:07d}.regions.txt")}
     found = entries(raw)
     assert sorted(sample.id for sample in found) == [f"{i:07d}" for i in range(20)]
@@ -218,8 +218,9 @@ def test_prepared_masks_hold_class_ids_and_255(tmp_path: Path, monkeypatch: pyte
     raw = fetched(original(tmp_path), tmp_path / "raw")
     out = tmp_path / "out"
     out.mkdir()
-    info = prepare.prepare(raw, prepare_config(CONFIG), out, processes=processes)
-    assert (info.task.name, info.classes, sum(info.counts.values())) == ("multiclass", COURSE[:-1], 20)
+    contents = prepare.prepare(raw, prepare_config(CONFIG), out, processes=processes)
+    info = store.DatasetInfo.read(out)
+    assert (info.task.name, info.classes, sum(contents.counts.values())) == ("multiclass", COURSE[:-1], 20)
     split = store.Split.open(out, "test")
     for i, row in enumerate(split.index().itertuples()):
         ids_HW = scene(int(row.id))[1].astype(np.int8)

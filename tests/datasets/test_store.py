@@ -5,6 +5,7 @@ import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -12,9 +13,10 @@ import pytest
 from pyarrow import parquet
 
 from seglib import tasks
-from seglib.datasets import store
+from seglib.datasets import prepare, readers, shapes, store
 from seglib.datasets.store_tables import OwnMaskWriter
-from seglib.files import file_sha256
+from seglib.files import file_sha256, write_json
+from tests.conftest import fetch_config, prepare_config
 
 
 @pytest.mark.parametrize("count", [0, 1, 1234])
@@ -66,12 +68,40 @@ def test_reading_own_masks_never_holds_them_all(tmp_path: Path):
     assert most < 640 * 100 * 100 / 2
 
 
-def test_dataset_json_lists_the_hash_of_every_split_file(prepared_shapes: Path):
-    info = store.DatasetInfo.read(prepared_shapes)
-    assert set(info.files) == {f"{split}/{file}" for split in store.SPLITS
-                               for file in ("images.npy", "masks.npy", "index.parquet")}
-    for name, digest in info.files.items():
+def test_contents_json_lists_the_hash_of_every_split_file(prepared_shapes: Path):
+    contents = store.Contents.read(prepared_shapes)
+    assert contents.counts == {"train": 38, "val": 10, "test": 12}
+    assert set(contents.files) == {f"{split}/{file}" for split in store.SPLITS
+                                   for file in ("images.npy", "masks.npy", "index.parquet")}
+    for name, digest in contents.files.items():
         assert file_sha256(prepared_shapes / name) == digest
+
+
+def test_dataset_json_follows_from_train_and_val_alone(tmp_path: Path):
+    def prepared(name: str, **keys: Any) -> Path:
+        raw, out = tmp_path / name / "raw", tmp_path / name / "out"
+        raw.mkdir(parents=True)
+        out.mkdir()
+        all_keys = {"kind": "shapes", "source": "generated", "train_images": 10, "test_images": 4, "seed": 3,
+                    "background": "dark", "val_fraction": 0.2} | keys
+        write_json(raw / readers.SELECTION, shapes.fetch(fetch_config(all_keys), raw))
+        prepare.prepare(raw, prepare_config(all_keys), out)
+        return out
+
+    first, more_tests, more_trains = prepared("a"), prepared("b", test_images=6), prepared("c", train_images=12)
+    for name in ("dataset.json", "train/images.npy", "val/masks.npy", "train/index.parquet"):
+        assert file_sha256(more_tests / name) == file_sha256(first / name)
+        assert file_sha256(more_trains / name) != file_sha256(first / name)
+    assert file_sha256(more_tests / "contents.json") != file_sha256(first / "contents.json")
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "{", '{"counts": {"train": 0}, "files": {}, "selection": {}}',
+                                     '{"counts": {"tests": 1}, "files": {}, "selection": {}}',
+                                     '{"counts": {"train": 1}, "files": [], "selection": {}}'])
+def test_damaged_contents_are_refused(tmp_path: Path, content: str):
+    (tmp_path / "contents.json").write_text(content)
+    with pytest.raises(ValueError, match="contents.json is not as it was prepared: .*; prepare it again"):
+        store.Contents.read(tmp_path)
 
 
 def test_a_folder_without_a_dataset_says_how_to_get_one(tmp_path: Path):
@@ -88,7 +118,7 @@ def spoil(root: Path, prepared: Path, name: str, change: Callable[[bytes], bytes
     lambda text: b"", lambda text: text[:50], lambda text: b"[" * 10_000, lambda text: b"[]", lambda text: b"{}",
     lambda text: text.replace(b"multilabel", b"multi"), lambda text: text.replace(b'"classes"', b'"klasses"'),
     lambda text: text.replace(b'"star"', b"5"), lambda text: text.replace(b'"star"', b'"star", "sun"'),
-    lambda text: text.replace(b"64", b"-64"), lambda text: text.replace(b'"format_version": 2', b'"format_version": 1'),
+    lambda text: text.replace(b"64", b"-64"), lambda text: text.replace(b'"format_version": 3', b'"format_version": 1'),
     lambda text: text.replace(b"250.0", b"NaN"), lambda text: text.replace(b'"val": 10', b'"eval": 10'),
 ])
 def test_a_damaged_description_is_a_clear_error(tmp_path: Path, prepared_shapes: Path, change: Callable):

@@ -38,7 +38,7 @@ def dataset(folder: Path, masks: list[np.ndarray], classes: list[str], task: str
     pd.DataFrame({"id": [f"{n}" for n in range(len(masks))]}).to_parquet(folder / "index.parquet")
     return Split.open(folder.parent, folder.name), DatasetInfo(
         task=tasks.get(task), classes=classes, label_values=[1.0] * len(classes), image_size=list(masks[0].shape),
-        resize="stretch", counts={}, class_pixels=[], valid_pixels=0, selection={}, files={})
+        resize="stretch", class_pixels=[], valid_pixels=0, train_val_sha256="")
 
 
 @pytest.mark.parametrize("task", ["multilabel", "multiclass"])

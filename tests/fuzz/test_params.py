@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from seglib import params, resolve
-from seglib.params.strict import MOST_LINES
+from seglib.strict import MOST_LINES
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.fuzz

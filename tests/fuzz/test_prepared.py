@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from seglib import tasks
 from seglib.datasets import store
-from seglib.datasets.store import DatasetInfo, Split
+from seglib.datasets.store import Contents, DatasetInfo, Split
 from seglib.datasets.store_tables import OwnMaskWriter, write_index
 from seglib.tasks.task import MASK_DTYPES
 from tests.fuzz.mutation import changed, changes, damaged, edits, fuzzed, json_of
@@ -19,9 +19,10 @@ from tests.fuzz.mutation import changed, changes, damaged, edits, fuzzed, json_o
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(900, method="thread")]
 
 INFO = DatasetInfo(task=tasks.get("multilabel"), classes=["dog", "猫, gross"], label_values=[125.0, 250.0],
-                   image_size=[4, 5], resize="pad", counts={"train": 3, "val": 1, "test": 2},
-                   class_pixels=[7, 9], valid_pixels=60, selection={"images": {"pictures": 9, "selected": 6}},
-                   files={"train/images.npy": "0" * 64})
+                   image_size=[4, 5], resize="pad", class_pixels=[7, 9], valid_pixels=60,
+                   train_val_sha256="0" * 64)
+CONTENTS = Contents(counts={"train": 3, "val": 1, "test": 2}, selection={"images": {"pictures": 9, "selected": 6}},
+                    files={"train/images.npy": "0" * 64})
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         for i in range(3):
             writer.append(f"p{i}", random.integers(0, 4, (6, 7), np.uint8))
     INFO.write(root)
+    CONTENTS.write(root)
     return {path.name: path.read_bytes() for path in root.iterdir()}
 
 
@@ -84,7 +86,21 @@ def test_a_damaged_description(place: Path, whole: dict[str, bytes], edits: list
     assert info.task.name in tasks.NAMES and info.task.mask_dtype(len(info.classes)) in MASK_DTYPES
     assert len(info.classes) == len(info.label_values) == len(info.class_pixels)
     assert all(isinstance(name, str) for name in info.classes) and np.isfinite(info.label_values).all()
-    assert len(info.image_size) == 2 and min(info.image_size) > 0 and min(info.counts.values()) > 0
+    assert len(info.image_size) == 2 and min(info.image_size) > 0
+
+
+@fuzzed(0.15)
+@given(several_edits, changes, st.booleans())
+def test_damaged_contents(place: Path, whole: dict[str, bytes], edits: list, changes: list, as_text: bool):
+    text = whole["contents.json"]
+    text = damaged(text, edits, text) if as_text else json_of(changed(json.loads(text), changes))
+    (place / "contents.json").write_bytes(text)
+    try:
+        contents = Contents.read(place)
+    except ValueError as error:
+        assert "contents.json is not as it was prepared" in str(error)
+        return
+    assert min(contents.counts.values()) > 0 and len(contents.sha256_of("train", "val")) == 64
 
 
 @fuzzed(0.15)

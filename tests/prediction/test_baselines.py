@@ -13,8 +13,8 @@ from seglib.datasets.store import DatasetInfo, Split
 from seglib.tasks.task import Task
 
 INFO = DatasetInfo(task=tasks.get("multiclass"), classes=["a", "b", "c"], label_values=[1.0, 2.0, 3.0],
-                   image_size=[2, 2], resize="stretch", counts={"train": 5}, class_pixels=[3, 7, 7], valid_pixels=17,
-                   selection={}, files={})
+                   image_size=[2, 2], resize="stretch", class_pixels=[3, 7, 7], valid_pixels=17,
+                   train_val_sha256="")
 
 
 def shares_of(folder: Path, kind: str) -> np.ndarray:

@@ -24,7 +24,7 @@ class Run:
 
 
 TASK = {"seglib.tasks:NAMES": ["multilabel"], "seglib.configs": []}
-DATASET = TASK | {"seglib.datasets.prepare:KINDS": ["shapes"]}
+DATASET = TASK | {"seglib.datasets.readers:KINDS": ["shapes"]}
 MODEL = TASK | {"seglib.models:KINDS": ["munet"]}
 BASELINES = TASK | {"seglib.prediction:KINDS": ["background", "foreground", "frequency"]}
 RUNS = {

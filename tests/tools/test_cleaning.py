@@ -14,12 +14,12 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from seglib import cli, params, resolve
-from seglib.files import canonical_json, write_json
-from seglib.pipeline.identity import identity
+from seglib.files import canonical_json
+from seglib.pipeline.identity import identity_of
 from seglib.pipeline.workspace import TrainingFiles
 from seglib.tools import cleaning
 from seglib.training import checkpoint
-from tests.conftest import with_settings
+from tests.conftest import with_settings, write_config
 
 LIVE, IN_CONF_ONLY, DEAD = "munet-mse-1", "munet-dice-1", "munet-mse-2"
 
@@ -45,7 +45,7 @@ def workspace(tmp_path: Path, raw_params: dict[str, Any], monkeypatch: pytest.Mo
     fill(Path("params.yaml"), canonical_json(raw_params))
     training, = resolve.resolve(params.parse(raw_params))
     config = with_settings(training.train, device="cpu")
-    write_json(TrainingFiles("shapes", IN_CONF_ONLY).train_config, config.content())
+    write_config(TrainingFiles("shapes", IN_CONF_ONLY).train_config, config.content())
     fill(Path("data/prepared/shapes/dataset.json"), "{}")
     for training in (LIVE, IN_CONF_ONLY, DEAD):
         fill(Path(f"runs/shapes/{training}/weights.safetensors"))
@@ -129,8 +129,7 @@ def test_a_record_goes_only_when_mlflow_holds_it(workspace: Path, monkeypatch: p
 
 
 def test_a_record_of_what_the_next_run_or_the_comparison_would_make_stays(workspace: Path):
-    conf = TrainingFiles("shapes", IN_CONF_ONLY).train_config.read_bytes()
-    coming = identity(conf, Path("data/prepared/shapes/dataset.json").read_bytes(), "cpu")
+    coming = identity_of(TrainingFiles("shapes", IN_CONF_ONLY))
     fill(Path(".work/tracking") / coming / "training.json")
     for record in ("comparison-now", "comparison-then"):
         fill(Path(".work/tracking") / record / "comparison.json", json.dumps({"dataset": "shapes"}))

@@ -10,11 +10,10 @@ import pytest
 
 from seglib import params, resolve
 from seglib.configs import ModelConfig, TrainConfig
-from seglib.files import write_json
 from seglib.tools import estimate, studies
 from seglib.tools.estimate import Cost, Pictures, cost_of, pictures_of
 from seglib.tools.units import duration, size
-from tests.conftest import ROOT, with_settings
+from tests.conftest import ROOT, with_settings, write_config
 
 RESNET = ModelConfig(kind="resnet_unet", arguments={"encoder": "resnet18", "weights": "imagenet", "stem": "standard",
                                                     "decoder": "matched"})
@@ -60,8 +59,8 @@ def test_pictures_by_the_prepared_dataset_where_it_was_made_from_these_settings(
     (tmp_path / "data/prepared").mkdir(parents=True)
     (tmp_path / "data/prepared/shapes").symlink_to(prepared_shapes)
     assert pictures_of(settings, "shapes").train == 2340  # nothing says what those are
-    write_json(Path("conf/shapes.prepare.json"), resolve.prepare_config(settings, "shapes").content())
-    write_json(Path("conf/shapes.fetch.json"), resolve.fetch_config(settings, "shapes").content())
+    write_config(Path("conf/shapes.prepare.json"), resolve.prepare_config(settings, "shapes").content())
+    write_config(Path("conf/shapes.fetch.json"), resolve.fetch_config(settings, "shapes").content())
     found = pictures_of(settings, "shapes")
     assert (found.train, found.val, found.test) == (38, 10, 12) and found.source == "data/prepared/shapes/dataset.json"
     raw_params["datasets"]["shapes"]["train_images"] = 100

@@ -14,11 +14,10 @@ from typer.testing import CliRunner
 from seglib import cli, tasks
 from seglib.configs import NEUTRAL, TrainConfig
 from seglib.datasets.store import Split
-from seglib.files import write_json
 from seglib.tools import showing
 from seglib.training.augment import Augment
 from seglib.training.loop import Trainer
-from tests.conftest import with_settings
+from tests.conftest import with_settings, write_config
 
 Make = Callable[..., TrainConfig]
 AUGMENT = dataclasses.replace(NEUTRAL, flip=0.5, rotation=20.0, color=0.2)
@@ -30,8 +29,8 @@ def repository(tmp_path: Path, prepared_shapes: Path, training_config: Make, mon
     (tmp_path / "data/prepared").mkdir(parents=True)
     (tmp_path / "data/prepared/shapes").symlink_to(prepared_shapes)
     plain = training_config(batch_size=8)
-    write_json(tmp_path / "conf/shapes/a/train.json", with_settings(plain, augment=AUGMENT).content())
-    write_json(tmp_path / "conf/shapes/b/train.json", plain.content())
+    write_config(tmp_path / "conf/shapes/a/train.json", with_settings(plain, augment=AUGMENT).content())
+    write_config(tmp_path / "conf/shapes/b/train.json", plain.content())
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path

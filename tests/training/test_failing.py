@@ -20,6 +20,7 @@ from seglib.prediction.network import NetworkPredictor
 from seglib.training import checkpoint, weights
 from seglib.training.device import OutOfMemory, memory_of
 from seglib.training.history import Diverged
+from seglib.training.last_good import last_good_kept
 from seglib.training.loop import Trainer
 from tests.conftest import ROOT
 
@@ -89,7 +90,7 @@ def test_the_last_good_weights_are_kept_and_predict(training_config: Make, prepa
 
     training.optimization.step = spoil
     with (pytest.raises(Diverged, match=f"at iteration 6 .*\n.*of epoch 2, are kept: seglib predict {tmp_path} "),
-          weights.last_good_kept(training.setup.header, tmp_path / "last.pt")):
+          last_good_kept(training.setup.header, tmp_path / "last.pt")):
         training.run(title="test")
     good = NetworkPredictor(tmp_path / "weights.safetensors")
     kept = checkpoint.load(path)
@@ -101,7 +102,7 @@ def test_the_last_good_weights_are_kept_and_predict(training_config: Make, prepa
 def test_one_that_diverges_at_once_has_nothing_to_keep(training_config: Make, prepared_shapes: Path, tmp_path: Path):
     training = Trainer(training_config("mse", **DIVERGING), prepared_shapes, checkpoint_path=tmp_path / "last.pt")
     with (pytest.raises(Diverged, match="\nno weights were kept"),
-          weights.last_good_kept(training.setup.header, tmp_path / "last.pt")):
+          last_good_kept(training.setup.header, tmp_path / "last.pt")):
         training.run(title="test")
     assert not list(tmp_path.iterdir())
 

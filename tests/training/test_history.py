@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from seglib.metrics.overlap import recorded
 from seglib.training import history
 from seglib.training.selection import Selection
 
@@ -49,7 +50,7 @@ def test_the_file_is_what_pandas_would_write(tmp_path: Path):
 def test_a_row_has_the_scores_that_are_asked_for(tmp_path: Path):
     counts_K4 = torch.tensor([[6, 2, 0, 8], [3, 0, 1, 12], [0, 5, 0, 11]])  # the third class is nowhere
     row = history.row({"mse": 2.0}, [0.5], iteration=3, epoch=1, split="val", span="epoch", lr=0.0,
-                      scores=history.scores_of("precision"), counts_K4=counts_K4)
+                      scores=recorded("precision"), counts_K4=counts_K4)
     history.write(tmp_path / "history.csv", history.marked([row], 1))
     read, = pd.read_csv(tmp_path / "history.csv").to_dict("records")
     assert (read["loss"], read["kept"]) == (1.0, 1)
@@ -61,7 +62,7 @@ def test_a_row_has_the_scores_that_are_asked_for(tmp_path: Path):
 
 @pytest.mark.parametrize("best_by", ["iou", "dice", "loss", None])
 def test_scores_that_every_history_has_are_there_once(best_by: str | None):
-    assert history.scores_of(best_by) == ("iou", "dice", "pixel_accuracy")
+    assert recorded(best_by) == ("iou", "dice", "pixel_accuracy")
 
 
 def test_the_kept_epoch_is_marked_in_the_rows_of_val():
