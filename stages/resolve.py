@@ -2,7 +2,7 @@
 
 It runs every time, before every other stage. Each file holds the configuration of one run of a stage and the
 fingerprint of the code that decides its outputs; the stage runs again if its file changes. A mistake in params.yaml is
-reported before anything is fetched or trained. A user's folder in a place that a stage writes to is refused before DVC
+reported before anything is fetched or trained. A user's file in a place that a stage writes to is refused before DVC
 removes that stage's outputs.
 """
 
@@ -16,7 +16,7 @@ from seglib.files import atomic_folder, repository_root, write_json
 from seglib.params import Params
 from seglib.pipeline.code import Code
 from seglib.pipeline.fingerprint import Fingerprinter
-from seglib.pipeline.user_paths import refuse_overlap
+from seglib.pipeline.user_paths import refuse_overlap, refuse_strays
 from seglib.pipeline.workspace import REPORT_CONFIG, TrainingFiles, dataset_config
 
 
@@ -25,6 +25,7 @@ def main() -> None:
     settings, fingerprinter = params.load(Path("params.yaml")), Fingerprinter()
     refuse_overlap(settings, repository_root())
     trainings = resolve.resolve(settings)
+    refuse_strays(TrainingFiles(training.dataset, training.name) for training in trainings)
     configs = configs_of(settings, trainings)
     with atomic_folder(Path("conf")) as conf:
         for path, (config, task) in configs.items():

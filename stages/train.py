@@ -34,7 +34,8 @@ def main(dataset: str, training: str) -> None:
     device, folder = torch.device(provenance.device), work_dir() / "checkpoints" / state_key(files)
 
     live = live_trainings(dataset)
-    done = sum(other.timing.exists() and read_json(other.timing)["identity"] == identity_of(other) for other in live)
+    done = sum(other != files and other.timing.exists() and read_json(other.timing)["identity"] == identity_of(other)
+               for other in live)
     title = f"{dataset} {training} ({done + 1} of {len(live)})"
     prepare_process(config.train.threads)
     folder.mkdir(parents=True, exist_ok=True)

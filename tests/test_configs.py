@@ -10,7 +10,7 @@ import pytest
 from seglib import params, resolve
 from seglib.configs import NEUTRAL, Config, DownloadConfig, FetchConfig, TrainConfig, used
 from seglib.files import read_json, write_json
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_config
 
 FETCH = {"kind": "coco", "options": {"min_box": 3.0},
          "download": {"mirror": None, "workers": 2, "retries": 1, "timeout": 5.0}}
@@ -29,7 +29,7 @@ def all_configs() -> list[Config]:
 
 @pytest.mark.parametrize("config", all_configs(), ids=lambda config: type(config).__name__)
 def test_what_is_written_is_read_as_the_same(tmp_path: Path, config: Config):
-    write_json(tmp_path / "config.json", config.content())
+    write_config(tmp_path / "config.json", config.content())
     assert type(config).read(tmp_path / "config.json") == config
 
 
@@ -46,14 +46,14 @@ def test_a_config_inside_another_is_typed():
 ])
 def test_keys_that_are_not_the_fields_are_refused(tmp_path: Path, content: Any, said: str):
     path = tmp_path / "shapes.fetch.json"
-    write_json(path, content)
+    write_config(path, content)
     with pytest.raises(ValueError) as error:
         FetchConfig.read(path)
-    assert str(error.value) == f"{path}: {said}; `dvc repro resolve` writes it anew"
+    assert str(error.value) == f"{path}: {said}; `dvc repro resolve/dvc.yaml` writes it anew"
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):
-    with pytest.raises(ValueError, match=f"^{tmp_path}/train.json does not exist; `dvc repro resolve` writes it"):
+    with pytest.raises(ValueError, match=f"^{tmp_path}/train.json does not exist; `dvc repro resolve/dvc.yaml` "):
         TrainConfig.read(tmp_path / "train.json")
 
 

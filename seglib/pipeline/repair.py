@@ -1,9 +1,9 @@
 """Repair DVC's files after an interrupted DVC.
 
-DVC writes dvc.lock in place after every stage, which takes a tenth of a second for two thousand lines. It writes its
-list of running readers and writers (`.dvc/tmp/rwlock`) in the same way. If DVC is interrupted or killed in that moment,
-only the beginning of the file is left. DVC reads most beginnings as if the rest had never been made. Whatever the
-command, it rejects an empty file and one in four of the other beginnings.
+DVC writes a dvc.lock in place after every stage of its dvc.yaml, which takes a tenth of a second for two thousand
+lines. It writes its list of running readers and writers (`.dvc/tmp/rwlock`) in the same way. If DVC is interrupted or
+killed in that moment, only the beginning of the file is left. DVC reads most beginnings as if the rest had never been
+made. Whatever the command, it rejects an empty file and one in four of the other beginnings.
 """
 
 import json
@@ -20,13 +20,15 @@ from dvc.utils import strictyaml
 
 from seglib.files import atomic_file, work_dir
 
+LOCKS = ("dvc.lock", "resolve/dvc.lock")
+LIST = ".dvc/tmp/rwlock"  # of running readers and writers
 HEAD = "schema: '2.0'\nstages:\n"  # of dvc.lock
 STAGE = re.compile(r"^  \S", re.MULTILINE)  # where a stage begins in it; the contents of a stage are indented further
 
 
 def damaged(root: Path) -> list[str]:
     """The files that DVC would refuse to read, relative to the repository's root."""
-    return [name for name, is_whole in (("dvc.lock", _is_whole_lock), (".dvc/tmp/rwlock", _is_whole_list))
+    return [name for name, is_whole in (*((lock, _is_whole_lock) for lock in LOCKS), (LIST, _is_whole_list))
             if (root / name).exists() and not is_whole(root / name)]
 
 
@@ -42,8 +44,7 @@ def repair(root: Path) -> list[str]:
     folder.mkdir(exist_ok=True)
     try:
         with make_lock(str(folder / "lock")), make_lock(str(folder / "rwlock.lock")):
-            repairs = {"dvc.lock": _repair_lock, ".dvc/tmp/rwlock": _repair_list}
-            return [repairs[name](root / name) for name in damaged(root)]
+            return [_repair_list(root / LIST) if name == LIST else _repair_lock(root, name) for name in damaged(root)]
     except LockError:
         raise ValueError("DVC is running in this repository and has not finished writing its files") from None
 
@@ -64,20 +65,21 @@ def _is_whole_list(path: Path) -> bool:
     return True
 
 
-def _repair_lock(path: Path) -> str:
+def _repair_lock(root: Path, name: str) -> str:
+    path, found = root / name, work_dir() / f"{name.replace('/', '-')}.found"
     text = path.read_text(encoding="utf-8", errors="replace")  # a letter may be cut in two
     begun = [found.start() for found in STAGE.finditer(text)]
     whole = text[:begun[-1]] if len(begun) > 1 else ""
-    with atomic_file(work_dir() / "dvc.lock.found") as aside:
+    with atomic_file(found) as aside:
         shutil.copyfile(path, aside)
     with atomic_file(path) as temporary:
         temporary.write_text(whole, encoding="utf-8", newline="\n")
         if not _is_beginning(text) or whole and not _is_whole_lock(temporary):
-            raise ValueError("dvc.lock is damaged, but was not cut short; restore it: git checkout dvc.lock")
+            raise ValueError(f"{name} is damaged, but was not cut short; restore it: git checkout {name}")
     if not whole:
         path.unlink()
-    return (f"dvc.lock was cut short: kept {max(len(begun) - 1, 0)} whole stages; DVC's cache provides the others "
-            f"(the file as found: {os.path.relpath(work_dir())}/dvc.lock.found)")
+    return (f"{name} was cut short: kept {max(len(begun) - 1, 0)} whole stages; DVC's cache provides the others "
+            f"(the file as found: {os.path.relpath(found)})")
 
 
 def _is_beginning(text: str) -> bool:

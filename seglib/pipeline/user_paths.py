@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from seglib.params import Params, ParamsError
-from seglib.pipeline.workspace import OUTPUTS
+from seglib.pipeline.workspace import OUTPUTS, TrainingFiles
 
 # What else is written in the repository, and by whom.
 PRIVATE = {".work": "seglib", "studies": "seglib", ".dvc": "DVC", ".git": "git", ".venv": "the environment"}
@@ -34,6 +34,19 @@ def refuse_overlap(params: Params, root: Path) -> None:
     problems = [problem for key, path in paths_in(params) for problem in _problems(key, path, root, places)]
     if problems:
         raise ParamsError("\n".join(problems))
+
+
+def refuse_strays(trainings: Iterable[TrainingFiles]) -> None:
+    """Raise ValueError if a folder of a training's outputs holds a file that no stage writes.
+
+    DVC removes the whole folder before it runs the stage. Hidden files do not count: systems and editors leave them.
+    """
+    for files in trainings:
+        for folder in (files.weights.parent, files.results):
+            for entry in _entries(folder):
+                if Path(entry.path) not in files.outputs and not entry.name.startswith("."):
+                    raise ValueError(f"{entry.path} is not the pipeline's, and DVC would remove it with its folder; "
+                                     "move it elsewhere")
 
 
 def paths_in(params: Params) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ OUTPUTS = ("conf", "data/raw", "data/prepared", "data/previews", "runs", "timing
 REPORT_CONFIG = Path("conf/report.json")
 
 # A result is made from these.
-SOURCES = ("seglib", "stages", "dvc.yaml", "params.yaml", "claims.yaml")
+SOURCES = ("seglib", "stages", "resolve/dvc.yaml", "dvc.yaml", "params.yaml", "claims.yaml")
 
 
 class ResultFiles:

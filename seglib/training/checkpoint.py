@@ -130,8 +130,8 @@ def kept_in(folder: Path) -> list[State | None]:
 
 
 def remove(path: Path) -> None:
-    """Remove the state at `path` and the state before, and their folder if nothing else is in it."""
-    for one in (path, before(path)):
+    """Remove the state at `path`, the state before, what a killed save left of it, and their folder if it is empty."""
+    for one in (path, before(path), *path.parent.glob(f".{path.name}.*")):
         one.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         path.parent.rmdir()

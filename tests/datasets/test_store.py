@@ -119,7 +119,7 @@ def spoil(root: Path, prepared: Path, name: str, change: Callable[[bytes], bytes
     lambda text: text.replace(b"multilabel", b"multi"), lambda text: text.replace(b'"classes"', b'"klasses"'),
     lambda text: text.replace(b'"star"', b"5"), lambda text: text.replace(b'"star"', b'"star", "sun"'),
     lambda text: text.replace(b"64", b"-64"), lambda text: text.replace(b'"format_version": 3', b'"format_version": 1'),
-    lambda text: text.replace(b"250.0", b"NaN"), lambda text: text.replace(b'"val": 10', b'"eval": 10'),
+    lambda text: text.replace(b"250.0", b"NaN"), lambda text: text.replace(b'"resize": "stretch"', b'"resize": 1'),
 ])
 def test_a_damaged_description_is_a_clear_error(tmp_path: Path, prepared_shapes: Path, change: Callable):
     spoil(tmp_path, prepared_shapes, "dataset.json", change)

@@ -11,8 +11,8 @@ from ruamel.yaml import YAML
 from seglib import params
 from seglib.files import canonical_json
 from seglib.params import ParamsError
-from seglib.pipeline.user_paths import PRIVATE, paths_in, refuse_overlap
-from seglib.pipeline.workspace import OUTPUTS
+from seglib.pipeline.user_paths import PRIVATE, paths_in, refuse_overlap, refuse_strays
+from seglib.pipeline.workspace import OUTPUTS, TrainingFiles
 from stages import resolve
 from tests.conftest import ROOT, missing
 
@@ -38,8 +38,8 @@ def refuse(root: Path, raw_params: dict[str, Any]) -> Refuse:
 
 
 def test_the_places_are_those_that_dvc_yaml_writes_to():
-    stages = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"].values()
-    bodies = [stage.get("do", stage) for stage in stages]
+    bodies = [stage.get("do", stage) for path in ("dvc.yaml", "resolve/dvc.yaml")
+              for stage in YAML(typ="safe", pure=True).load(ROOT / path)["stages"].values()]
     listed = [entry for body in bodies for kind in ("outs", "metrics", "plots") for entry in body.get(kind, ())]
     written = {next(iter(entry)) if isinstance(entry, dict) else entry for entry in listed}
     assert len(written) > len(OUTPUTS)
@@ -203,3 +203,16 @@ def test_resolve_refuses_and_leaves_what_it_wrote_before(root: Path, raw_params:
 def test_private_places_are_ignored_by_git():
     ignored = (ROOT / ".gitignore").read_text().splitlines()
     assert {f"/{name}" for name in PRIVATE if name not in (".git", ".dvc")} <= set(ignored)
+
+
+def test_a_file_of_a_user_among_the_outputs_of_a_training_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    files = TrainingFiles("shapes", "munet-mse-1")
+    for path in (*files.outputs, files.weights.with_name(".weights.half")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    refuse_strays([files, TrainingFiles("shapes", "munet-mse-2")])
+    notes = files.results / "notes.txt"
+    notes.touch()
+    with pytest.raises(ValueError, match=f"^{notes} is not the pipeline's, .*; move it elsewhere"):
+        refuse_strays([files])

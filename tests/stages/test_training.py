@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from seglib.files import file_sha256, read_json, write_json
+from seglib.pipeline.identity import state_key
 from seglib.pipeline.locks import wait_for_cores
 from seglib.pipeline.workspace import TrainingFiles
 from seglib.training.device import prepare_process
@@ -20,8 +21,7 @@ from tests.conftest import ROOT
 
 
 def test_what_a_killed_checkpoint_left_stops_nothing(copied: Path):
-    identity = read_json(TrainingFiles("shapes", "munet-mse-1").timing)["identity"]
-    folder = copied / ".work/checkpoints" / identity
+    folder = copied / ".work/checkpoints" / state_key(TrainingFiles("shapes", "munet-mse-1"))
     folder.mkdir(parents=True)
     (folder / ".last.pt.half").write_bytes(b"half")
     train.main("shapes", "munet-mse-1")
@@ -30,8 +30,9 @@ def test_what_a_killed_checkpoint_left_stops_nothing(copied: Path):
 
 def train_with(files: TrainingFiles, **settings: Any) -> list[str]:
     """Train with other settings than `resolve` wrote; the sha256 of each output."""
-    config = read_json(files.train_config)
-    write_json(files.train_config, config | {"train": config["train"] | settings})
+    content = read_json(files.train_config)
+    content["config"]["train"] |= settings
+    write_json(files.train_config, content)
     train.main(files.dataset, files.name)
     return [file_sha256(path) for path in (files.weights, files.history, files.snapshots)]
 
@@ -56,7 +57,6 @@ def test_a_training_that_was_asked_to_overfit_says_whether_it_could(copied: Path
     train_with(files, overfit=3)
     best = pd.read_csv(files.history).query("split == 'val'")["iou_score"].max()
     assert f"overfit: no, IoU {best:.3f} on the 3 pictures" in capsys.readouterr().out
-
 
 
 @pytest.mark.slow

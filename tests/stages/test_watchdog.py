@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from seglib.files import file_sha256, read_json, work_dir, write_json
+from seglib.pipeline.identity import state_key
 from seglib.pipeline.locks import exclusive
 from seglib.pipeline.workspace import TrainingFiles
 from tests.conftest import ROOT
@@ -33,8 +34,9 @@ stage.wait()
 
 def train_longer(epochs: int) -> None:
     """Let the training take that many epochs."""
-    config = read_json(FILES.train_config)
-    write_json(FILES.train_config, config | {"train": config["train"] | {"epochs": epochs}})
+    content = read_json(FILES.train_config)
+    content["config"]["train"]["epochs"] = epochs
+    write_json(FILES.train_config, content)
 
 
 @pytest.fixture
@@ -83,8 +85,8 @@ def test_a_stage_that_dvc_did_not_start_goes_on(start):
 
 
 def test_a_second_training_of_a_variant_says_who_has_it_and_waits(copied: Path):
-    before, identity = file_sha256(FILES.weights), read_json(FILES.timing)["identity"]
-    with exclusive(work_dir() / "checkpoints" / f"{identity}.lock", "trains it"):
+    before = file_sha256(FILES.weights)
+    with exclusive(work_dir() / "checkpoints" / f"{state_key(FILES)}.lock", "trains it"):
         second = subprocess.Popen(COMMAND, env=os.environ | ENVIRONMENT, stdout=subprocess.PIPE, text=True)
         assert second.stdout.readline() == (
             f"waiting: process {os.getpid()} on {platform.node()} trains shapes {FILES.name} already\n")

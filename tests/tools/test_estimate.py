@@ -62,7 +62,7 @@ def test_pictures_by_the_prepared_dataset_where_it_was_made_from_these_settings(
     write_config(Path("conf/shapes.prepare.json"), resolve.prepare_config(settings, "shapes").content())
     write_config(Path("conf/shapes.fetch.json"), resolve.fetch_config(settings, "shapes").content())
     found = pictures_of(settings, "shapes")
-    assert (found.train, found.val, found.test) == (38, 10, 12) and found.source == "data/prepared/shapes/dataset.json"
+    assert (found.train, found.val, found.test) == (38, 10, 12) and found.source == "data/prepared/shapes/contents.json"
     raw_params["datasets"]["shapes"]["train_images"] = 100
     assert pictures_of(params.parse(raw_params), "shapes").train == 90
 

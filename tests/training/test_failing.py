@@ -15,14 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from seglib.configs import TrainConfig
-from seglib.files import write_json
 from seglib.prediction.network import NetworkPredictor
 from seglib.training import checkpoint, weights
 from seglib.training.device import OutOfMemory, memory_of
 from seglib.training.history import Diverged
 from seglib.training.last_good import last_good_kept
 from seglib.training.loop import Trainer
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_config
 
 Make = Callable[..., TrainConfig]
 DIVERGING = {"output": "raw", "optimizer": "sgd", "momentum": 0.9, "lr": 1e12, "schedule": "constant",
@@ -127,7 +126,7 @@ def test_where_memory_runs_out_the_batch_size_to_try_is_named(training_config: M
                                                               tmp_path: Path):
     config = training_config(batch_size=32)
     config.model.arguments["width"] = 128
-    write_json(tmp_path / "config.json", config.content())
+    write_config(tmp_path / "config.json", config.content())
     done = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY, tmp_path / "config.json", prepared_shapes],
                           cwd=ROOT, capture_output=True, text=True)
     assert "out of memory on cpu with train.batch_size=32: try train.batch_size=16" in done.stdout, done.stderr

@@ -238,3 +238,30 @@ def test_a_finished_training_is_not_trained_again(training_config: Make, prepare
     assert train(config, prepared_shapes, tmp_path / "second", told.append,
                  checkpoint_path=tmp_path / "last.pt") == first
     assert not told and "already trained for 2 epochs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("changed", "said"), [
+    ("threads", "threads 1, now 2"), ("precision", "precision fp32, now bf16"), ("torch", "torch 0.1, now ")])
+def test_a_checkpoint_of_other_conditions_is_kept_and_the_training_starts_anew(
+        training_config: Make, prepared_shapes: Path, tmp_path: Path, changed: str, said: str,
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    """It would end in the bytes of neither training."""
+    config = training_config(precision="fp32", threads=1, **KINDS["constant"])
+    first, other = with_settings(config, epochs=1), config
+    if changed == "torch":
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, "__version__", "0.1")
+            train(first, prepared_shapes, tmp_path / "first", checkpoint_path=tmp_path / "last.pt")
+    else:
+        other = with_settings(config, **{changed: {"threads": 2, "precision": "bf16"}[changed]})
+        train(first, prepared_shapes, tmp_path / "first", checkpoint_path=tmp_path / "last.pt")
+    before = (tmp_path / "last.pt").read_bytes()
+    capsys.readouterr()
+    anew = train(other, prepared_shapes, tmp_path / "anew", checkpoint_path=tmp_path / "last.pt")
+    text = capsys.readouterr().out
+    assert "starts anew: its checkpoint was made under other conditions" in text and said in text
+    assert (tmp_path / "last.pt").read_bytes() == before
+    assert anew == train(other, prepared_shapes, tmp_path / "alone")
+    # Each training goes on from its own state.
+    assert train(other, prepared_shapes, tmp_path / "again", checkpoint_path=tmp_path / "last.pt") == anew
+    assert "already trained for 2 epochs" in capsys.readouterr().out
