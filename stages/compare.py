@@ -10,6 +10,7 @@ from seglib.comparison.baselines import baseline_table
 from seglib.comparison.coursework import coursework
 from seglib.comparison.evidence import CONFIDENCE, Evidence
 from seglib.comparison.findings import conclusion, findings, warnings
+from seglib.comparison.provenance import provenance_table
 from seglib.comparison.summary import facts_of, summary
 from seglib.comparison.variants import compared, load
 from seglib.configs import CompareConfig
@@ -43,7 +44,7 @@ def main(dataset: str) -> None:
         "classes": tables.class_table(variants, info.classes, evidence.class_intervals(HEADLINE, info.classes)),
         "groups": tables.group_table(evidence, sizes, facts), "gradients": curves.gradient_table(variants),
         "confusion": tables.confusion_table(variants, info.classes, info.task),
-        "dice_names": tables.dice_names(variants, test, info.task)}
+        "dice_names": tables.dice_names(variants, test, info.task), "provenance": provenance_table(variants)}
     decided = verdicts.decide(tried, dataset, evidence)
 
     with atomic_folder(Path("comparisons") / dataset, keeps_others=True) as out:

@@ -16,9 +16,8 @@ from seglib.configs import TrainConfig
 from seglib.files import read_json, work_dir, write_json
 from seglib.pipeline import records, tracking
 from seglib.pipeline.code import RunningCode
-from seglib.pipeline.identity import can_be_extended, identity_of, state_key
+from seglib.pipeline.identity import can_be_extended, identity_of, provenance_of, state_key
 from seglib.pipeline.locks import exclusive, wait_for_cores
-from seglib.pipeline.provenance import provenance_of
 from seglib.pipeline.workspace import TrainingFiles, live_trainings
 from seglib.training import checkpoint, history, weights
 from seglib.training.device import machine, peak_memory_mb, prepare_process

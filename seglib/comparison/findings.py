@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from seglib.comparison.baselines import EQUAL
+from seglib.comparison.provenance import made
 from seglib.comparison.tables import json_rows
 from seglib.metrics.scores import HEADLINE
 
@@ -16,16 +17,18 @@ Row = dict[str, Any]
 
 
 def findings(tables: Mapping[str, pd.DataFrame], *, seedless: Container[str]) -> dict[str, Any]:
-    """The facts under the keys `answer`, `dice_names` and `equals_baseline`: see the functions of these names.
+    """The facts under the keys `answer`, `dice_names`, `equals_baseline` and `made`: see the functions of these names.
 
     Args:
-        tables: the comparison's tables `ranking`, `pairs`, `seed_scores`, `dice_names` and `baselines`, by name.
+        tables: the comparison's tables `ranking`, `pairs`, `seed_scores`, `dice_names`, `baselines` and `provenance`,
+            by name.
         seedless: the variants in which nothing is random.
     """
     ranking = tables["ranking"]
     return {"answer": answer(ranking, tables["pairs"], tables["seed_scores"], seedless=seedless),
             "dice_names": dice_names(tables["dice_names"], ranking["variant"].iloc[0]) if len(ranking) else None,
-            "equals_baseline": equals_baseline(tables["baselines"])}
+            "equals_baseline": equals_baseline(tables["baselines"]),
+            "made": made(tables["provenance"], compared=ranking["variant"])}
 
 
 def equals_baseline(baselines: pd.DataFrame) -> list[Row]:
@@ -94,9 +97,36 @@ def dice_names(table: pd.DataFrame, variant: str) -> dict[str, Any]:
 
 
 def warnings(found: Mapping[str, Any]) -> list[str]:
-    """One line per variant that equals a baseline, from the facts of `findings`."""
-    return [f"{row['variant']} predicts the same masks as the baseline {' and '.join(row['baselines'])} on "
-            f"{int(100 * row['identical'])} % of the test pictures" for row in found["equals_baseline"]]
+    """One line per variant that equals a baseline and per fact of `made`, from the facts of `findings`."""
+    equal = [f"{row['variant']} predicts the same masks as the baseline {' and '.join(row['baselines'])} on "
+             f"{int(100 * row['identical'])} % of the test pictures" for row in found["equals_baseline"]]
+    return [*equal, *map(_variants_made_differently, found["made"]["variants"]),
+            *map(_seeds_made_differently, found["made"]["seeds"])]
+
+
+def _variants_made_differently(row: Row) -> str:
+    steps = " and ".join({"training": "trained", "evaluation": "evaluated"}[step] for step in row["steps"])
+    way = {"device": "on different devices", "precision": "in different precisions"}.get(
+        row["field"], f"with different versions of {row['field']}")
+    values = "; ".join(f"{of['value']}: {_listed(of['variants'])}" for of in row["values"])
+    return f"the variants were {steps} {way} ({values}), so a difference between them may come from that"
+
+
+def _seeds_made_differently(row: Row) -> str:
+    fields = []
+    for difference in row["differences"]:
+        is_code, steps = difference["field"] == "fingerprint", " and ".join(difference["steps"])
+        values = [f"{of['value'][:8] if is_code else of['value']}: seed{'s' if len(of['seeds']) > 1 else ''} "
+                  f"{_listed(of['seeds'])}" for of in difference["values"]]
+        fields.append(f"{'code' if is_code else difference['field']} of {steps} {'; '.join(values)}")
+    return (f"the seeds of {_listed(row['variants'])} were made in different ways ({'; '.join(fields)}), so their "
+            "spread is not that of seeds alone")
+
+
+def _listed(parts: Sequence[Any]) -> str:
+    """"a, b and c"."""
+    *others, last = map(str, parts)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def conclusion(found: Mapping[str, Any], confidence: float) -> str:

@@ -9,8 +9,9 @@ import hashlib
 from seglib.configs import TrainConfig
 from seglib.files import canonical_json
 from seglib.pipeline.code import Code
-from seglib.pipeline.provenance import provenance_of
+from seglib.pipeline.provenance import Provenance
 from seglib.pipeline.workspace import TrainingFiles
+from seglib.training.device import Conditions
 from seglib.training.optimization import OPEN_ENDED
 
 
@@ -21,6 +22,13 @@ def identity_of(files: TrainingFiles) -> str:
     """
     return _hash(canonical_json(TrainConfig.read(files.train_config).content()), _data_of(files),
                  canonical_json(provenance_of(files).content()))
+
+
+def provenance_of(files: TrainingFiles) -> Provenance:
+    """The provenance that these files' training has if it runs here and now."""
+    conditions = Conditions.of(TrainConfig.read(files.train_config).train)
+    return Provenance.here(conditions.torch_device, precision=conditions.precision, threads=conditions.threads,
+                           fingerprint=Code.read(files.train_config, part="code").fingerprint)
 
 
 def state_key(files: TrainingFiles) -> str:

@@ -10,11 +10,8 @@ from pathlib import Path
 
 import torch
 
-from seglib.configs import Config, TrainConfig
+from seglib.configs import Config
 from seglib.files import write_json
-from seglib.pipeline.code import Code
-from seglib.pipeline.workspace import TrainingFiles
-from seglib.training.device import Conditions
 
 PACKAGES = ("torch", "numpy", "pillow", "seglib")
 
@@ -48,13 +45,6 @@ class Provenance(Config):
 
     def write(self, path: Path) -> None:
         write_json(path, self.content())
-
-
-def provenance_of(files: TrainingFiles) -> Provenance:
-    """The provenance that these files' training has if it runs here and now."""
-    conditions = Conditions.of(TrainConfig.read(files.train_config).train)
-    return Provenance.here(conditions.torch_device, precision=conditions.precision, threads=conditions.threads,
-                           fingerprint=Code.read(files.train_config, part="code").fingerprint)
 
 
 @functools.cache

@@ -22,7 +22,7 @@ from filelock import FileLock
 from seglib.configs import TrainConfig, used
 from seglib.files import file_sha256, read_json, work_dir
 from seglib.pipeline.background import BackgroundThread
-from seglib.pipeline.provenance import provenance_of
+from seglib.pipeline.identity import provenance_of
 from seglib.pipeline.records import names_of
 from seglib.pipeline.workspace import TrainingFiles
 

@@ -9,9 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from seglib.report.tables import Comparison
-from seglib.report.words import count, listed, name, number, probability, say, signed
-
-NAMED = 4  # up to this many variants are named one by one; more are counted
+from seglib.report.words import NAMED, count, listed, name, number, probability, say, signed
 
 
 def answer(comparison: Comparison) -> list[Markup]:

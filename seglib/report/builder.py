@@ -3,10 +3,8 @@
 import dataclasses
 import itertools
 import os
-import platform
 import shutil
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,9 +13,8 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
-from seglib.cores import physical_cores
 from seglib.pipeline.workspace import revision
-from seglib.report import tables, views, words
+from seglib.report import made, tables, views, words
 from seglib.report.answer import answer
 from seglib.report.coursework import coursework
 from seglib.report.scripts import dataset_script
@@ -118,6 +115,8 @@ def _section(source: Source, out: Path, anchor: str) -> dict[str, Any]:
         "figures": figures, "trainings": views.trainings(comparison),
         "snapshots": views.snapshots(comparison, figures), "gallery": comparison.gallery,
         "script": quote(source.script), "coursework": coursework(comparison),
+        "differences": made.differences(comparison), "ways": made.ways(comparison),
+        "fingerprints": made.fingerprints(comparison),
         "left_out": views.left_out(comparison), "configurations": views.configurations(comparison),
     }
 
@@ -142,9 +141,6 @@ def _headline(comparison: Comparison) -> dict[str, dict[str, float | None]]:
 
 
 def origin() -> dict[str, str]:
-    """Where and from what the page was made. No other part of a study may differ on a rerun."""
-    packages = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "numpy", "pillow", "pycocotools"))
+    """From what the page was made. Where the results were made is another thing: see `made`."""
     return {"git revision": revision() or "not a git repository",
-            "experiment": os.environ.get("DVC_EXP_NAME") or "workspace",
-            "machine": f"{platform.platform()}, {physical_cores()} cores",
-            "Python": platform.python_version(), "packages": packages}
+            "experiment": os.environ.get("DVC_EXP_NAME") or "workspace"}

@@ -8,8 +8,10 @@ import pandas as pd
 
 from seglib.files import read_json
 
-# Columns of names that come from data. Read as text, or a class called "None" or "1" would come back as another thing.
-NAMES = ("variant", "class", "a", "b", "group", "truth", "predicted")
+# Columns of names and versions. Read as text, or a class called "None" or a version "2.10" would come back as another
+# thing.
+NAMES = ("variant", "class", "a", "b", "group", "truth", "predicted", "gpu", "torch", "numpy", "pillow", "seglib",
+         "fingerprint")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,7 @@ class Comparison:
     dice_names: pd.DataFrame
     gradients: pd.DataFrame
     seed_scores: pd.DataFrame
+    provenance: pd.DataFrame
 
     @property
     def dataset(self) -> str:
@@ -106,7 +109,8 @@ def read(folder: Path) -> Comparison:
 
 
 def _csv(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=dict.fromkeys(NAMES, object), keep_default_na=False, na_values=[""])
+    types = dict.fromkeys(NAMES, object) | {"seed": "Int64"}
+    return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

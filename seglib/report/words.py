@@ -6,6 +6,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 NONE = "–"  # stands where there is no value
+NAMED = 4  # up to this many variants are named one by one; more are counted
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -53,6 +54,11 @@ def with_interval(row: dict[str, Any], value: str = "mean", digits: int = 3) -> 
 def name(label: str) -> Markup:
     """A variant's name in a sentence."""
     return Markup("<em>{}</em>").format(label)
+
+
+def variants_named(labels: Sequence[str]) -> Markup:
+    """The names of variants in a sentence, or how many there are if there are many."""
+    return listed(map(name, labels)) if len(labels) <= NAMED else Markup(f"{len(labels)} variants")
 
 
 def say(text: str, *values: Any) -> Markup:

@@ -19,6 +19,7 @@ from seglib import tasks
 from seglib.configs import TrainSettings
 from seglib.datasets.store import OWN_MASKS, Contents, DatasetInfo, Split
 from seglib.datasets.store_tables import OwnMaskWriter
+from seglib.pipeline.provenance import Provenance
 from seglib.pipeline.workspace import TrainingFiles
 from seglib.prediction.hints import Hint
 from seglib.prediction.predictor import Prediction, Predictor
@@ -111,7 +112,7 @@ def write_dataset(truth: Planes, ignore: Planes | None = None, *, task: str = "m
 def write_variant(name: str, logits: Planes, *, history: pd.DataFrame, terms: Mapping[str, float],
                   train: Mapping[str, Any], targets: str = "unit", task: str = "multilabel",
                   snapshots: Mapping[int, np.ndarray] | None = None) -> TrainingFiles:
-    """Configuration, history and, by the evaluate stage, all results of one training: <model>-<loss>-<seed>.
+    """Configuration, what train leaves and, by the evaluate stage, all results of one training: <model>-<loss>-<seed>.
 
     snapshots: packed masks (P, H, W) of the first val pictures, by epoch.
     """
@@ -123,6 +124,7 @@ def write_variant(name: str, logits: Planes, *, history: pd.DataFrame, terms: Ma
     files.weights.parent.mkdir(parents=True)
     files.weights.write_bytes(name.encode())
     history.to_csv(files.history, index=False)
+    Provenance.here(torch.device("cpu"), precision="fp32", threads=1, fingerprint="0" * 64).write(files.provenance)
     masks = np.stack(list(snapshots.values())) if snapshots else np.zeros((0, 0, SIDE, SIDE), np.uint8)
     np.savez(files.snapshots, epochs=np.array(list(snapshots or {}), int), pictures=np.arange(masks.shape[1]),
              masks=masks)

@@ -10,6 +10,7 @@ import pytest
 from seglib.comparison.baselines import baseline_table
 from seglib.comparison.evidence import Evidence
 from seglib.comparison.findings import equals_baseline, findings, warnings
+from seglib.comparison.provenance import provenance_table
 from seglib.comparison.tables import class_table, dice_names, seed_table
 from seglib.comparison.variants import compared, load
 from seglib.datasets.store import DatasetInfo, Split
@@ -98,7 +99,7 @@ def test_the_terminal_says_it(baselines: pd.DataFrame, evidence: Evidence, study
     scores, pairs = evidence.score_table(), evidence.pair_table()
     test = Split.open(Path("data/prepared/shapes"), "test")
     found = findings({"ranking": evidence.ranking(scores, pairs), "pairs": pairs, "baselines": baselines,
-                      "seed_scores": seed_table(evidence.variants),
+                      "seed_scores": seed_table(evidence.variants), "provenance": provenance_table(evidence.variants),
                       "dice_names": dice_names(evidence.variants, test, study[1].task)}, seedless=["threshold"])
     assert warnings(found) == [
         f"{BLIND} predicts the same masks as the baseline background on 100 % of the test pictures"]

@@ -79,11 +79,12 @@ class Study:
         return variant == "frequency" or len(self.seeds_of(variant)) >= FEWEST_SEEDS
 
 
-def write(study: Study, comparisons: Path, *, pairs: dict[str, Any] | None = None, empty: Sequence[str] = ()) -> Path:
+def write(study: Study, comparisons: Path, *, pairs: dict[str, Any] | None = None,
+          provenance: dict[str, Any] | None = None, empty: Sequence[str] = ()) -> Path:
     """Fill comparisons/<dataset>/ and give its path.
 
     Args:
-        pairs: columns of the table of pairs to replace, as `DataFrame.assign` takes them.
+        pairs, provenance: columns of these tables to replace, as `DataFrame.assign` takes them.
         empty: the tables to leave without rows.
     """
     folder = comparisons / study.dataset
@@ -96,7 +97,7 @@ def write(study: Study, comparisons: Path, *, pairs: dict[str, Any] | None = Non
               "confusion": _confusion(study),
               "curves": _curves(study, rng), "trainings": _trainings(study), "dice_names": _dice_names(study),
               "gradients": _gradients(study), "seed_scores": _seed_scores(study, scores),
-              "baselines": _baselines(study)}
+              "baselines": _baselines(study), "provenance": _provenance(study).assign(**provenance or {})}
     tables |= {name: tables[name].head(0) for name in empty}
     for name, table in tables.items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False, float_format="%.9g", lineterminator="\n")
@@ -197,6 +198,17 @@ def _seed_scores(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
         rows += [{"variant": row.variant, "split": row.split, "seed": None if row.variant == "frequency" else seed,
                   "iou_dataset": value} for seed, value in zip(seeds, values, strict=True)]
     return pd.DataFrame(rows).astype({"seed": "Int64"})
+
+
+def _provenance(study: Study) -> pd.DataFrame:
+    """All results are made in one way."""
+    rows = [{"result": f"{variant.replace(' ', '-')}-{seed}", "variant": variant, "seed": seed, "step": step}
+            for variant in study.trained for seed in study.seeds_of(variant) for step in ("training", "evaluation")]
+    if study.frequency:
+        rows.append({"result": "frequency", "variant": "frequency", "seed": None, "step": "evaluation"})
+    table = pd.DataFrame(rows).assign(device="cpu", gpu=None, precision="fp32", threads=4, torch="2.12.0", numpy="2.10",
+                                      pillow="12.1.0", seglib="0.1", fingerprint="0123456789" + 54 * "a")
+    return table.astype({"seed": "Int64"})
 
 
 def _classes(study: Study, rng: np.random.Generator) -> pd.DataFrame:

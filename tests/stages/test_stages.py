@@ -114,7 +114,7 @@ def test_a_comparison_holds_all_that_the_page_shows(repository: Path):
     folder = Path("comparisons/shapes")
     assert {path.stem for path in (folder / "tables").glob("*.csv")} == {
         "scores", "pairs", "ranking", "classes", "curves", "groups", "confusion", "gradients", "dice_names",
-        "trainings", "training_scores", "seed_scores", "baselines"}
+        "trainings", "training_scores", "seed_scores", "baselines", "provenance"}
     ranking = pd.read_csv(folder / "tables/ranking.csv")
     assert set(ranking["variant"]) == {"munet mse", "munet mse_dice"}
     assert (ranking["low"] <= ranking["mean"]).all() and (ranking["mean"] <= ranking["high"]).all()
@@ -124,7 +124,7 @@ def test_a_comparison_holds_all_that_the_page_shows(repository: Path):
     assert verdicts["aspp-helps@mse"] == "not run"
     assert set(verdicts.values()) <= {"not run", "too few seeds", verdicts["shapes-is-balanced"]}  # of two seeds
     assert read_json(folder / "tables/summary.json")["resamples"] == 1000
-    assert set(read_json(folder / "tables/findings.json")) == {"answer", "dice_names", "equals_baseline"}
+    assert set(read_json(folder / "tables/findings.json")) == {"answer", "dice_names", "equals_baseline", "made"}
     assert read_json(folder / "tables/coursework.json")["dice_scale"]["ran"] == [1]
 
 
