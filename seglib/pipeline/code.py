@@ -53,7 +53,7 @@ class Code(Config):
             case FetchConfig() | PrepareConfig():
                 messages = True  # they reach rejected.csv
             case CompareConfig():
-                entries.append("seglib.pipeline.workspace")  # it lists what is read
+                entries += ["seglib.pipeline.workspace", "seglib.pipeline.provenance"]  # which files are read, and how
         if stage == "report":
             extra = ["seglib/report/templates/*.html", "seglib/report/*.css", "seglib/report/*.js"]
         arguments = {"uses": {key: sorted(names) for key, names in sorted(uses.items())}, "messages": messages,
@@ -68,7 +68,8 @@ _STAGE_OF: dict[type[Config], str] = {
 
 def _uses(config: Config, task: str | None) -> Uses:
     """The entries of registries that a stage with this configuration loads. It runs no code of the others."""
-    uses: dict[str, Collection[str]] = {"seglib.configs": []}  # the classes that the stage imports, and no others
+    # Of configurations, only the classes that the stage imports count; of scores, only those that a training records.
+    uses: dict[str, Collection[str]] = {"seglib.configs": [], "seglib.metrics.overlap:OVERLAP": []}
     if task is not None:
         uses["seglib.tasks:NAMES"] = [task]
     match config:
@@ -84,6 +85,8 @@ def _uses(config: Config, task: str | None) -> Uses:
             uses["seglib.prediction:KINDS"] = []
         case PredictConfig(predictors=predictors):
             uses["seglib.prediction:KINDS"] = {one.model.kind for one in predictors.values()}
+        case CompareConfig():
+            del uses["seglib.metrics.overlap:OVERLAP"]  # all count
     return uses
 
 
