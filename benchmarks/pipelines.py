@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from benchmarks import harness
 
 PREPARED = "data/prepared/shapes"
-DATASET = f"{PREPARED}/dataset.json"
+DATASET, CONTENTS = f"{PREPARED}/dataset.json", f"{PREPARED}/contents.json"
 SPLITS = ("train", "val", "test")
 ARRAYS = ("images.npy", "masks.npy", "index.parquet")
 TRAINED = ("weights.safetensors", "history.csv", "snapshots.npz", "provenance.json")
@@ -35,8 +35,8 @@ class Layout:
 
     per_variant: one stage per variant trains all its seeds, and one evaluates them; otherwise one per training.
     folders: a stage declares its outputs as one folder; otherwise it declares each file.
-    arrays: the prepared arrays are dependencies beside dataset.json, which holds the hash of each; otherwise
-        dataset.json stands for them.
+    arrays: the prepared arrays are dependencies; otherwise dataset.json or contents.json, which hold hashes of them,
+        stand for them.
     own_lock: `resolve` is in a dvc.yaml of its own, and so has a dvc.lock of its own. It depends on params.yaml as a
         file; otherwise all parameters are in dvc.lock. DVC reads and writes a stage's whole dvc.lock after it has run.
     """
@@ -63,22 +63,23 @@ class Layout:
         return {
             "fetch": _stage(["conf/shapes.fetch.json"], ["data/raw/shapes/fetched"]),
             "prepare": _stage(["conf/shapes.prepare.json", "data/raw/shapes/fetched"],
-                              [DATASET, *arrays, f"{PREPARED}/rejected.csv", "data/previews/shapes.png"]),
+                              [DATASET, CONTENTS, *arrays, f"{PREPARED}/rejected.csv", "data/previews/shapes.png"]),
             "train": {"matrix": matrix} | _stage(
-                [f"conf/shapes/{name}/train.json", *self._data("train", "val")],
+                [f"conf/shapes/{name}/train.json", DATASET, *self._arrays("train", "val")],
                 [*self._outputs(f"runs/shapes/{name}", TRAINED), f"timings/shapes/{name}.json"]),
             "evaluate": {"matrix": matrix} | _stage(
-                [f"conf/shapes/{name}/evaluate.json", weights, *self._data("val", "test")],
+                [f"conf/shapes/{name}/evaluate.json", weights, *(self._arrays("val", "test") or [CONTENTS])],
                 self._outputs(f"results/shapes/{name}", EVALUATED)),
-            "predict": _stage(["conf/shapes.predict.json", *self._data(*SPLITS)], ["results/shapes/predictors"]),
+            "predict": _stage(["conf/shapes.predict.json", DATASET, *self._arrays(*SPLITS)],
+                              ["results/shapes/predictors"]),
             "compare": _stage(["conf/shapes.compare.json", "conf/shapes.predict.json", "conf/shapes", "runs/shapes",
-                               "results/shapes", DATASET, f"{PREPARED}/rejected.csv", *arrays[1:]],
+                               "results/shapes", DATASET, CONTENTS, f"{PREPARED}/rejected.csv", *arrays[1:]],
                               ["comparisons/shapes"]),
-            "report": _stage(["conf", "comparisons"], ["reports"]),
+            "report": _stage(["conf/report.json", "comparisons"], ["reports"]),
         }
 
-    def _data(self, *splits: str) -> list[str]:
-        return [DATASET, *(f"{PREPARED}/{split}" for split in splits if self.arrays)]
+    def _arrays(self, *splits: str) -> list[str]:
+        return [f"{PREPARED}/{split}" for split in splits if self.arrays]
 
     def _outputs(self, folder: str, files: Iterable[str]) -> list[str]:
         return [folder] if self.folders else [f"{folder}/{file}" for file in files]
@@ -86,8 +87,9 @@ class Layout:
     def files(self, run: Mapping[str, list[Any]]) -> Iterable[str]:
         """All files that the stages leave if params.yaml has this `run`."""
         yield from (f"conf/shapes.{stage}.json" for stage in ("fetch", "prepare", "predict", "compare"))
-        yield from ("data/raw/shapes/fetched/shapes.pkl", DATASET, f"{PREPARED}/rejected.csv",
-                    "data/previews/shapes.png", "comparisons/shapes/scores.csv", "reports/index.html")
+        yield from ("conf/report.json", "data/raw/shapes/fetched/shapes.pkl", DATASET, CONTENTS,
+                    f"{PREPARED}/rejected.csv", "data/previews/shapes.png", "comparisons/shapes/scores.csv",
+                    "reports/index.html")
         yield from (f"results/shapes/predictors/{name}/{file}" for name in BASELINES for file in EVALUATED)
         yield from (f"{PREPARED}/{split}/{array}" for split in SPLITS for array in ARRAYS)
         names = [f"{model}-{loss}" for model in run["models"] for loss in run["losses"]]

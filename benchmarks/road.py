@@ -22,13 +22,13 @@ from benchmarks.pipelines import Layout, Repository, Repro, ours, params_with, p
 
 MODELS = ("munet", "munet_aspp")
 LOSSES = ("mse", "dice", "mse_dice", "mse_dice20", "mse_dice400", "bce", "bce_dice", "focal", "tversky", "iou")
-AS_NOW = "per training, files, one lock (as now)"
+ONE_LOCK = "per training, files, one lock"
 FILES = "per training, files"
-FOLDERS = "per training, folders"
-LEAN = "per training, folders, data by dataset.json"
-VARIANTS = "per variant, folders, data by dataset.json"
+FOLDERS = "per training, folders (dvc.yaml)"
+LEAN = "per training, folders, data by its hash"
+VARIANTS = "per variant, folders, data by its hash"
 LAYOUTS = {
-    AS_NOW: Layout(),
+    ONE_LOCK: Layout(),
     FILES: Layout(own_lock=True),
     FOLDERS: Layout(folders=True, own_lock=True),
     LEAN: Layout(folders=True, arrays=False, own_lock=True),
@@ -59,7 +59,7 @@ class Size:
 SIZES = (
     Size(models=2, losses=10, seeds=3, rounds=9, goals="1.3× and 1.8×"),
     Size(models=10, losses=10, seeds=3, rounds=3),
-    Size(models=10, losses=20, seeds=5, rounds=1, goals="1.5× and 2.5×", layouts=(LEAN, VARIANTS)),
+    Size(models=10, losses=20, seeds=5, rounds=1, goals="1.5× and 2.5×", layouts=(FOLDERS, VARIANTS)),
 )
 
 

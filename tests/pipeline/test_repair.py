@@ -70,6 +70,22 @@ def test_wherever_it_is_cut_dvc_reads_it_again_and_whole_stages_are_kept(root: P
     assert refused > len(text) / 10
 
 
+def test_the_lock_of_the_stage_that_always_runs_is_repaired_too(root: Path):
+    own = root / "resolve/dvc.lock"
+    own.parent.mkdir()
+    text = (root / "dvc.lock").read_bytes()
+    own.write_bytes(text[:-9])
+    for cut in range(9, 60):
+        own.write_bytes(text[:-cut])
+        if repair.damaged(root):
+            break
+    assert repair.damaged(root) == ["resolve/dvc.lock"]
+    said, = repair.repair(root)
+    assert said.startswith("resolve/dvc.lock was cut short: kept 2 whole stages")
+    assert (root / ".work/resolve-dvc.lock.found").read_bytes() == text[:-cut] and not repair.damaged(root)
+    assert (root / "dvc.lock").read_bytes() == text
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
 def test_what_was_made_is_not_made_again(root: Path, share: float):
     lock, text = root / "dvc.lock", (root / "dvc.lock").read_bytes()
