@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks import inputs
 from benchmarks.harness import heading, python, table
 from benchmarks.pipelines import ours
-from benchmarks.road import AS_NOW, LAYOUTS
+from benchmarks.road import FOLDERS, LAYOUTS
 
 PICTURES = (500, 1000, 2000, 4000, 8000)
 VARIANTS = {5: (1, 5, 1), 10: (1, 10, 1), 20: (2, 10, 1), 40: (2, 10, 2), 80: (2, 10, 4)}  # models, losses, seeds
@@ -68,7 +68,7 @@ def _variants(folder: Path) -> Iterator[Point]:
         yield _measured("variants", "bootstrap", count, f"bootstrap_variants({count})")
         yield _measured("variants", "pairwise tests", count, f"compare_variants({count})")
     for count, (models, losses, seeds) in VARIANTS.items():
-        repository = ours(folder / f"trainings-{count}", LAYOUTS[AS_NOW], models, losses, seeds)
+        repository = ours(folder / f"trainings-{count}", LAYOUTS[FOLDERS], models, losses, seeds)
         runs = [repository.repro() for _ in range(3)]
         yield Point("variants", "dvc repro, nothing to do", count, statistics.median(run.seconds for run in runs),
                     max(run.peak_mb for run in runs))

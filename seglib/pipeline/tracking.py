@@ -224,7 +224,8 @@ def sync(record: Path) -> bool:
             run = _find_or_create(client, record.name, read_json(record / "comparison.json"), run_name=COMPARISON)
         else:
             names, conf = read_json(record / "training.json"), read_json(record / "conf.json")
-            conf["provenance"] = read_json(record / "provenance.json")
+            if (record / "provenance.json").exists():  # records of seglib before it kept provenance have none
+                conf["provenance"] = read_json(record / "provenance.json")
             run = _find_or_create(client, record.name, names, run_name=_run_name(names), conf=conf)
         hashes = {path: file_sha256(path) for path in files}
         missing = [path for path in files if run.data.tags.get(f"{SYNCED_TAG}.{path.name}") != hashes[path]]

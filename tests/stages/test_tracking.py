@@ -32,7 +32,8 @@ def test_mlflow_holds_one_whole_run_a_variant_and_one_of_their_comparison(reposi
     assert {"loss.png", "pictures.png", "ranking.csv", "pairs.csv", "claims.json"} <= artifacts
     for run in runs.values():
         assert run.info.status == "FINISHED"
-        assert run.data.params["train.epochs"] == "2"
+        assert run.data.params["train.epochs"] == "2" and run.data.params["provenance.device"] == "cpu"
+        assert len(run.data.params["provenance.fingerprint"]) == 64
         assert [m.step for m in client.get_metric_history(run.info.run_id, "val/loss")] == [1, 2]
         assert "test/iou_dataset/star" in run.data.metrics
         artifacts = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
