@@ -29,7 +29,8 @@ def repository_root() -> Path:
     if root := os.environ.get("DVC_ROOT"):
         return Path(root).resolve()
     here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / "dvc.yaml").exists()), here)
+    above = (folder for folder in (here, *here.parents) if (folder / "dvc.yaml").exists())
+    return next((folder for folder in above if folder.name != "resolve"), here)  # which has a dvc.yaml of its own
 
 
 def work_dir() -> Path:

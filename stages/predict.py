@@ -33,7 +33,7 @@ def main(dataset: str) -> None:
             Provenance.here(CPU, precision=predictor.precision, threads=torch.get_num_threads(),
                             fingerprint=code.fingerprint).write(files.evaluation_provenance)
             print(f"{dataset} {one.title}: test {headline(counts, objects, predictor.classes)}")
-        code.check()
+            code.check()
 
 
 if __name__ == "__main__":

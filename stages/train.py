@@ -38,10 +38,11 @@ def main(dataset: str, training: str) -> None:
     title = f"{dataset} {training} ({done + 1} of {len(live)})"
     prepare_process(config.train.threads)
     folder.mkdir(parents=True, exist_ok=True)
-    # A second training of an identity finds the checkpoint of the first.
+    # A second process that trains the same finds the checkpoint of the first.
     with (exclusive(folder.with_suffix(".lock"), f"trains {dataset} {training} already"),
           wait_for_cores(device)):
         trainer = Trainer(config, files.prepared, checkpoint_path=folder / checkpoint.NAME)
+        code.check()  # the wait may have been long, and only now all modules are loaded: no state of other code is kept
         with last_good_kept(trainer.setup.header, trainer.checkpoint.path):
             outcome = trainer.run(title=title, on_epoch=tracking.LiveRun(this, files))
 

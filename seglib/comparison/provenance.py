@@ -45,7 +45,7 @@ def _read(path: Path) -> Provenance:
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist; `dvc repro` makes it anew") from None
     except ValueError as error:
-        raise ValueError(f"{path}: {error}; `dvc repro` makes it anew") from None
+        raise ValueError(f"{path}: {error}; `dvc repro --force` makes all results anew") from None
 
 
 def made(table: pd.DataFrame, *, compared: Collection[str]) -> dict[str, Any]:
@@ -57,8 +57,8 @@ def made(table: pd.DataFrame, *, compared: Collection[str]) -> dict[str, Any]:
         compared: the variants that are compared with each other.
 
     Returns:
-        variants: the differences between variants. Each of `values` is {value, variants}. There is none if the
-            variants have the same shares of each value, such as the same seeds made on the same devices.
+        variants: the differences between variants. Each of `values` is {value, variants}. Variants with the same share
+            of each value do not differ; for example, each has one of three seeds from a GPU.
         seeds: the differences between the seeds of one variant, as {variants, differences}; variants with the same
             differences are one row. Each of `values` is {value, seeds}. The field may also be "fingerprint".
     """

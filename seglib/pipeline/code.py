@@ -52,10 +52,11 @@ class Code(Config):
         match config:
             case FetchConfig() | PrepareConfig():
                 messages = True  # they reach rejected.csv
+            case ReportConfig():
+                entries.append("seglib.pipeline.workspace")
+                extra = ["seglib/report/templates/*.html", "seglib/report/*.css", "seglib/report/*.js"]
             case CompareConfig():
                 entries += ["seglib.pipeline.workspace", "seglib.pipeline.provenance"]  # which files are read, and how
-        if stage == "report":
-            extra = ["seglib/report/templates/*.html", "seglib/report/*.css", "seglib/report/*.js"]
         arguments = {"uses": {key: sorted(names) for key, names in sorted(uses.items())}, "messages": messages,
                      "extra": extra}
         return cls(entries=entries, **arguments, fingerprint=fingerprinter.of(entries, **arguments))
@@ -68,7 +69,7 @@ _STAGE_OF: dict[type[Config], str] = {
 
 def _uses(config: Config, task: str | None) -> Uses:
     """The entries of registries that a stage with this configuration loads. It runs no code of the others."""
-    # Of configurations, only the classes that the stage imports count; of scores, only those that a training records.
+    # Only those configuration classes count that the stage imports, and only those scores that a training records.
     uses: dict[str, Collection[str]] = {"seglib.configs": [], "seglib.metrics.overlap:OVERLAP": []}
     if task is not None:
         uses["seglib.tasks:NAMES"] = [task]

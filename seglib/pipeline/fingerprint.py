@@ -20,7 +20,7 @@ INERT = frozenset({
     "seglib.pipeline.background",  # the thread in which MLflow is written
     "seglib.pipeline.code",  # whether the code is still what it was
     "seglib.pipeline.fingerprint",
-    "seglib.pipeline.identity",  # the names of checkpoints and of MLflow's runs
+    "seglib.pipeline.identity",  # the names of checkpoints and of MLflow's runs, and a training's provenance
     "seglib.pipeline.locks",  # who waits for whom
     "seglib.pipeline.normal_form",
     "seglib.pipeline.provenance",  # where a result was made; an entry of compare, which reads it
@@ -75,8 +75,8 @@ class Fingerprinter:
         entries: the modules that the consumer runs, and those that it loads by a name which no registry holds.
         uses: what the consumer uses of registries, and of modules that have a class for each of several consumers. The
             key "package.module:NAME" gives the entries of the registry NAME. The key "package.module" gives classes at
-            the module's top; they count, as do those that the closure imports from it by name, and no others. What has
-            no key here counts whole.
+            the module's top. Only these classes count, and those that the closure imports by name. A module without a
+            key counts as a whole.
         messages: whether the texts of messages reach an output, and so count.
 
         Raises ValueError if a module, registry, entry or class does not exist, or if a file is not Python.

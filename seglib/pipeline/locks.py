@@ -1,4 +1,4 @@
-"""Who may train now: one process an identity, and on one CPU as many as it has cores for."""
+"""Who may train now: one process per training, and on one CPU as many as it has cores for."""
 
 import contextlib
 import os

@@ -1,7 +1,7 @@
 """The normal form of Python code: what is left of it without comments, formatting and docstrings.
 
-The text of a message is not in it either, unless it is asked for. So an edit of these leaves the normal form as
-it is, and any other edit changes it.
+It leaves out the texts of messages too, unless `messages` is set. So an edit of these leaves the normal form as it is,
+and any other edit changes it.
 """
 
 import ast
@@ -14,8 +14,8 @@ SAYING = frozenset({"print", "progress.say", "warnings.warn", "typer.echo"})
 
 # Functions and methods that only make words or numbers of their arguments. In a message they do not count. Any
 # other call in a message counts, because it may do more.
-WORDING = frozenset({"abs", "ascii", "brief", "explain", "float", "format", "int", "join", "len", "list", "map", "max",
-                     "min", "nearest", "repr", "round", "set", "sorted", "str", "sum", "tuple", "type"})
+WORDING = frozenset({"abs", "ascii", "brief", "explain", "float", "format", "int", "len", "list", "max", "min",
+                     "nearest", "repr", "round", "sorted", "str", "sum", "tuple", "type"})
 
 # A text that may name what is imported when it is used: "package.module" or "package.module:attribute".
 _MODULE = re.compile(r"\w+(\.\w+)+(:\w+)?")
@@ -30,7 +30,7 @@ class NormalForm:
     package: in which the statements are; relative imports start there. messages: whether the texts of messages count.
 
     parts: the normal form, in pieces.
-    names: all dotted names that may be modules which the statements import, sooner or later.
+    names: all dotted names that may be modules that the statements import, at once or when a function runs.
     """
 
     def __init__(self, package: str, *, messages: bool):
@@ -101,7 +101,7 @@ class NormalForm:
         """Append the calls in texts: what a message does besides being read."""
         for node in texts:
             match node:
-                case ast.Call(function, arguments, keywords) if _last_name(function) in WORDING:
+                case ast.Call(function, arguments, keywords) if _words(function):
                     self._calls_in([function, *arguments, *keywords])
                 case ast.Call() | ast.NamedExpr() | ast.Await() | ast.Yield() | ast.YieldFrom():
                     self.add(node)
@@ -119,6 +119,16 @@ def _says(call: ast.Call) -> bool:
     """Whether a call only says something. One that prints to a file of its own may write an output."""
     streams = [ast.unparse(keyword.value) for keyword in call.keywords if keyword.arg == "file"]
     return ast.unparse(call.func) in SAYING and set(streams) <= {"sys.stdout", "sys.stderr"}
+
+
+def _words(function: ast.expr) -> bool:
+    """Whether a function only makes words or numbers: one of WORDING, or `join` or `format` of a text."""
+    match function:
+        case ast.Name(name):
+            return name in WORDING
+        case ast.Attribute(text, "join" | "format"):
+            return _is_text(text)
+    return False
 
 
 def _is_text(node: ast.expr) -> bool:

@@ -97,7 +97,7 @@ def leave_workspace() -> None:
     """Record every complete result of the workspace that has no record yet, such as one restored from DVC's cache."""
     for dataset in live_datasets():
         for files in live_trainings(dataset):
-            if not (files.timing.exists() and files.evaluation.exists() and files.weights.exists()):
+            if not all(path.exists() for path in (files.timing, *files.outputs)):
                 continue
             fits = read_json(files.evaluation)["weights_sha256"] == file_sha256(files.weights)
             if fits and not (_record_of(files) / "predictions.png").exists():

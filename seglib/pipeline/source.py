@@ -37,7 +37,7 @@ class Counted:
     """What counts of one module.
 
     sha256: of its normal form, 64 hex digits.
-    names: all dotted names that may be modules which it imports, sooner or later.
+    names: all dotted names that may be modules that it imports, at once or when a function runs.
     """
 
     sha256: str
@@ -109,12 +109,12 @@ def _used_entries(body: list[ast.stmt], entries: Mapping[str, frozenset[str]]) -
 def _only(value: ast.expr, used: frozenset[str]) -> tuple[ast.expr, set[str]]:
     """A registry without the entries that are not used, and the names of those that are left.
 
-    A registry is a dict with texts as its keys, a tuple or list of texts, or a union of classes.
+    A registry is a dict with texts as its keys, or a tuple or list of texts. Raises LookupError for anything else.
     """
     found: set[str] = set()
 
     def keeps(entry: ast.expr | None) -> bool:
-        name = entry.id if isinstance(entry, ast.Name) else entry.value if is_string(entry) else None
+        name = entry.value if is_string(entry) else None
         if name in used:
             found.add(name)
         return name is None or name in used
@@ -125,16 +125,7 @@ def _only(value: ast.expr, used: frozenset[str]) -> tuple[ast.expr, set[str]]:
             return ast.Dict([key for key, _ in pairs], [value for _, value in pairs]), found
         case ast.Tuple(elements) | ast.List(elements):
             return type(value)([element for element in elements if keeps(element)]), found
-        case ast.Subscript(base, ast.Tuple([first, *others])):  # Annotated[A | B, ...]
-            first, found = _only(first, used)
-            return ast.Subscript(base, ast.Tuple([first, *others])), found
-    return ast.Tuple([operand for operand in _operands(value) if keeps(operand)]), found
-
-
-def _operands(union: ast.expr) -> list[ast.expr]:
-    if isinstance(union, ast.BinOp) and isinstance(union.op, ast.BitOr):
-        return [*_operands(union.left), *_operands(union.right)]
-    return [union]
+    raise LookupError("registry with entries that can be told apart")
 
 
 def _used_classes(body: list[ast.stmt], named: frozenset[str] | None) -> list[ast.stmt]:

@@ -6,7 +6,8 @@ that is, contains or lies inside a place that a stage writes to.
 `dvc exp run` in the workspace is worse: it makes all outputs what dvc.lock says before it runs any stage, so no stage
 can refuse in time. For this reason outputs have names of their own inside their folders: `data/raw/mine` is no output,
 but `data/raw/mine/fetched` is. A user's pictures in data/raw/mine/images survive. Pictures at exactly the place of an
-output, such as data/prepared/mine/train or conf, do not survive `dvc exp run`.
+output, such as data/prepared/mine/train or conf, do not survive `dvc exp run`, nor does a file of a user among the
+outputs of a training.
 """
 
 import os

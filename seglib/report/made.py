@@ -1,6 +1,6 @@
 """Where the results were made: a table of the ways, and sentences about results that were made in different ways.
 
-`compare` found the differences (`seglib/comparison/provenance.py`); here they are put into sentences.
+`compare` found the differences (`seglib/comparison/provenance.py`); this module puts them into sentences.
 """
 
 from typing import Any

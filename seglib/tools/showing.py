@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from seglib.configs import NEUTRAL, Augmentation, TrainConfig
+from seglib.configs import NEUTRAL, RESOLVE, Augmentation, TrainConfig
 from seglib.datasets.store import SPLITS, DatasetInfo, Split
 from seglib.figures import pictures
 from seglib.files import repository_root
@@ -94,7 +94,7 @@ def _first_training(dataset: str) -> Path:
     folder = repository_root() / "conf" / dataset
     paths = sorted(folder.glob("*/train.json"))
     if not paths:
-        raise ValueError(f"{folder} holds no training: name one by --training, or run `dvc repro resolve`")
+        raise ValueError(f"{folder} holds no training: name one by --training, or run `{RESOLVE}`")
     return paths[0]
 
 

@@ -155,7 +155,7 @@ def _keep(name: str, experiment: str, command: Sequence[str]) -> Path:
         raise ValueError(f"the experiment {experiment} is gone: run the same command to make it again from DVC's cache")
     kept, source = STUDIES / name, DVCFileSystem(os.fspath(Path.cwd()), rev=revision)
     if ((kept / "reports/index.html").exists() and (kept / "dvc.lock").exists()
-            and (kept / "dvc.lock").read_bytes() == source.read_bytes("dvc.lock")):
+            and all((kept / file).read_bytes() == source.read_bytes(file) for file in ("dvc.lock", "params.yaml"))):
         return kept
     with _new_folder(kept) as copied:
         for part in KEPT:

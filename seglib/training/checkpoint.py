@@ -26,8 +26,7 @@ State = dict[str, Any]
 class Found:
     """What a training can go on from: a state, or None, and the path to keep its own states at.
 
-    differs: what stands against the states of this training that are there, if it cannot go on from them; "" if
-    nothing does.
+    differs: why the training cannot go on from the states that were found; "" if it can, or if there are none.
     """
 
     state: State | None
@@ -60,8 +59,8 @@ def find(path: Path | None, *, epochs: int, conditions: Conditions) -> Found:
     """Find the latest state, at `path` or beside it, that a training of so many epochs can go on from.
 
     It cannot go on from a state that was made under other conditions, because it would end in other bytes than either
-    training. Nor can it go on from the state of a longer training, which has lost its beginning. Either state may be
-    wanted yet and is left where it is: the path is then a free one beside it.
+    training. Nor can it go on from the state of a longer training, which has lost its beginning. Both are kept, because
+    another training may need them. The new state gets a free path beside them.
     """
     if path is None:
         return Found(None, None)

@@ -188,19 +188,6 @@ def test_a_class_counts_if_it_is_named(tree: Path):
     assert before["Evaluate"] == after["Evaluate"] and before["Compare"] != after["Compare"]
 
 
-def test_a_union_of_classes_is_a_registry(tree: Path):
-    params = tree / "seglib/params.py"
-    params.write_text("class A: ...\nclass B: ...\nclass C: ...\nAny = Annotated[A | B | C, 'kind']\n")
-    append(tree / "stages/train.py", "import seglib.params")
-    uses = USES | {"seglib.params": (), "seglib.params:Any": {"B"}}
-    before = fingerprint(tree, uses=uses)
-    replace(params, "class C: ...", "class C:\n    x: int\nclass D: ...")
-    replace(params, "B | C", "B | C | D")
-    assert fingerprint(tree, uses=uses) == before
-    replace(params, "class B: ...", "class B:\n    x: int")
-    assert fingerprint(tree, uses=uses) != before
-
-
 def test_texts_of_messages_and_modules_that_word_them_count_if_messages_do(tree: Path):
     before = fingerprint(tree, messages=True)
     replace(tree / "stages/train.py", "stopped", "stopped by hand")

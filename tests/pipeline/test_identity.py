@@ -8,8 +8,8 @@ import torch
 
 from seglib.configs import TrainConfig
 from seglib.files import read_json, write_json
-from seglib.pipeline.identity import identity_of, state_key
-from seglib.pipeline.provenance import Provenance, _version, provenance_of
+from seglib.pipeline.identity import identity_of, provenance_of, state_key
+from seglib.pipeline.provenance import Provenance, _version
 from seglib.pipeline.workspace import TrainingFiles
 from tests.conftest import with_settings, write_config
 

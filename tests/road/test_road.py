@@ -51,8 +51,8 @@ def test_both_datasets_reach_the_report(workshop: tuple[Path, str]):
     page = (repository / "reports/index.html").read_text()
     assert "<h2>shapes</h2>" in page and "<h2>coco</h2>" in page
     assert "51 of 74" in page and "a crowd of a chosen class" in page  # what COCO's rule passed over, and what it cut
-    info = read_json(repository / "data/prepared/coco/dataset.json")
-    assert info["counts"] == {"train": 20, "val": 3, "test": 9}
+    contents = read_json(repository / "data/prepared/coco/contents.json")
+    assert contents["counts"] == {"train": 20, "val": 3, "test": 9}
     assert set(read_json(repository / "metrics.json")) == {"shapes", "coco"}
 
 
@@ -177,7 +177,7 @@ def test_two_clones_train_to_the_same_bytes(workshop: tuple[Path, str], tmp_path
         assert file_sha256(second / weights) == file_sha256(workshop[0] / weights)
     run(second, "dvc", "exp", "run", "-S", "run.datasets=[coco]", "-S", "datasets.coco.instances=single")
     assert ">class absent</span>" in (second / "reports/index.html").read_text()
-    assert read_json(second / "data/prepared/coco/dataset.json")["counts"] == {"train": 14, "val": 2, "test": 4}
+    assert read_json(second / "data/prepared/coco/contents.json")["counts"] == {"train": 14, "val": 2, "test": 4}
 
 
 def test_the_committed_lock_holds_for_fetch_and_prepare(tmp_path: Path):

@@ -1,5 +1,6 @@
 """The training stage: what it keeps and goes on from, models that only count, turns on the cores."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -12,10 +13,13 @@ import pytest
 import torch
 
 from seglib.files import file_sha256, read_json, write_json
+from seglib.pipeline import code
+from seglib.pipeline.fingerprint import Fingerprinter
 from seglib.pipeline.identity import state_key
 from seglib.pipeline.locks import wait_for_cores
 from seglib.pipeline.workspace import TrainingFiles
 from seglib.training.device import prepare_process
+from seglib.training.loop import Trainer
 from stages import train
 from tests.conftest import ROOT
 
@@ -72,3 +76,22 @@ def test_trainings_take_turns_on_the_cores(copied: Path):
     waiting.communicate()
     assert waiting.returncode == 0
     assert file_sha256(files.weights) == before
+
+
+def test_no_state_of_code_that_was_edited_while_a_training_waited_is_kept(copied: Path, tmp_path: Path,
+                                                                          monkeypatch: pytest.MonkeyPatch):
+    """Models are imported when the cores are free, which may be long after the code was first looked at."""
+    tree = tmp_path / "tree"
+    for package in ("seglib", "stages"):
+        shutil.copytree(ROOT / package, tree / package)
+    monkeypatch.setattr(code, "Fingerprinter", functools.partial(Fingerprinter, tree))
+
+    def edited(*arguments: Any, **options: Any) -> Trainer:
+        with (tree / "seglib/models/munet.py").open("a") as file:
+            file.write("\nWIDTH = 7\n")
+        return Trainer(*arguments, **options)
+
+    monkeypatch.setattr(train, "Trainer", edited)
+    with pytest.raises(ValueError, match=r"^the code was edited while it ran \(seglib.models.munet\)"):
+        train.main("shapes", "munet-mse-1")
+    assert not list(Path(".work/checkpoints").rglob("*.pt"))
