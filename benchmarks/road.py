@@ -1,6 +1,7 @@
 """`dvc repro` with nothing to do, beside DVC alone on stages of `true`, in several layouts; and `resolve` alone.
 
-    python -m benchmarks.road    # 25 minutes
+    python -m benchmarks.road       # 25 minutes
+    python -m benchmarks.road 60    # one size: 5 minutes
 
 Of our stages `resolve` runs, as it does every time, with a command that does nothing: what its own work takes is
 measured apart. A peer is a pipeline of `true` stages. Each layout and its two peers run one after another, and a ratio
@@ -147,13 +148,16 @@ def fingerprints(*, rounds: int = 5) -> None:
 
 
 def main() -> None:
+    """Everything, or the sizes (numbers of trainings) that the command names."""
+    asked = [int(size) for size in sys.argv[1:] if size.isdigit()]
     with tempfile.TemporaryDirectory() as temporary:
         fingerprints()
         resolve(Path(temporary))
         for size in SIZES:
-            folder = Path(temporary, str(size.trainings))
-            folder.mkdir()
-            compare(folder, size)
+            if not asked or size.trainings in asked:
+                folder = Path(temporary, str(size.trainings))
+                folder.mkdir()
+                compare(folder, size)
 
 
 if __name__ == "__main__":

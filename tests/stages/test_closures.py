@@ -22,7 +22,8 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize("stage", RUNS)
+@pytest.mark.parametrize("stage", [
+    pytest.param(stage, marks=[] if stage in ("fetch", "train", "report") else pytest.mark.slow) for stage in RUNS])
 def test_what_a_stage_imports_while_it_runs_is_in_its_closure_or_cannot_change_an_output(copied: Path, stage: str):
     call, config = RUNS[stage]
     program = f"import sys\nfrom stages import {stage}\n{stage}.{call}\nprint('loaded:', *sys.modules)"
