@@ -133,9 +133,9 @@ def test_adding_a_loss(project: Project):
     project.run_stages(page)
     config = read_json(project.folder / "conf/shapes/munet-huber-1/train.json")["config"]
     assert config["loss"] == {"terms": {"huber": 1.0}, "huber_delta": 0.1}
-    history = pd.read_csv(project.folder / "runs/shapes/munet-huber-1/history.csv")
+    history = pd.read_csv(project.folder / "runs/shapes/munet-huber-1/trained/history.csv")
     assert (history["huber"] > 0).all() and (history["loss"] == history["huber"]).all()
-    assert read_json(project.folder / "results/shapes/munet-huber-1/evaluation.json")["pictures"]["test"] == 6
+    assert read_json(project.folder / "results/shapes/munet-huber-1/evaluated/evaluation.json")["pictures"]["test"] == 6
 
 
 @pytest.mark.slow
@@ -147,9 +147,9 @@ def test_adding_a_model(project: Project):
     project.run_stages(page, "models.dilated.width=8")
     config = read_json(project.folder / "conf/shapes/dilated-mse-1/train.json")["config"]
     assert config["model"] == {"kind": "dilated", "width": 8}
-    with safe_open(project.folder / "runs/shapes/dilated-mse-1/weights.safetensors", "pt") as weights:
+    with safe_open(project.folder / "runs/shapes/dilated-mse-1/trained/weights.safetensors", "pt") as weights:
         assert weights.get_slice("network.output_layer.weight").get_shape() == [5, 8, 1, 1]
-    assert read_json(project.folder / "results/shapes/dilated-mse-1/evaluation.json")["pictures"]["test"] == 6
+    assert read_json(project.folder / "results/shapes/dilated-mse-1/evaluated/evaluation.json")["pictures"]["test"] == 6
 
 
 @pytest.mark.slow
@@ -173,11 +173,11 @@ def test_adding_a_dataset(project: Project):
     assert (info["task"], info["classes"]) == ("multiclass", ["background", "round", "long"])
     assert sum(counts.values()) == 40 and min(counts.values()) > 0
     assert info["valid_pixels"] == pytest.approx(counts["train"] * 64 * 64 * 38 / 40, rel=0.02)
-    history = pd.read_csv(project.folder / "runs/arrays/munet-ce-1/history.csv")
+    history = pd.read_csv(project.folder / "runs/arrays/munet-ce-1/trained/history.csv")
     assert (history["ce"] > 0).all()
-    evaluated = read_json(project.folder / "results/arrays/munet-ce-1/evaluation.json")
+    evaluated = read_json(project.folder / "results/arrays/munet-ce-1/evaluated/evaluation.json")
     assert evaluated["pictures"]["test"] == counts["test"]
-    counted = pd.read_parquet(project.folder / "results/arrays/munet-ce-1/counts.parquet")
+    counted = pd.read_parquet(project.folder / "results/arrays/munet-ce-1/evaluated/counts.parquet")
     assert set(counted["class"]) == set(info["classes"])
 
 
@@ -193,7 +193,7 @@ def test_adding_a_score(project: Project):
     repeated = {path.name for path, content in before.items() if path.read_bytes() != content}
     assert repeated == {"shapes.compare.json"}
     folder = project.folder / "comparisons/shapes/tables"
-    counts = pd.read_parquet(project.folder / "results/shapes/munet-mse-1/counts.parquet")
+    counts = pd.read_parquet(project.folder / "results/shapes/munet-mse-1/evaluated/counts.parquet")
     sums = counts[counts["split"] == "test"].groupby("class")[["tp", "fp", "fn"]].sum()
     sums = sums[sums["tp"] + sums["fn"] > 0]
     expected = (5 * sums["tp"] / (5 * sums["tp"] + 4 * sums["fn"] + sums["fp"])).mean()

@@ -5,9 +5,9 @@ that is, contains or lies inside a place that a stage writes to.
 
 `dvc exp run` in the workspace is worse: it makes all outputs what dvc.lock says before it runs any stage, so no stage
 can refuse in time. For this reason outputs have names of their own inside their folders: `data/raw/mine` is no output,
-but `data/raw/mine/fetched` is. A user's pictures in data/raw/mine/images survive. Pictures at exactly the place of an
-output, such as data/prepared/mine/train or conf, do not survive `dvc exp run`, nor does a file of a user among the
-outputs of a training.
+but `data/raw/mine/fetched` is, as are `trained` and `evaluated` in the folders of a training. A user's pictures in
+data/raw/mine/images survive, and so do notes in runs/mine/munet-ce-1. Files at exactly the place of an output, such as
+data/prepared/mine/train, conf or runs/mine/munet-ce-1/trained, do not survive `dvc exp run`.
 """
 
 import os
@@ -43,7 +43,7 @@ def refuse_strays(trainings: Iterable[TrainingFiles]) -> None:
     DVC removes the whole folder before it runs the stage. Hidden files do not count: systems and editors leave them.
     """
     for files in trainings:
-        for folder in (files.weights.parent, files.results):
+        for folder in (files.trained, files.results):
             for entry in _entries(folder):
                 if Path(entry.path) not in files.outputs and not entry.name.startswith("."):
                     raise ValueError(f"{entry.path} is not the pipeline's, and DVC would remove it with its folder; "

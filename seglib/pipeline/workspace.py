@@ -91,20 +91,25 @@ class TrainingFiles(ResultFiles):
         return prepared_folder(self.dataset)
 
     @property
+    def trained(self) -> Path:
+        """The folder that is the output of `train`. Like `results`, it has a name of its own: see user_paths.py."""
+        return Path("runs", self.dataset, self.name, "trained")
+
+    @property
     def weights(self) -> Path:
-        return Path("runs", self.dataset, self.name, "weights.safetensors")
+        return self.trained / "weights.safetensors"
 
     @property
     def history(self) -> Path:
-        return Path("runs", self.dataset, self.name, "history.csv")
+        return self.trained / "history.csv"
 
     @property
     def snapshots(self) -> Path:
-        return Path("runs", self.dataset, self.name, "snapshots.npz")
+        return self.trained / "snapshots.npz"
 
     @property
     def provenance(self) -> Path:
-        return Path("runs", self.dataset, self.name, "provenance.json")
+        return self.trained / "provenance.json"
 
     @property
     def timing(self) -> Path:
@@ -112,7 +117,7 @@ class TrainingFiles(ResultFiles):
 
     @property
     def results(self) -> Path:
-        return Path("results", self.dataset, self.name)
+        return Path("results", self.dataset, self.name, "evaluated")
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -122,7 +127,7 @@ class TrainingFiles(ResultFiles):
 
 
 def raw_folder(dataset: str) -> Path:
-    """The output of `fetch`. It has a name of its own below data/raw/<dataset>: see seglib/pipeline/user_paths.py."""
+    """The output of `fetch`. It has a name of its own below data/raw/<dataset>: see user_paths.py."""
     return Path("data/raw", dataset, "fetched")
 
 

@@ -20,7 +20,7 @@ def predict(run: Path, images: Sequence[Path], out: Path, *, overwrite: bool = F
     Raises ValueError if two pictures have one name, if a file exists already and `overwrite` is False, and, at the end,
     if a picture could not be read.
     """
-    predictor = NetworkPredictor(run / "weights.safetensors" if run.is_dir() else run)
+    predictor = NetworkPredictor(_weights_of(run))
     names = Counter(image.name for image in images)
     if repeated := [name for name, count in names.items() if count > 1]:
         raise ValueError(f"several pictures are called {repeated[0]}, and would overwrite each other in {out}")
@@ -39,6 +39,14 @@ def predict(run: Path, images: Sequence[Path], out: Path, *, overwrite: bool = F
         print(f"{path}: {_write(predictor, image, target)} -> {target}.mask.png, .overlay.png")
     if failed:
         raise ValueError(f"{failed} of {len(images)} pictures could not be read")
+
+
+def _weights_of(run: Path) -> Path:
+    """The weights file of a training's folder, of the folder `trained` in it, or the file itself."""
+    if not run.is_dir():
+        return run
+    folder = run / "trained" if (run / "trained").is_dir() else run
+    return folder / "weights.safetensors"
 
 
 def _files_of(stem: Path) -> tuple[Path, Path]:

@@ -81,7 +81,7 @@ def test_the_gallery_is_what_was_predicted(compared: Compared, written: Path):
         assert set(entry["variants"]) == set(found["seed_shown"])
         for variant in compared.variants:
             seed = found["seed_shown"][variant.label]
-            mask = np.load(f"results/shapes/munet-{variant.names[0][1]}-{seed}/predictions.npy")[i]
+            mask = np.load(f"results/shapes/munet-{variant.names[0][1]}-{seed}/evaluated/predictions.npy")[i]
             shown = entry["variants"][variant.label]
             np.testing.assert_array_equal(decoded(shown["runs"], shape), mask)
             predicted = tasks.get("multilabel").unpack(mask, 4)

@@ -28,7 +28,7 @@ def study(mixed_study: Compared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def remade(step: str, names: str, **changed: Any) -> None:
     """Change the provenance of the trainings or evaluations whose names match."""
-    paths = list(Path({"training": "runs", "evaluation": "results"}[step], "shapes").glob(f"{names}/provenance.json"))
+    paths = list(Path({"training": "runs", "evaluation": "results"}[step], "shapes").glob(f"{names}/*/provenance.json"))
     assert paths
     for path in paths:
         write_json(path, read_json(path) | changed)
@@ -127,7 +127,7 @@ def test_seeds_whose_evaluations_or_code_differ(study: Compared):
     (None, "does not exist; `dvc repro` makes it anew"), ("{", "Expecting property name .*; `dvc repro --force` makes"),
     ("{}", "missing key 'device'; `dvc repro --force` makes all results anew")])
 def test_a_file_that_cannot_be_read_is_named(study: Compared, content: str | None, error: str):
-    path = Path("runs/shapes/unet-ce-1/provenance.json")
+    path = Path("runs/shapes/unet-ce-1/trained/provenance.json")
     path.unlink() if content is None else path.write_text(content)
     with pytest.raises(ValueError, match=f"^{path}.*{error}"):
         provenance_table(study.variants)

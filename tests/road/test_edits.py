@@ -183,7 +183,7 @@ def test_an_upgrade_of_torch_repeats_nothing_and_is_shown_by_what_is_made_after_
     assert ran(run(repository, "dvc", "repro")) == set()
     append("seglib/models/convnet.py", "WIDTH = 8")(repository)
     run(repository, "dvc", "repro")
-    versions = {name: read_json(repository / f"runs/shapes/{name}/provenance.json")["torch"] for name in TRAININGS}
+    versions = {name: read_json(repository / f"runs/shapes/{name}/trained/provenance.json")["torch"] for name in TRAININGS}
     assert all((version == "99.0") == name.startswith("convnet") for name, version in versions.items())
     page = (repository / "reports/index.html").read_text()
     assert "different versions of torch" in page and "99.0" in page
@@ -191,15 +191,15 @@ def test_an_upgrade_of_torch_repeats_nothing_and_is_shown_by_what_is_made_after_
 
 def test_an_edit_during_a_training_is_refused_and_does_not_reach_the_run_cache(repository: Path):
     stage, name = "train@shapes-munet-mse-1", "munet-mse-1"
-    weights = repository / "runs/shapes" / name / "weights.safetensors"
+    weights = repository / "runs/shapes" / name / "trained/weights.safetensors"
     change_params(repository, lambda content: content["train"].update({"epochs": 200}))
-    dvc = subprocess.Popen(["dvc", "repro", stage], cwd=repository, env=environment() | {"PYTHONUNBUFFERED": "1"},
-                           text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    said = iter(dvc.stdout.readline, "")
-    assert any("epoch 2/200" in line for line in said)
-    insert("seglib/losses/overlap.py", "view.target_BKHW).square()", " * 2")(repository)
-    rest = "".join(said)
-    assert dvc.wait() != 0 and not weights.exists(), rest
+    with subprocess.Popen(["dvc", "repro", stage], cwd=repository, env=environment() | {"PYTHONUNBUFFERED": "1"},
+                          text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as dvc:
+        said = iter(dvc.stdout.readline, "")
+        assert any("epoch 2/200" in line for line in said)
+        insert("seglib/losses/overlap.py", "view.target_BKHW).square()", " * 2")(repository)
+        rest = "".join(said)
+    assert dvc.returncode != 0 and not weights.exists(), rest
     assert "the code was edited while it ran (seglib.losses.overlap), so no output was written" in rest
 
     assert ran(run(repository, "dvc", "repro", stage)) == {stage}

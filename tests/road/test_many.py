@@ -72,7 +72,7 @@ def test_four_workers_leave_every_experiment_once(workshop: Path):
     scale = YAML(typ="safe").load(workshop / "params.yaml")["loss"]["dice_scale"]
     run_, = [found for found in new if float(found.data.params["loss.terms.dice"]) == scale]
     kept = Path(run_.info.artifact_uri.removeprefix("file://"), "weights.safetensors")
-    assert file_sha256(kept) == file_sha256(workshop / "runs/shapes/munet-mse_dice-1/weights.safetensors")
+    assert file_sha256(kept) == file_sha256(workshop / "runs/shapes/munet-mse_dice-1/trained/weights.safetensors")
     run(workshop, "python", "-m", "seglib.cli", "mlsync")
     assert {found.data.tags[tracking.IDENTITY_TAG] for found in new} <= {
         found.data.tags[tracking.IDENTITY_TAG] for found in mlflow_runs(workshop)}

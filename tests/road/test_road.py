@@ -60,7 +60,7 @@ def test_a_second_repro_runs_resolve_alone(workshop: tuple[Path, str]):
     """It always runs, and what it writes is as before, so that no later stage runs."""
     repository = workshop[0]
     output = make(repository, "repro")
-    assert re.findall(r"Running stage '([^']+)'", output) == ["resolve"]
+    assert re.findall(r"Running stage '([^']+)'", output) == ["resolve/dvc.yaml:resolve"]
     assert f"report:     {repository}/reports/index.html" in output
 
 
@@ -94,7 +94,7 @@ def test_the_page_is_printed_with_a_bookmark_for_each_heading(workshop: tuple[Pa
 
 def test_git_sees_no_result_but_the_lock_and_the_metrics(workshop: tuple[Path, str]):
     changed = {line.split()[-1] for line in run(workshop[0], "git", "status", "--porcelain").splitlines()}
-    assert changed <= {"dvc.lock", "metrics.json", "params.yaml"}
+    assert changed <= {"dvc.lock", "resolve/dvc.lock", "metrics.json", "params.yaml"}
 
 
 def test_mlflow_holds_exactly_one_run_a_variant(workshop: tuple[Path, str]):
@@ -173,7 +173,7 @@ def test_two_clones_train_to_the_same_bytes(workshop: tuple[Path, str], tmp_path
     second = clone(tmp_path / "second")
     run(second, "dvc", "exp", "run", *SMALL, *COCO, "-S", "run.losses=[mse]")
     for dataset in ("shapes", "coco"):
-        weights = Path("runs", dataset, "munet-mse-1234/weights.safetensors")
+        weights = Path("runs", dataset, "munet-mse-1234/trained/weights.safetensors")
         assert file_sha256(second / weights) == file_sha256(workshop[0] / weights)
     run(second, "dvc", "exp", "run", "-S", "run.datasets=[coco]", "-S", "datasets.coco.instances=single")
     assert ">class absent</span>" in (second / "reports/index.html").read_text()

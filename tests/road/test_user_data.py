@@ -106,7 +106,7 @@ def test_the_pictures_survive_a_queued_experiment(repository: Path):
 def test_a_link_that_was_made_after_the_configuration_was_written_is_refused_too(repository: Path):
     """params.yaml is as before, so that only a `resolve` that always runs can notice."""
     change_params("../pictures", repository)
-    assert said(repository, "dvc", "repro", "resolve")[0] == 0
+    assert said(repository, "dvc", "repro", "resolve/dvc.yaml")[0] == 0
     (repository.parent / "pictures").symlink_to(repository / "data/raw/mine")
     before = files(repository)
     status, output = said(repository, "dvc", "repro", "fetch@mine")

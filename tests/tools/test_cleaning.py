@@ -48,13 +48,13 @@ def workspace(tmp_path: Path, raw_params: dict[str, Any], monkeypatch: pytest.Mo
     write_config(TrainingFiles("shapes", IN_CONF_ONLY).train_config, config.content())
     fill(Path("data/prepared/shapes/dataset.json"), "{}")
     for training in (LIVE, IN_CONF_ONLY, DEAD):
-        fill(Path(f"runs/shapes/{training}/weights.safetensors"))
-        fill(Path(f"results/shapes/{training}/evaluation.json"))
+        fill(Path(f"runs/shapes/{training}/trained/weights.safetensors"))
+        fill(Path(f"results/shapes/{training}/evaluated/evaluation.json"))
         fill(Path(f"timings/shapes/{training}.json"), json.dumps({"identity": f"of-{training}"}))
         fill(Path(f".work/tracking/of-{training}/training.json"))
     for dataset in ("shapes", "pets"):  # of which shapes is live
         fill(Path(f"results/{dataset}/predictors/background/evaluation.json"))
-    fill(Path("runs/pets/unet-bce-1/weights.safetensors"))
+    fill(Path("runs/pets/unet-bce-1/trained/weights.safetensors"))
     fill(Path(".dvc/config"), "[core]\n    no_scm = true\n")
     for path in [*Path().glob("r*s/**/*.*"), *Path().glob("timings/**/*.*")]:
         keep_in_dvcs_cache(path)
@@ -103,7 +103,7 @@ def test_it_removes_what_it_lists_and_then_has_nothing_to_do(workspace: Path):
     result = CliRunner().invoke(cli.app, ["clean"])
     assert result.exit_code == 0, result.output
     for training in (LIVE, IN_CONF_ONLY):
-        for path in (f"runs/shapes/{training}/weights.safetensors", f"results/shapes/{training}/evaluation.json",
+        for path in (f"runs/shapes/{training}/trained/weights.safetensors", f"results/shapes/{training}/evaluated/evaluation.json",
                      f"timings/shapes/{training}.json", f".work/tracking/of-{training}/training.json"):
             assert Path(path).exists()
     assert not any(Path(path).exists() for path in NEEDED_BY_NOTHING)
