@@ -183,7 +183,8 @@ def test_an_upgrade_of_torch_repeats_nothing_and_is_shown_by_what_is_made_after_
     assert ran(run(repository, "dvc", "repro")) == set()
     append("seglib/models/convnet.py", "WIDTH = 8")(repository)
     run(repository, "dvc", "repro")
-    versions = {name: read_json(repository / f"runs/shapes/{name}/trained/provenance.json")["torch"] for name in TRAININGS}
+    versions = {name: read_json(repository / "runs/shapes" / name / "trained/provenance.json")["torch"]
+                for name in TRAININGS}
     assert all((version == "99.0") == name.startswith("convnet") for name, version in versions.items())
     page = (repository / "reports/index.html").read_text()
     assert "different versions of torch" in page and "99.0" in page

@@ -55,10 +55,12 @@ def test_predict_never_overwrites_its_own_output(repository: Path, tmp_path: Pat
 def test_predict_agrees_with_evaluate_at_the_training_size(repository: Path, tmp_path: Path):
     files = TrainingFiles("shapes", "munet-mse_dice-1")
     Image.fromarray(Split.open(files.prepared, "test").images[0]).save(tmp_path / "a.png")
-    CliRunner().invoke(cli.app, ["predict", str(files.weights.parent), str(tmp_path / "a.png"), "-o", str(tmp_path)])
-    with Image.open(tmp_path / "a.mask.png") as mask:
-        found = np.asarray(mask) > 0
-    np.testing.assert_array_equal(found, np.load(files.predictions)[0] > 0)
+    for run in (files.trained.parent, files.trained, files.weights):
+        CliRunner().invoke(cli.app, ["predict", str(run), str(tmp_path / "a.png"), "-o", str(tmp_path), "--overwrite"])
+        with Image.open(tmp_path / "a.mask.png") as mask:
+            found = np.asarray(mask) > 0
+        np.testing.assert_array_equal(found, np.load(files.predictions)[0] > 0)
+        (tmp_path / "a.mask.png").unlink()
 
 
 def test_predict_reads_real_odd_pictures_and_names_the_damaged(repository: Path, hostile_images: Path, tmp_path: Path):

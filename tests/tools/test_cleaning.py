@@ -103,8 +103,9 @@ def test_it_removes_what_it_lists_and_then_has_nothing_to_do(workspace: Path):
     result = CliRunner().invoke(cli.app, ["clean"])
     assert result.exit_code == 0, result.output
     for training in (LIVE, IN_CONF_ONLY):
-        for path in (f"runs/shapes/{training}/trained/weights.safetensors", f"results/shapes/{training}/evaluated/evaluation.json",
-                     f"timings/shapes/{training}.json", f".work/tracking/of-{training}/training.json"):
+        for path in (f"runs/shapes/{training}/trained/weights.safetensors",
+                     f"results/shapes/{training}/evaluated/evaluation.json", f"timings/shapes/{training}.json",
+                     f".work/tracking/of-{training}/training.json"):
             assert Path(path).exists()
     assert not any(Path(path).exists() for path in NEEDED_BY_NOTHING)
     assert not Path("runs/pets").exists() and Path(".work/checkpoints/stopped/last.pt").exists()
