@@ -29,8 +29,9 @@ def repository_root() -> Path:
     if root := os.environ.get("DVC_ROOT"):
         return Path(root).resolve()
     here = Path.cwd()
-    above = (folder for folder in (here, *here.parents) if (folder / "dvc.yaml").exists())
-    return next((folder for folder in above if folder.name != "resolve"), here)  # which has a dvc.yaml of its own
+    # The first stage has a dvc.yaml of its own, in a folder of the repository.
+    return next((folder for folder in (here, *here.parents)
+                 if (folder / "dvc.yaml").exists() and not (folder.parent / "dvc.yaml").exists()), here)
 
 
 def work_dir() -> Path:

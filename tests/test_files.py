@@ -106,3 +106,18 @@ def test_what_a_full_disk_says_names_the_file_and_what_to_do(tmp_path: Path):
         f"[Errno 28] No space left on device: '{path}'; free some space (`seglib clean --dry-run` lists what can go), "
         "then run the same command again")
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("name", ["seglib", "resolve"])
+@pytest.mark.parametrize("below", [".", "resolve", "seglib/models", "resolve/deeper"])
+def test_the_repository_is_found_from_every_folder_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str,
+                                                         below: str):
+    """The first stage has a dvc.yaml of its own in resolve/, and a clone may have any name."""
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    root = tmp_path / name
+    for folder in (root / below, root / "resolve"):
+        folder.mkdir(parents=True, exist_ok=True)
+    for path in (root / "dvc.yaml", root / "resolve/dvc.yaml"):
+        path.touch()
+    monkeypatch.chdir(root / below)
+    assert files.repository_root() == root

@@ -1,6 +1,6 @@
-"""Where a result was made: device, precision, threads, versions. It is recorded beside the result, never inside it.
+"""Where a result was made: device, precision, threads, versions. This is recorded in a file beside the result.
 
-A result is not made again because it would be made in another way now. The page says where each was made.
+If the device or a version changes, results that exist are kept. The page says where each result was made.
 """
 
 import dataclasses
@@ -27,14 +27,14 @@ class Provenance(Config):
     precision: str
     """"fp32" or "bf16"."""
     threads: int
-    """Of PyTorch, on the CPU."""
+    """The number of CPU threads that PyTorch used."""
     torch: str
-    """This version and the next three are those of the installed packages."""
+    """The version of the installed package. So are the next three fields."""
     numpy: str
     pillow: str
     seglib: str
     fingerprint: str
-    """Of the code: see `seglib.pipeline.code`."""
+    """The fingerprint of the code that made the result (see `seglib.pipeline.code`)."""
 
     @classmethod
     def here(cls, device: torch.device, *, precision: str, threads: int, fingerprint: str) -> "Provenance":

@@ -3,6 +3,7 @@
 Shapes: B batch, K classes, H, W.
 """
 
+import abc
 from collections.abc import Sequence
 
 import torch
@@ -29,17 +30,17 @@ class _Blind(Predictor):
         shares_KHW, certainty_KHW = self.everywhere()
         return Prediction(shares_BKHW=shares_KHW.expand(size), certainty_BKHW=certainty_KHW.expand(size))
 
+    @abc.abstractmethod
     def everywhere(self) -> tuple[Tensor, Tensor]:
         """Shares and certainty of every picture, float32 (K, H, W) each."""
-        raise NotImplementedError
 
 
 class _Constant(_Blind):
     """The same classes at every pixel."""
 
+    @abc.abstractmethod
     def painted(self) -> Tensor:
         """Which classes are predicted everywhere, bool (K,)."""
-        raise NotImplementedError
 
     def everywhere(self) -> tuple[Tensor, Tensor]:
         shares_KHW = self.painted().float().view(-1, 1, 1).expand(-1, *self.image_size)

@@ -141,6 +141,6 @@ def _headline(comparison: Comparison) -> dict[str, dict[str, float | None]]:
 
 
 def origin() -> dict[str, str]:
-    """From what the page was made. Where the results were made is another thing: see `made`."""
+    """The revision and the experiment that made the page. `made` says where the results were made."""
     return {"git revision": revision() or "not a git repository",
             "experiment": os.environ.get("DVC_EXP_NAME") or "workspace"}

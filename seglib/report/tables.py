@@ -8,8 +8,8 @@ import pandas as pd
 
 from seglib.files import read_json
 
-# Columns of names and versions. Read as text, or a class called "None" or a version "2.10" would come back as another
-# thing.
+# Columns of names and versions, which are read as text. Otherwise pandas would read a class called "None" as missing,
+# and a version "2.10" as the number 2.1.
 NAMES = ("variant", "class", "a", "b", "group", "truth", "predicted", "gpu", "torch", "numpy", "pillow", "seglib",
          "fingerprint")
 

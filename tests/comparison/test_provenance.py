@@ -1,4 +1,4 @@
-"""Where results were made, from the files of a study; and what is said if they were made in different ways."""
+"""The table of provenance, and the warnings if results were made in different ways."""
 
 import shutil
 from pathlib import Path

@@ -72,12 +72,16 @@ def test_damaged_arrays(place: Path, whole: dict[str, bytes], name: str, edits: 
     assert int(split.images.sum(dtype=np.int64)) + int(split.masks.sum(dtype=np.int64)) >= 0  # every byte can be read
 
 
+def write_damaged(path: Path, whole: dict[str, bytes], edits: list, changes: list, as_text: bool) -> None:
+    """Write the file with this name, damaged as text or changed as JSON."""
+    text = whole[path.name]
+    path.write_bytes(damaged(text, edits, text) if as_text else json_of(changed(json.loads(text), changes)))
+
+
 @fuzzed(0.3)
 @given(several_edits, changes, st.booleans())
 def test_a_damaged_description(place: Path, whole: dict[str, bytes], edits: list, changes: list, as_text: bool):
-    text = whole["dataset.json"]
-    text = damaged(text, edits, text) if as_text else json_of(changed(json.loads(text), changes))
-    (place / "dataset.json").write_bytes(text)
+    write_damaged(place / "dataset.json", whole, edits, changes, as_text)
     try:
         info = DatasetInfo.read(place)
     except ValueError as error:
@@ -92,9 +96,7 @@ def test_a_damaged_description(place: Path, whole: dict[str, bytes], edits: list
 @fuzzed(0.15)
 @given(several_edits, changes, st.booleans())
 def test_damaged_contents(place: Path, whole: dict[str, bytes], edits: list, changes: list, as_text: bool):
-    text = whole["contents.json"]
-    text = damaged(text, edits, text) if as_text else json_of(changed(json.loads(text), changes))
-    (place / "contents.json").write_bytes(text)
+    write_damaged(place / "contents.json", whole, edits, changes, as_text)
     try:
         contents = Contents.read(place)
     except ValueError as error:

@@ -171,7 +171,15 @@ def test_an_edit_repeats_what_depends_on_it_and_nothing_else(repository: Path, e
 
 
 def test_what_is_taken_back_is_restored_and_not_run_again(repository: Path):
+    run(repository, "dvc", "repro")
+    page = repository / "reports/index.html"
+    before = page.read_bytes()
+    append("seglib/report/templates/data.html", "<p>Even more")(repository)
+    assert ran(run(repository, "dvc", "repro")) == {"report"}
+    assert page.read_bytes() != before
+    run(repository, "git", "checkout", "--quiet", ".")
     assert ran(run(repository, "dvc", "repro")) == set()
+    assert page.read_bytes() == before
 
 
 @pytest.mark.slow
