@@ -11,8 +11,8 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 help:
 	@echo "make repro       raw data to the report: reports/index.html (about 11 minutes on 2 cores with bf16)"
 	@echo "make everything  all studies of params.yaml, one after another, to one page (wants a GPU; see docs/studies.md)"
-	@echo "make test        the fast tests (about 5 minutes on 2 cores)"
-	@echo "make road        the pipeline by DVC, killed and on real pictures (about 4 minutes; needs ../shared/mirror)"
+	@echo "make test        the fast tests (5 to 7 minutes on 2 cores)"
+	@echo "make road        the pipeline by DVC, killed and on real pictures (about 6 minutes; needs ../shared/mirror)"
 	@echo "make test-all    every test, at full size (about an hour; needs Chromium and ../shared/mirror)"
 	@echo "make bench       what it costs, beside what it is compared with, as tables (under 15 minutes on 2 cores)"
 	@echo "make bench-long  the benchmarks that take longer: what speed is worth, how things scale (1.5 hours)"
