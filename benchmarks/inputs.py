@@ -18,7 +18,8 @@ from seglib.datasets.store import SPLITS, DatasetInfo, Split
 
 CLASSES = ("rectangle", "triangle", "disk", "oval", "star")
 TASK = tasks.get("multilabel")
-NOT_USED = {"momentum": None, "warmup_epochs": 0.0, "plateau_factor": None, "plateau_patience": None, "clip": None,
+NOT_USED = {"momentum": None, "one_cycle_momentum": None, "warmup_epochs": 0.0, "plateau_factor": None,
+            "plateau_patience": None, "clip": None,
             "patience": None, "freeze_encoder_epochs": 0, "freeze_lr": None, "best_by": None, "augment": None,
             "overfit": None, "snapshots": []}
 
@@ -26,7 +27,8 @@ NOT_USED = {"momentum": None, "warmup_epochs": 0.0, "plateau_factor": None, "pla
 def course(*, depth: int = 16, width: int = 64, **train: Any) -> TrainConfig:
     """The configuration of munet_dlstudio and mse in params.yaml: the course's network by the course's recipe."""
     recipe = {"optimizer": "sgd", "schedule": "constant", "lr": 1e-4, "momentum": 0.9, "weight_decay": 0.0,
-              "batch_size": 4, "epochs": 6, "pixels": "raw", "targets": "label", "output": "raw", "keep": "last",
+              "batch_size": 4, "epochs": 6, "output_bias": "zero", "pixels": "raw", "targets": "label", "output": "raw",
+              "keep": "last",
               "log_every": 50, "device": "auto", "precision": "fp32", "threads": None}
     return TrainConfig.of({"model": _munet(depth, width, "dlstudio"), "loss": {"terms": {"mse": 1.0}},
                            "train": NOT_USED | recipe | train, "seed": 1234})
@@ -35,8 +37,9 @@ def course(*, depth: int = 16, width: int = 64, **train: Any) -> TrainConfig:
 def default(*, depth: int = 4, width: int = 32, upsampling: str = "learned", seed: int = 1234, **train: Any
             ) -> TrainConfig:
     """The configuration of munet and mse_dice in params.yaml: the default study's network and recipe."""
-    recipe = {"optimizer": "adamw", "schedule": "one_cycle", "lr": 1e-2, "weight_decay": 0.01, "batch_size": 16,
-              "epochs": 5, "pixels": "unit", "targets": "unit", "output": "sigmoid", "keep": "best", "best_by": "iou",
+    recipe = {"optimizer": "adamw", "schedule": "one_cycle", "one_cycle_momentum": "constant", "lr": 1e-2,
+              "weight_decay": 0.01, "batch_size": 16, "epochs": 5, "output_bias": "prior", "pixels": "unit",
+              "targets": "unit", "output": "sigmoid", "keep": "best", "best_by": "iou",
               "log_every": 50, "device": "auto", "precision": "auto", "threads": None}
     loss = {"terms": {"mse": 1.0, "dice": 1.0}, "epsilon": 1e-6, "dice_reduction": "image"}
     return TrainConfig.of({"model": _munet(depth, width, upsampling), "loss": loss,
@@ -54,17 +57,18 @@ def write_dataset(folder: Path, *, train: int, val: int = 2, test: int = 1) -> P
     They are like those of the Shapes dataset, whose own generator needs Pillow. There is no index.parquet.
     """
     counts = dict(zip(SPLITS, (train, val, test), strict=True))
-    random, dtype = np.random.default_rng(0), TASK.mask_dtype(len(CLASSES))
+    random, dtype, class_pixels = np.random.default_rng(0), TASK.mask_dtype(len(CLASSES)), np.zeros(len(CLASSES), int)
     for split, count in counts.items():
         images, masks = np.empty((count, SIDE, SIDE, 3), np.uint8), np.empty((count, SIDE, SIDE), dtype)
         for i in range(count):
             images[i], planes_KHW = _draw(random)
             masks[i] = TASK.pack(planes_KHW)
+            class_pixels += planes_KHW.sum((1, 2)) * (split == "train")
         (folder / split).mkdir(parents=True)
         np.save(folder / split / "images.npy", images)
         np.save(folder / split / "masks.npy", masks)
     DatasetInfo(task=TASK, classes=list(CLASSES), label_values=[float(label) for label in LABELS],
-                image_size=[SIDE, SIDE], resize="stretch", class_pixels=[1] * len(CLASSES),
+                image_size=[SIDE, SIDE], resize="stretch", class_pixels=class_pixels.tolist(),
                 valid_pixels=train * SIDE * SIDE, train_val_sha256="").write(folder)
     return folder
 

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seglib import models
 from seglib.configs import TrainConfig, used
@@ -40,6 +40,8 @@ class Setup:
             torch.manual_seed(config.seed)
             network = models.build(config.model, classes=len(self.info.classes), image_size=self.info.image_size,
                                    pretrained=pretrained)
+            if train.output_bias == "prior":
+                set_prior(network.output_layer, self.info, self.encoding)
             self.network = network.to(self.device, memory_format=torch.channels_last)
 
     @property
@@ -62,6 +64,27 @@ class Setup:
         """uint8 (B, H, W, 3) on the device to (B, K, H, W), computed in the training's precision."""
         with autocast(self.device, self.precision):
             return self.network(self.encoding.pictures(images_BHWC))
+
+
+def set_prior(layer: nn.Module | None, info: DatasetInfo, encoding: Encoding) -> None:
+    """Set the output layer's bias so that a network whose weights add nothing predicts the classes' frequencies.
+
+    Frequencies are those of the training pixels; one that is 0 or 1 counts as one pixel more or less. The bias is what
+    RetinaNet calls the prior (Lin et al. 2017, arXiv 1708.02002): the logit of the frequency, or its logarithm if
+    classes exclude each other. If losses see the output itself, it is the mean of the targets. A network without an
+    output layer, or whose layer has no bias, keeps its own.
+    """
+    if layer is None or layer.bias is None:
+        return
+    least = 1 / max(info.valid_pixels, 2)
+    frequency_K = (torch.tensor(info.class_pixels, dtype=torch.float64) / max(info.valid_pixels, 1)).clamp(
+        least, 1 - least)
+    if encoding.output == "raw":
+        bias_K = encoding.targets_of(frequency_K.view(1, -1, 1, 1)).flatten()
+    else:
+        bias_K = frequency_K.log() if encoding.exclusive else frequency_K.logit()
+    with torch.no_grad():
+        layer.bias.copy_(bias_K)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,75 @@
+"""Work that a GPU repeats: captured once as a CUDA graph, then replayed by one launch in place of hundreds.
+
+A graph reads and writes the memory that it was captured with. So all that a step keeps (weights, the optimizer's state,
+accumulators) lies in tensors that stay where they are.
+"""
+
+import contextlib
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seglib.training.device import is_of_memory
+
+WARM_UP = 3  # runs before a capture: cuBLAS, cuDNN and the allocator set things up in the first ones
+
+
+class DrawsNumbers(Exception):
+    """The work draws random numbers: a replay would need a generator of its own."""
+
+
+class Graphs:
+    """The graphs of one training or predictor. They are replayed one after another, so they share their memory.
+
+    kept: gives all tensors that the work changes and that outlive a step. A capture leaves them as they were.
+    """
+
+    def __init__(self, device: torch.device, kept: Callable[[], Sequence[Tensor]]):
+        self._device, self._kept = device, kept
+        self._graphs: dict[Any, torch.cuda.CUDAGraph] = {}
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def run(self, key: Any, work: Callable[[], None]) -> None:
+        """Replay the graph of this key. The first time, capture it from `work`.
+
+        `work` takes no arguments and returns nothing: what it computes must be in tensors that stay where they are.
+        Raises DrawsNumbers, before anything has changed, and ValueError if the work cannot be captured.
+        """
+        if key not in self._graphs:
+            self._graphs[key] = self._capture(work)
+        self._graphs[key].replay()
+
+    def _capture(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph:
+        generator = torch.cuda.default_generators[self._device.index or 0]
+        drawn = generator.get_offset()
+        for _ in range(WARM_UP):
+            with self._unchanged():
+                work()
+        if generator.get_offset() != drawn:
+            raise DrawsNumbers
+        graph = torch.cuda.CUDAGraph()
+        stream = torch.cuda.current_stream(self._device)
+        try:
+            with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
+                work()
+        except RuntimeError as error:
+            if is_of_memory(error):
+                raise
+            raise ValueError("a training step cannot be captured as a CUDA graph "
+                             f"({str(error).splitlines()[0]}): declare `capturable=False` for the model or the loss "
+                             "term that waits for the GPU or whose shapes change") from error
+        return graph
+
+    @contextlib.contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Put all that the work changes back into place."""
+        before = [tensor.clone() for tensor in self._kept()]
+        yield
+        with torch.no_grad():
+            for tensor, value in zip(self._kept(), before, strict=True):
+                tensor.copy_(value)
+        del before
+        gc.collect()
