@@ -34,7 +34,7 @@ class Train(Strict):
     patience: FromOne | None
     freeze_encoder_epochs: Annotated[int, Field(ge=0, le=10_000_000)]
     freeze_lr: Annotated[float, Field(gt=0)]
-    output_bias: Literal["prior", "zero"]
+    output_bias: Literal["prior", "zero", "default"]
     pixels: Literal["unit", "raw", "imagenet"]
     targets: Literal["unit", "label"]
     output: Literal["sigmoid", "raw"]

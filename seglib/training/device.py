@@ -68,10 +68,13 @@ class Conditions:
         return torch.device(self.device)
 
 
-def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
-    """Computes a network in bf16 or fp16. In fp32 and tf32 it changes nothing."""
+@contextlib.contextmanager
+def autocast(device: torch.device, precision: str) -> Iterator[None]:
+    """Compute a network in this precision. The backward pass needs `products_of` around it as well."""
     dtype = AUTOCAST.get(precision)
-    return contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype)
+    with products_of(precision), (
+            contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype)):
+        yield
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ accumulators) lies in tensors that stay where they are.
 """
 
 import contextlib
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -71,5 +70,3 @@ class Graphs:
         with torch.no_grad():
             for tensor, value in zip(self._kept(), before, strict=True):
                 tensor.copy_(value)
-        del before
-        gc.collect()

@@ -1,6 +1,7 @@
 """How weights follow gradients: optimizer, clipping, loss scale and learning rate of one phase of a training."""
 
 import math
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -118,7 +119,9 @@ class Optimization:
         """
         for parameter in self.parameters:
             parameter.grad = torch.zeros_like(parameter)
-        self.optimizer.step()  # at a rate of 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "capturable=True, but step() is running without CUDA graph capture"
+            self.optimizer.step()  # at a rate of 0
         self.optimizer.zero_grad(set_to_none=True)
         for state in self._states():
             for tensor in state.values():

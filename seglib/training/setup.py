@@ -40,8 +40,7 @@ class Setup:
             torch.manual_seed(config.seed)
             network = models.build(config.model, classes=len(self.info.classes), image_size=self.info.image_size,
                                    pretrained=pretrained)
-            if train.output_bias == "prior":
-                set_prior(network.output_layer, self.info, self.encoding)
+            set_output_bias(network.output_layer, train.output_bias, self.info, self.encoding)
             self.network = network.to(self.device, memory_format=torch.channels_last)
 
     @property
@@ -66,15 +65,19 @@ class Setup:
             return self.network(self.encoding.pictures(images_BHWC))
 
 
-def set_prior(layer: nn.Module | None, info: DatasetInfo, encoding: Encoding) -> None:
-    """Set the output layer's bias so that a network whose weights add nothing predicts the classes' frequencies.
+def set_output_bias(layer: nn.Module | None, wanted: str, info: DatasetInfo, encoding: Encoding) -> None:
+    """Set the output layer's bias before the first step.
 
-    Frequencies are those of the training pixels; one that is 0 or 1 counts as one pixel more or less. The bias is what
-    RetinaNet calls the prior (Lin et al. 2017, arXiv 1708.02002): the logit of the frequency, or its logarithm if
-    classes exclude each other. If losses see the output itself, it is the mean of the targets. A network without an
+    wanted: "default" (as PyTorch draws it, near 0), "zero" or "prior": a network whose weights add nothing then
+    predicts the classes' frequencies in the training pixels. RetinaNet starts so (Lin et al. 2017, arXiv 1708.02002).
+    The bias is the logit of the frequency, or its logarithm if classes exclude each other. If losses see the output
+    itself, it is the mean of the targets. A frequency of 0 or 1 counts as one pixel more or less. A network without an
     output layer, or whose layer has no bias, keeps its own.
     """
-    if layer is None or layer.bias is None:
+    if wanted == "default" or layer is None or layer.bias is None:
+        return
+    if wanted == "zero":
+        nn.init.zeros_(layer.bias)
         return
     least = 1 / max(info.valid_pixels, 2)
     frequency_K = (torch.tensor(info.class_pixels, dtype=torch.float64) / max(info.valid_pixels, 1)).clamp(

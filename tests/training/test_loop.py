@@ -29,7 +29,7 @@ from tests.training.test_resume import train
 Make = Callable[..., TrainConfig]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_the_same_configuration_gives_the_same_bytes(training_config: Make, prepared_shapes: Path, tmp_path: Path,
                                                      precision: str):
     config = training_config(precision=precision, threads=2)
