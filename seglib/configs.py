@@ -236,6 +236,15 @@ class TrainConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class MachineConfig(Config):
+    """conf/machine.json: how this machine is used. No result depends on it, so that its key "code" is null."""
+
+    together: int | None
+    """How many trainings run at once. None: on a CPU one per physical core, on a GPU as many as memory and speed allow.
+    """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(Config):
     """conf/<dataset>/<training>/evaluate.json: what decides an evaluation, besides weights and pictures."""
 

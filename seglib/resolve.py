@@ -11,6 +11,7 @@ from seglib.configs import (
     EvaluateConfig,
     FetchConfig,
     LossConfig,
+    MachineConfig,
     ModelConfig,
     PredictConfig,
     PredictorConfig,
@@ -58,7 +59,7 @@ def resolve(params: Params) -> list[Training]:
 
 def _training(params: Params, dataset: str, model: str, loss: str, seed: int) -> Training:
     parts = (params.datasets[dataset], params.models[model], params.losses[loss])
-    merged = params.train.model_dump()
+    merged = params.train.model_dump(exclude={"together"})
     for part in parts:
         merged |= part.train.model_dump(exclude_unset=True)
     where = f"{dataset} × {model} × {loss}"
@@ -141,6 +142,12 @@ def predict_config(params: Params, name: str) -> PredictConfig:
             found[picked] = PredictorConfig(model=model, title=picked, fit=declared.fit, hint=declared.hint,
                                             baseline=False)
     return PredictConfig(predictors=found, tolerance=params.evaluate.tolerance)
+
+
+def machine_config(params: Params) -> MachineConfig:
+    """How this machine is used. It decides no byte of a result, and no stage depends on it."""
+    together = params.train.together
+    return MachineConfig(together=None if together == "auto" else together)
 
 
 def compare_config(params: Params, name: str) -> CompareConfig:

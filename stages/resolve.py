@@ -17,7 +17,7 @@ from seglib.params import Params
 from seglib.pipeline.code import Code
 from seglib.pipeline.fingerprint import Fingerprinter
 from seglib.pipeline.user_paths import refuse_overlap, refuse_strays
-from seglib.pipeline.workspace import REPORT_CONFIG, TrainingFiles, dataset_config
+from seglib.pipeline.workspace import MACHINE_CONFIG, REPORT_CONFIG, TrainingFiles, dataset_config
 
 
 def main() -> None:
@@ -31,6 +31,8 @@ def main() -> None:
         for path, (config, task) in configs.items():
             code = Code.of_run(config, fingerprinter, task=task)
             write_json(conf / path.relative_to("conf"), {"code": code.content(), "config": config.content()})
+        machine = {"code": None, "config": resolve.machine_config(settings).content()}
+        write_json(conf / MACHINE_CONFIG.relative_to("conf"), machine)
     for name, predictor in itertools.product(settings.run.datasets, settings.run.predictors):
         if predictor not in configs[dataset_config(name, "predict")][0].predictors:
             print(f"{predictor} is not for {name}, whose task is {settings.datasets[name].task()}")

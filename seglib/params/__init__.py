@@ -16,7 +16,7 @@ from seglib.params.datasets import AnyDataset
 from seglib.params.losses import Loss, LossConstants
 from seglib.params.models import Model
 from seglib.params.predictors import AnyPredictor
-from seglib.params.train import Train, TrainOverride
+from seglib.params.train import TrainOverride, TrainSection
 from seglib.prediction import KINDS
 from seglib.strict import LONGEST_NAME, Once, ParamsError, Strict, Text, explain
 
@@ -83,7 +83,7 @@ class Params(Strict):
     models: dict[str, Model]
     predictors: dict[str, AnyPredictor] = {}
     datasets: dict[str, AnyDataset]
-    train: Train
+    train: TrainSection
 
     @field_validator("losses", "models", "predictors", "datasets", "studies")
     @classmethod

@@ -74,7 +74,13 @@ class Train(Strict):
         return self
 
 
-# The same keys, each optional: a dataset, a model, a loss or a study may override them.
+class TrainSection(Train):
+    """The `train` section itself. It holds one key more, which nothing overrides, because it changes no result."""
+
+    together: Literal["auto"] | FromOne
+
+
+# The keys of a training, each optional: a dataset, a model, a loss or a study may override them.
 TrainOverride = create_model(
     "TrainOverride", __base__=Strict,
     **{name: (field.rebuild_annotation(), None) for name, field in Train.model_fields.items()})

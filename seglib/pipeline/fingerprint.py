@@ -17,9 +17,11 @@ ROOT = Path(__file__).parents[2]
 # consumer names one as an entry.
 INERT = frozenset({
     "seglib.metrics.scores.headline",  # the line that an evaluation prints
+    "seglib.pipeline.asked",  # what DVC was asked for
     "seglib.pipeline.background",  # the thread in which MLflow is written
     "seglib.pipeline.code",  # whether the code is still what it was
     "seglib.pipeline.fingerprint",
+    "seglib.pipeline.group",  # which trainings one stage trains
     "seglib.pipeline.identity",  # the names of checkpoints and of MLflow's runs, and a training's provenance
     "seglib.pipeline.locks",  # who waits for whom
     "seglib.pipeline.normal_form",
@@ -32,7 +34,11 @@ INERT = frozenset({
     "seglib.pipeline.user_paths",  # what resolve refuses
     "seglib.pipeline.watchdog",  # a stage ends with its DVC
     "seglib.pipeline.workspace",  # where files are; an entry of compare and report, whose inputs it lists
+    "seglib.training.job",  # a training of a group
+    "seglib.training.processes",  # trainings at once, a process for each
     "seglib.training.progress",  # what a terminal shows
+    "seglib.training.round_robin",  # trainings at once, a step of each in turn
+    "seglib.training.together",
 })
 
 # Modules that only word messages. They count if messages do.

@@ -14,11 +14,16 @@ from filelock import FileLock, Timeout
 from seglib.cores import physical_cores
 
 
-@contextlib.contextmanager
-def exclusive(path: Path, doing: str) -> Iterator[None]:
-    """Hold the lock at `path`. Where another process has it, say which, and wait: it may be making what is needed here.
+class HeldElsewhere(Exception):
+    """Another process holds a lock, and this one does not wait. Its text says who, and what it does."""
 
-    doing: what it is doing then, in words. The lock of a process that was killed is free.
+
+@contextlib.contextmanager
+def exclusive(path: Path, doing: str, *, waits: bool = True) -> Iterator[None]:
+    """Hold the lock at `path`. If another process has it, say which, and wait: it may be making what is needed here.
+
+    doing: what it is doing then, in words. The lock of a process that was killed is free. waits: if not, raise
+    HeldElsewhere in place of waiting.
     """
     lock, holder = FileLock(path), path.with_suffix(".holder")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,6 +32,8 @@ def exclusive(path: Path, doing: str) -> Iterator[None]:
     except Timeout:
         with contextlib.suppress(FileNotFoundError):  # it has only just taken the lock, or left it
             doing = f"{holder.read_text(encoding='utf-8')} {doing}"
+        if not waits:
+            raise HeldElsewhere(doing) from None
         print(f"waiting: {doing}", flush=True)
         lock.acquire()
     try:
@@ -39,7 +46,7 @@ def exclusive(path: Path, doing: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def wait_for_cores(device: torch.device) -> Iterator[None]:
-    """Wait until this machine's cores are free, where the CPU computes; other devices arbitrate themselves.
+    """Wait until this machine's cores are free, if the CPU computes; other devices arbitrate themselves.
 
     Two processes whose threads together outnumber the cores wait for each other at every step: measured on two cores,
     two trainings at once ran at a tenth of their speed. So they take turns: as many at once as their threads fit.

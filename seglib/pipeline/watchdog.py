@@ -13,8 +13,11 @@ NAME = "DVC_STAGE"  # what DVC sets for the commands it runs: DVC itself does no
 
 
 def end_with_dvc() -> None:
-    """Where DVC runs this process: SIGTERM as soon as DVC is gone. A stage started by hand may outlive its terminal."""
-    if NAME not in os.environ or not hasattr(os, "pidfd_open"):
+    """If DVC runs this process, send it SIGTERM as soon as DVC is gone.
+
+    A stage that was started by hand may outlive its terminal.
+    """
+    if not _is_stage():
         return
     dvc = _runner(os.getppid())
     if dvc is None:
@@ -28,8 +31,18 @@ def end_with_dvc() -> None:
     threading.Thread(target=_wait_and_end, args=(watched,), daemon=True).start()
 
 
+def dvc_of_this_stage() -> int | None:
+    """The number of the process of DVC that runs this stage. None if there is none, and on other systems than Linux."""
+    return _runner(os.getppid()) if _is_stage() else None
+
+
+def _is_stage() -> bool:
+    """Whether DVC started this process, on a system that can tell which DVC."""
+    return NAME in os.environ and hasattr(os, "pidfd_open")
+
+
 def _runner(process: int) -> int | None:
-    """The nearest ancestor that DVC did not start; between it and us stands a shell. None where that is not DVC."""
+    """The nearest ancestor that DVC did not start; between it and us stands a shell. None if that is not DVC."""
     while process > 1:
         if f"\0{NAME}=".encode() not in b"\0" + Path(f"/proc/{process}/environ").read_bytes():
             return process

@@ -9,6 +9,7 @@ OUTPUTS = ("conf", "data/raw", "data/prepared", "data/previews", "runs", "timing
            "metrics.json")
 
 REPORT_CONFIG = Path("conf/report.json")
+MACHINE_CONFIG = Path("conf/machine.json")  # no stage depends on it
 
 # A result is made from these.
 SOURCES = ("seglib", "stages", "resolve/dvc.yaml", "dvc.yaml", "params.yaml", "claims.yaml")
@@ -77,6 +78,11 @@ class TrainingFiles(ResultFiles):
     @property
     def seed(self) -> int:
         return int(self.name.split("-")[2])
+
+    @property
+    def title(self) -> str:
+        """What people read."""
+        return f"{self.dataset} {self.name}"
 
     @property
     def train_config(self) -> Path:

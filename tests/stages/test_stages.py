@@ -31,7 +31,8 @@ def test_every_output_is_there_and_no_checkpoint_is_left(repository: Path):
         for folder in (files.weights.parent, files.results):  # and no other file, because DVC keeps the whole folder
             assert set(folder.iterdir()) <= {*files.outputs}
     configs = {path.name for path in (repository / "conf").glob("*.json")}
-    assert configs == {f"shapes.{stage}.json" for stage in ("fetch", "prepare", "predict", "compare")} | {"report.json"}
+    of_dataset = {f"shapes.{stage}.json" for stage in ("fetch", "prepare", "predict", "compare")}
+    assert configs == of_dataset | {"machine.json", "report.json"}
     assert all(files.train_config.is_file() and files.evaluate_config.is_file() for files in live_trainings("shapes"))
     assert not list((repository / ".work/checkpoints").rglob("*.pt"))
     assert (repository / "data/previews/shapes.png").is_file()
