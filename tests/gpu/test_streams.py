@@ -22,16 +22,21 @@ Files = tuple[str, str, str]
 
 def together(configs: list[TrainConfig], dataset: Path, out: Path) -> list[Files]:
     """Train all configurations at once, one step of each in turn. Returns the sha256 of what each writes."""
-    trainings = [Trainer(config, dataset) for config in configs]
     streams = [torch.cuda.Stream() if DEVICE == "cuda" else None for _ in configs]
-    running = {training: (stream, training.steps(silent(training), lambda rows: None))
-               for training, stream in zip(trainings, streams, strict=True)}
+    trainings, running, found = [], {}, []
+    for config, stream in zip(configs, streams, strict=True):
+        with torch.cuda.stream(stream):
+            trainings.append(Trainer(config, dataset))
+            running[trainings[-1]] = stream, trainings[-1].steps(silent(trainings[-1]), lambda rows: None)
     while running:
         for training, (stream, steps) in list(running.items()):
             with torch.cuda.stream(stream):
                 if next(steps, "ended") == "ended":
                     del running[training]
-    return [written(training.finish(), out / str(n)) for n, training in enumerate(trainings)]
+    for training, stream in zip(trainings, streams, strict=True):
+        with torch.cuda.stream(stream):
+            found.append(written(training.finish(), out / str(len(found))))
+    return found
 
 
 def alone(configs: list[TrainConfig], dataset: Path, out: Path) -> list[Files]:
