@@ -18,9 +18,8 @@ from benchmarks.kernels import Kernels
 from benchmarks.speeds import name_of, synchronize
 from seglib.configs import TrainConfig
 from seglib.datasets.store import Split
-from seglib.training.device import choose_device, choose_precision
+from seglib.training.device import choose_precision
 from seglib.training.loop import Trainer
-from seglib.training.progress import Progress
 from seglib.training.setup import Setup
 
 WARM_UP = 3  # rounds: graphs of all kinds of steps are captured in them, those that end a window included
@@ -130,9 +129,8 @@ class Group:
 
     def at_once(self, config: TrainConfig, count: int) -> Way:
         """Captured steps of so many trainings, which differ in their seeds."""
-        goal = {}
-        if count == 12:
-            goal = {"goal": "7.5 ms, a kernel running 90 %", "reached": lambda ms, rate, busy: ms <= 7.5 and busy >= 0.9}
+        goal = {"goal": "7.5 ms, a kernel running 90 %",
+                "reached": lambda ms, rate, busy: ms <= 7.5 and busy >= 0.9} if count == 12 else {}
         return self._way(config, count, f"captured, {count} trainings at once", **goal)
 
     def _way(self, config: TrainConfig, count: int, name: str, *, capture: bool = True, **goal: Any) -> Way:
@@ -176,21 +174,10 @@ def row(way: Way, timings: Mapping[str, Timing], seen: Mapping[str, Kernels]) ->
 
 
 def in_rounds(configs: Sequence[TrainConfig], dataset: Path, *, capture: bool) -> Iterator[None]:
-    """Train all at once, on a GPU each on a stream of its own. Yields when each has been given one more step."""
-    on_gpu = choose_device(configs[0].train.device).type == "cuda"
-    running = []
-    for config in configs:
-        stream = torch.cuda.Stream() if on_gpu else None
-        with torch.cuda.stream(stream):
-            training = Trainer(config, dataset, capture=capture)
-            running.append((stream, training.steps(silent(training), lambda rows: None)))
+    """Train all at once, on a GPU each on its own stream. Yields when each has been given one more step."""
+    trainings = [Trainer(config, dataset, capture=capture) for config in configs]
+    running = [training.steps(training.progress("")) for training in trainings]
     while True:
-        for stream, steps_of_one in running:
-            with torch.cuda.stream(stream):
-                next(steps_of_one)
+        for steps_of_one in running:
+            next(steps_of_one)
         yield
-
-
-def silent(training: Trainer) -> Progress:
-    """The progress of a training of which nothing is shown."""
-    return Progress("", images=len(training.train) * training.settings.epochs, done=0, device=training.device)

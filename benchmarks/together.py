@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--size", choices=list(SIZES), default="short")
     size, cores = SIZES[parser.parse_args(arguments).size], physical_cores()
     with tempfile.TemporaryDirectory() as folder:
-        dataset = inputs.write_dataset(Path(folder) / "shapes", train=size["pictures"], val=max(2, size["pictures"] // 9))
+        pictures = size["pictures"]
+        dataset = inputs.write_dataset(Path(folder) / "shapes", train=pictures, val=max(2, pictures // 9))
 
         def seconds(*, processes: int, threads: int, busy: bool) -> float:
             configs = inputs.default_study(seeds=size["seeds"], width=size["width"], epochs=size["epochs"],
@@ -55,12 +56,12 @@ def main(arguments: Sequence[str] = ()) -> None:
         timings = in_turn({(where, name): lambda where=where, way=way: seconds(**way, busy=where == BUSY)
                            for where in (IDLE, BUSY) for name, way in ways.items()}, rounds=size["rounds"], warmup=0)
     trainings = 3 * size["seeds"]
-    pictures = trainings * size["pictures"] * size["epochs"]
+    learnt_from = trainings * pictures * size["epochs"]
     heading(f"{trainings} trainings of the default study on {cores} cores",
-            f"{machine()}. {size['pictures']} pictures, {size['epochs']} epochs, medians of {size['rounds']} rounds; "
+            f"{machine()}. {pictures} pictures, {size['epochs']} epochs, medians of {size['rounds']} rounds; "
             "with the start of each process, which has PyTorch imported, and with validation.")
     table(["the machine", "how", "seconds", "images/s", "times as fast", "goal"],
-          [[where, name, f"{timing.median:.1f}", f"{timing.rate(pictures):.0f}",
+          [[where, name, f"{timing.median:.1f}", f"{timing.rate(learnt_from):.0f}",
             timing.times_faster(timings[where, ONE_BY_ONE]), GOALS[where] if name == AT_ONCE else ""]
            for (where, name), timing in timings.items()])
 

@@ -10,7 +10,6 @@ import torch
 
 from seglib.configs import TrainConfig
 from seglib.training.loop import Trainer
-from seglib.training.progress import Progress
 from tests.training.test_resume import written
 
 DEVICE = "cuda"
@@ -23,11 +22,6 @@ def cuda_device() -> torch.device:
     if DEVICE == "cuda" and not torch.cuda.is_available():
         pytest.skip(f"PyTorch {torch.__version__} finds no CUDA device here")
     return torch.device(DEVICE)
-
-
-def silent(training: Trainer) -> Progress:
-    """The progress of a training whose steps a test asks for one by one."""
-    return Progress("test", images=training.settings.epochs * len(training.train), done=0, device=training.device)
 
 
 @pytest.fixture
@@ -44,8 +38,8 @@ class Replays:
 
     count: int = 0
 
-    def of(self, work: Callable[[], Outputs]) -> tuple[Outputs, int]:
-        """What the work returns, and how many graphs it replayed."""
+    def during(self, work: Callable[[], Outputs]) -> tuple[Outputs, int]:
+        """Do some work. Returns what it returns, and how many graphs it replayed."""
         before = self.count
         returned = work()
         return returned, self.count - before
@@ -70,10 +64,10 @@ def end_in_the_same_bytes(replays: Replays, prepared_shapes: Path, tmp_path: Pat
     Returns their sha256. dataset: another prepared dataset than `prepared_shapes`.
     """
     def compare(config: TrainConfig, dataset: Path = prepared_shapes) -> Outputs:
-        eager, replayed = replays.of(
+        eager, replayed = replays.during(
             lambda: written(Trainer(config, dataset, capture=False).run(title="eager"), tmp_path / "eager"))
         assert replayed == 0
-        captured, replayed = replays.of(
+        captured, replayed = replays.during(
             lambda: written(Trainer(config, dataset).run(title="captured"), tmp_path / "captured"))
         if DEVICE == "cuda":  # else the two would be equal because nothing was captured
             assert replayed > 0

@@ -16,7 +16,7 @@ from seglib.configs import TrainConfig
 from seglib.training import checkpoint
 from seglib.training.checkpoint import Checkpoint
 from seglib.training.loop import Trainer
-from tests.gpu.conftest import Outputs
+from tests.gpu.conftest import DEVICE, Replays
 from tests.training.test_resume import KINDS, hoarded, train
 
 pytestmark = pytest.mark.gpu
@@ -67,17 +67,20 @@ def test_a_training_resumed_after_any_step_ends_in_the_same_bytes(precision: str
 
 
 def test_a_network_that_draws_numbers_is_repeated_and_resumed(
-        gpu_config: Make, prepared_shapes: Path, tmp_path: Path, end_in_the_same_bytes: Callable[..., Outputs],
+        gpu_config: Make, prepared_shapes: Path, tmp_path: Path, replays: Replays, capsys: pytest.CaptureFixture,
         monkeypatch: pytest.MonkeyPatch):
-    """A dropout, which no model of seglib has."""
+    """A dropout, which no model of seglib has. Its steps are not captured."""
     config = gpu_config(epochs=2)
     plain = train(config, prepared_shapes, tmp_path / "plain")
     monkeypatch.setattr(models, "build", with_dropout(models.build))
+    capsys.readouterr()
     torch.manual_seed(1)
-    whole, kept = hoarded(config, prepared_shapes, tmp_path / "whole")
+    (whole, kept), replayed = replays.during(lambda: hoarded(config, prepared_shapes, tmp_path / "whole"))
     assert whole != plain
+    assert replayed == 0
+    assert capsys.readouterr().out.count("the network draws random numbers") == (DEVICE == "cuda")
     torch.manual_seed(2)
-    assert end_in_the_same_bytes(config) == whole
+    assert train(config, prepared_shapes, tmp_path / "eager", capture=False) == whole
     for path in kept[:4]:
         torch.manual_seed(3)
         assert train(config, prepared_shapes, tmp_path / "resumed", checkpoint_path=path) == whole

@@ -5,12 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from seglib import models
 from seglib.configs import TrainConfig
 from seglib.training.loop import Trainer
-from tests.gpu.conftest import DEVICE, silent
 from tests.gpu.test_resume import with_dropout
 from tests.training.test_resume import KINDS, train, written
 
@@ -22,21 +20,13 @@ Files = tuple[str, str, str]
 
 def together(configs: list[TrainConfig], dataset: Path, out: Path) -> list[Files]:
     """Train all configurations at once, one step of each in turn. Returns the sha256 of what each writes."""
-    streams = [torch.cuda.Stream() if DEVICE == "cuda" else None for _ in configs]
-    trainings, running, found = [], {}, []
-    for config, stream in zip(configs, streams, strict=True):
-        with torch.cuda.stream(stream):
-            trainings.append(Trainer(config, dataset))
-            running[trainings[-1]] = stream, trainings[-1].steps(silent(trainings[-1]), lambda rows: None)
+    trainings = [Trainer(config, dataset) for config in configs]
+    progresses = [training.progress("test") for training in trainings]
+    running = [training.steps(progress) for training, progress in zip(trainings, progresses, strict=True)]
     while running:
-        for training, (stream, steps) in list(running.items()):
-            with torch.cuda.stream(stream):
-                if next(steps, "ended") == "ended":
-                    del running[training]
-    for training, stream in zip(trainings, streams, strict=True):
-        with torch.cuda.stream(stream):
-            found.append(written(training.finish(), out / str(len(found))))
-    return found
+        running = [steps for steps in running if next(steps, "ended") is None]
+    return [written(training.finish(progress), out / str(n))
+            for n, (training, progress) in enumerate(zip(trainings, progresses, strict=True))]
 
 
 def alone(configs: list[TrainConfig], dataset: Path, out: Path) -> list[Files]:
