@@ -10,6 +10,7 @@ import torch
 
 from seglib.configs import TrainConfig
 from seglib.training.loop import Trainer
+from tests.training.conftest import multiclass_shapes as multiclass_shapes  # a fixture
 from tests.training.test_resume import written
 
 DEVICE = "cuda"

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from seglib import models
-from seglib.configs import TrainConfig
+from seglib.configs import LossConfig, TrainConfig
 from seglib.training.loop import Trainer
 from seglib.training.setup import Setup
 from tests.conftest import with_settings
@@ -53,10 +53,11 @@ def test_each_loss_is_captured(loss: str, gpu_config: Make, end_in_the_same_byte
     end_in_the_same_bytes(gpu_config(loss, precision="bf16"))
 
 
-@pytest.mark.parametrize("loss", ["ce", "ce_weighted"])
-def test_ignored_pixels_are_captured(loss: str, gpu_config: Make, end_in_the_same_bytes: Compare,
+@pytest.mark.parametrize("class_weights", ["none", "inverse_frequency"])
+def test_ignored_pixels_are_captured(class_weights: str, gpu_config: Make, end_in_the_same_bytes: Compare,
                                      multiclass_shapes: Path):
-    end_in_the_same_bytes(gpu_config(loss, rotation=15.0), multiclass_shapes)
+    loss = LossConfig(terms={"ce": 1.0}, options={"class_weights": class_weights})
+    end_in_the_same_bytes(dataclasses.replace(gpu_config(rotation=15.0), loss=loss), multiclass_shapes)
 
 
 def test_the_phases_of_a_frozen_encoder_are_captured(gpu_config: Make, end_in_the_same_bytes: Compare):
