@@ -7,7 +7,6 @@ GPU, the capture of all graphs, validation, and a checkpoint after each epoch.
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +18,6 @@ from benchmarks.harness import heading, python, table
 from benchmarks.speeds import name_of
 from seglib.configs import TrainConfig
 from seglib.training.loop import Trainer
-from seglib.training.progress import Progress
 
 # Of each size, the pictures to train on: of the default study, and of the course's data (10,000, of which a tenth is
 # val); epochs, if not the recipe's; trainings of each of the default study's three losses in the two sets.
@@ -78,7 +76,7 @@ def in_own_process(name: str, dataset: Path, out: Path, size: str, device: torch
 
 
 def train_set(name: str, dataset: str, out: str, size: str, device: str, *, since: float) -> None:
-    """In the process of a set: train it and print seconds since `since`, which time.time() gave."""
+    """In the process of a set: train it. The last line printed holds seconds since `since`, which time.time() gave."""
     configs = configs_of(name, size, device)
     trainings = [Trainer(config, Path(dataset), checkpoint_path=Path(out) / f"{n}.pt")
                  for n, config in enumerate(configs)]
@@ -90,25 +88,15 @@ def train_set(name: str, dataset: str, out: str, size: str, device: str, *, sinc
 
 def train_all(trainings: Sequence[Trainer], seconds: Callable[[], float]) -> float:
     """Train all at once, one step of each in turn. Returns the seconds after the first step of each."""
-    silent = [Silent(training) for training in trainings]
-    running = [training.steps(progress) for training, progress in zip(trainings, silent, strict=True)]
+    progresses = [training.progress("") for training in trainings]
+    running = [training.steps(progress) for training, progress in zip(trainings, progresses, strict=True)]
     first = None
     while running:
         running = [steps for steps in running if next(steps, "ended") is None]
         first = seconds() if first is None else first
-    for training, progress in zip(trainings, silent, strict=True):
+    for training, progress in zip(trainings, progresses, strict=True):
         training.finish(progress)
     return first
-
-
-class Silent(Progress):
-    """A progress that shows nothing."""
-
-    def __init__(self, training: Trainer):
-        super().__init__("", images=training.settings.epochs * len(training.train), done=0, device=training.device)
-
-    def say(self, text: str) -> None:
-        pass
 
 
 def what_bounds(names: Sequence[str], dataset: Path) -> None:
@@ -118,7 +106,7 @@ def what_bounds(names: Sequence[str], dataset: Path) -> None:
     kernels.wake()
     for name in names:
         training = Trainer(configs_of(name, "full", "cuda")[0], dataset)
-        steps = training.steps(Silent(training))
+        steps = training.steps(training.progress(""))
         for _ in range(5):
             next(steps)
         found = kernels.recorded(lambda steps=steps: next(steps), 20)
@@ -127,6 +115,3 @@ def what_bounds(names: Sequence[str], dataset: Path) -> None:
                      *(f"{shares[group]:.0%}" for group in groups)])
     table(["precision", "kernels a step", "a kernel running", *groups], rows)
 
-
-if __name__ == "__main__":
-    print(f"{sys.argv[0]}: run python -m benchmarks.training --device cuda --long")

@@ -29,8 +29,9 @@ WARM_UP = 3  # rounds: graphs of all kinds of steps are captured in them, those 
 class StepSizes:
     """rounds: timed. steps: of a round. profiled: steps that the profiler watches. many: numbers of trainings at once.
 
-    batch_size: of the default recipe; large_batch_size: of the fast recipe for the course's network. small, deep and
-    unet: the size of the three networks. side: of the pictures of U-Nets, in pixels.
+    batch_size: of the default recipe; large_batch_size: of the fast recipe for the course's network. small and deep:
+    the size of the two mUnets. unet: the width of U-Net. encoder: that of the U-Net on a ResNet, and its stem. side: of
+    the pictures of U-Nets, in pixels.
     """
 
     rounds: int
@@ -42,6 +43,7 @@ class StepSizes:
     small: dict[str, int] = dataclasses.field(default_factory=lambda: {"depth": 4, "width": 32})
     deep: dict[str, int] = dataclasses.field(default_factory=lambda: {"depth": 16, "width": 64})
     unet: int = 64
+    encoder: dict[str, str] = dataclasses.field(default_factory=lambda: {"encoder": "resnet34", "stem": "full"})
     side: int = 256
 
     @property
@@ -52,7 +54,8 @@ class StepSizes:
 
 FULL = StepSizes(rounds=3, steps=20, profiled=5, many=(12, 36))
 TINY = StepSizes(rounds=1, steps=1, profiled=0, many=(2,), batch_size=2, large_batch_size=4,
-                 small={"depth": 4, "width": 8}, deep={"depth": 8, "width": 8}, unet=8, side=64)
+                 small={"depth": 4, "width": 8}, deep={"depth": 8, "width": 8}, unet=8,
+                 encoder={"encoder": "resnet18", "stem": "standard"}, side=64)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,10 +93,14 @@ def steps(folder: Path, device: torch.device, sizes: StepSizes) -> None:
 
     group = Group(folder / "large", device, sizes, batch_size=batch_size, side=sizes.side)
     unet, resnet_unet = (inputs.default(model=model, batch_size=batch_size, epochs=1)
-                         for model in (inputs.UNET | {"width": sizes.unet}, inputs.RESNET34_UNET))
+                         for model in (inputs.UNET | {"width": sizes.unet}, inputs.RESNET34_UNET | sizes.encoder))
     group.print(f"U-Net, width {sizes.unet}, {sizes.side}×{sizes.side}",
                 group.both_ways(unet, goal="900 images/s", reached=lambda ms, rate, busy: rate >= 900))
-    group.print(f"U-Net on a ResNet-34 with a full stem, {sizes.side}×{sizes.side}", group.both_ways(resnet_unet))
+    title = "U-Net on {encoder}, stem {stem}, {side}×{side}".format(**sizes.encoder, side=sizes.side)
+    try:
+        group.print(title, group.both_ways(resnet_unet))
+    except ImportError as error:
+        print(f"Not measured: {title}: {error}.\n")
 
 
 def _munet(size: Mapping[str, int]) -> str:
@@ -138,7 +145,7 @@ class Group:
         configs = [dataclasses.replace(config, train=train, seed=config.seed + n) for n in range(count)]
         precision = choose_precision(train.precision, self.device)
         return Way(name=f"{precision}, batch {train.batch_size}, {name}", pictures=count * train.batch_size,
-                   steps=in_rounds(configs, self.folder, capture=capture), **goal)
+                   steps=in_rounds([Trainer(config, self.folder, capture=capture) for config in configs]), **goal)
 
     def print(self, title: str, ways: Sequence[Way]) -> None:
         """Time all ways in turn and print them, each beside the first one."""
@@ -173,9 +180,8 @@ def row(way: Way, timings: Mapping[str, Timing], seen: Mapping[str, Kernels]) ->
             f"{found.per_step:.0f}" if found else "–", f"{found.busy:.0%}" if found else "–", judged]
 
 
-def in_rounds(configs: Sequence[TrainConfig], dataset: Path, *, capture: bool) -> Iterator[None]:
+def in_rounds(trainings: Sequence[Trainer]) -> Iterator[None]:
     """Train all at once, on a GPU each on its own stream. Yields when each has been given one more step."""
-    trainings = [Trainer(config, dataset, capture=capture) for config in configs]
     running = [training.steps(training.progress("")) for training in trainings]
     while True:
         for steps_of_one in running:
