@@ -27,7 +27,7 @@ from seglib.training.loop import Trainer
 
 # Of each size: pictures to train on, epochs, seeds, rounds, and the network's width. The default study is `full`.
 SIZES = {
-    "tiny": {"pictures": 32, "epochs": 1, "seeds": 1, "rounds": 1, "width": 8},
+    "tiny": {"pictures": 16, "epochs": 1, "seeds": 1, "rounds": 1, "width": 8},
     "short": {"pictures": 640, "epochs": 1, "seeds": 5, "rounds": 3, "width": 32},
     "full": {"pictures": 2340, "epochs": 5, "seeds": 5, "rounds": 1, "width": 32},
 }
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] = ()) -> None:
 def train_all(configs: Sequence[TrainConfig], dataset: Path, *, processes: int) -> None:
     """Train all configurations, so many at once, each in a process of its own."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__spec__.name])  # PyTorch is imported once, in the server
+    context.set_forkserver_preload(["seglib.training.loop"])  # imported once, in the server, PyTorch with it
     with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1) as pool:
         for training in [pool.submit(train, config, dataset) for config in configs]:
             training.result()
