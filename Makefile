@@ -16,7 +16,7 @@ help:
 	@echo "make test-gpu    what needs a CUDA device (minutes; skipped without one)"
 	@echo "make test-all    every test, at full size (about an hour; needs Chromium and ../shared/mirror)"
 	@echo "make bench       what it costs, beside what it is compared with, as tables (under 15 minutes on 2 cores)"
-	@echo "make bench-long  the benchmarks that take longer: what speed is worth, how things scale (1.5 hours)"
+	@echo "make bench-long  the benchmarks that take longer: what speed is worth, how things scale (under 2 hours)"
 	@echo "make lint        the linter, and who may import whom (seconds)"
 	@echo "make pdf         the report as report.pdf (needs Chromium)"
 	@echo "make ui          MLflow's page of all runs, on http://127.0.0.1:5000"

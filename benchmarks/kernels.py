@@ -48,7 +48,12 @@ class Kernels:
 
     @property
     def busy(self) -> float:
-        """The share of the time, from the first kernel's start to the last one's end, in which some kernel ran."""
+        """The share of the time, from the first kernel's start to the last one's end, in which some kernel ran.
+
+        Raises ValueError if no kernel ran, or if PyTorch may not watch them here.
+        """
+        if not self.runs:
+            raise ValueError("PyTorch's profiler saw no kernel on this GPU; it needs CUPTI and the right to use it")
         start, end = min(run.start for run in self.runs), max(run.end for run in self.runs)
         return covered((run.start, run.end) for run in self.runs) / (end - start)
 
