@@ -81,7 +81,8 @@ def train(files: TrainingFiles, code: RunningCode, *, title: str, on_epoch: OnEp
     """
     config, device = TrainConfig.read(files.train_config), torch.device(provenance_of(files).device)
     prepare_process(config.train.threads)
-    with exclusive(lock_of(files), f"trains {files.title} already", waits=waits), wait_for_cores(device):
+    with exclusive(lock_of(files), f"trains {files.title} already", waits=waits), (
+            contextlib.nullcontext() if Finished.of(files).is_noted else wait_for_cores(device)):
         trainer = Trainer(config, files.prepared, checkpoint_path=checkpoint_folder(files) / checkpoint.NAME)
         code.check()  # the wait may have been long, and only now all modules are loaded: no state of other code is kept
         with last_good_kept(trainer.setup.header, trainer.checkpoint.path), trainer.progress(title) as progress:

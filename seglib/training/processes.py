@@ -17,7 +17,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -75,14 +77,24 @@ def _fits(job: Job, running: Sequence[Job], cores: int, at_once: int) -> bool:
 
 
 def _start(job: Job, running: dict[Connection, _Running], screen: GroupScreen) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(MODULES)
+    context = _context()
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(job.title, job.steps, theirs, Path.cwd()), daemon=True)
     died = ChildProcessError("its process was ended from outside, perhaps because memory ran out")
     running[ours] = _Running(job, process, Relayed(screen), died)
     process.start()
     theirs.close()  # so that ours ends when the process does
+
+
+def _context() -> BaseContext:
+    """Starts processes from a fork server, or each anew if the path of the server's socket would be too long."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(MODULES)
+    try:
+        forkserver.ensure_running()
+    except OSError:
+        return multiprocessing.get_context("spawn")
+    return context
 
 
 def _hear(one: _Running, message: tuple[Any, ...]) -> None:
