@@ -8,15 +8,17 @@ GPU, the capture of all graphs, validation, and a checkpoint after each epoch.
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from benchmarks import inputs, kernels
 from benchmarks.harness import heading, python, table
+from benchmarks.jobs import train_all
 from benchmarks.speeds import name_of
 from seglib.configs import TrainConfig
+from seglib.datasets.store import Split
 from seglib.training.loop import Trainer
 
 # Of each size, the pictures to train on: of the default study, and of the course's data (10,000, of which a tenth is
@@ -58,16 +60,18 @@ def end_to_end(folder: Path, device: torch.device, size: str) -> None:
     heading("From the start of a process to the last checkpoint", f"{name_of(device)}, PyTorch {torch.__version__}.")
     rows = []
     for name, (title, dataset, goal) in sets.items():
-        found = in_own_process(name, dataset, folder / "checkpoints" / name, size, device)
-        rows.append([title, f"{found['first']:.1f} s", f"{found['last']:.1f} s", f"{found['images_per_second']:,.0f}",
-                     f"{goal:.0f} s: {'reached' if found['last'] <= goal else 'missed'}"])
-    table(["trainings", "first step after", "last checkpoint after", "images/s, all epochs and all else counted",
-           "goal"], rows)
+        seconds = in_own_process(name, dataset, folder / "checkpoints" / name, size, device)
+        learnt_from = len(Split.open(dataset, "train")) * sum(
+            config.train.epochs for config in configs_of(name, size, device.type))
+        rows.append([title, f"{seconds:.1f} s", f"{learnt_from / seconds:,.0f}",
+                     f"{goal:.0f} s: {'reached' if seconds <= goal else 'missed'}"])
+    table(["trainings", "last checkpoint after", "images/s, with all that is counted", "goal"], rows)
     if device.type == "cuda":
         what_bounds([name for name in sets if name.startswith("course")], large)
 
 
-def in_own_process(name: str, dataset: Path, out: Path, size: str, device: torch.device) -> dict[str, float]:
+def in_own_process(name: str, dataset: Path, out: Path, size: str, device: torch.device) -> float:
+    """The seconds from before the process starts to after its last checkpoint."""
     out.mkdir(parents=True)
     run = python("from benchmarks import end_to_end\n"
                  f"end_to_end.train_set({name!r}, {str(dataset)!r}, {str(out)!r}, {size!r}, {device.type!r}, "
@@ -76,27 +80,9 @@ def in_own_process(name: str, dataset: Path, out: Path, size: str, device: torch
 
 
 def train_set(name: str, dataset: str, out: str, size: str, device: str, *, since: float) -> None:
-    """In the process of a set: train it. The last line printed holds seconds since `since`, which time.time() gave."""
-    configs = configs_of(name, size, device)
-    trainings = [Trainer(config, Path(dataset), checkpoint_path=Path(out) / f"{n}.pt")
-                 for n, config in enumerate(configs)]
-    first = train_all(trainings, lambda: time.time() - since)
-    last = time.time() - since
-    pictures = sum(training.settings.epochs * len(training.train) for training in trainings)
-    print(json.dumps({"first": first, "last": last, "images_per_second": pictures / last}))
-
-
-def train_all(trainings: Sequence[Trainer], seconds: Callable[[], float]) -> float:
-    """Train all at once, one step of each in turn. Returns the seconds after the first step of each."""
-    progresses = [training.progress("") for training in trainings]
-    running = [training.steps(progress) for training, progress in zip(trainings, progresses, strict=True)]
-    first = None
-    while running:
-        running = [steps for steps in running if next(steps, "ended") is None]
-        first = seconds() if first is None else first
-    for training, progress in zip(trainings, progresses, strict=True):
-        training.finish(progress)
-    return first
+    """In the process of a set: train it. The last line printed holds the seconds since `since`, of time.time()."""
+    train_all(configs_of(name, size, device), Path(dataset), checkpoints=Path(out))
+    print(json.dumps(time.time() - since))
 
 
 def what_bounds(names: Sequence[str], dataset: Path) -> None:

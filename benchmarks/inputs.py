@@ -1,6 +1,7 @@
 """The inputs of the training benchmarks: drawn pictures in the prepared format, and configurations.
 
-They need nothing but NumPy, PyTorch and seglib's own code, so that they run wherever PyTorch does. Shapes: N pictures,
+They need nothing but NumPy, PyTorch and seglib's own code, so that they run wherever PyTorch does. A training has one
+thread per core, as the course's loop has, if its number is not given; params.yaml gives 1. Shapes: N pictures,
 K = 5 classes, H = W = 64, or a multiple of it.
 """
 

@@ -154,6 +154,7 @@ class Group:
                           rounds=self.sizes.rounds, warmup=WARM_UP)
         seen = {way.name: kernels.recorded(lambda way=way: next(way.steps), self.sizes.profiled)
                 for way in ways} if on_gpu else {}
+        seen = {name: found for name, found in seen.items() if found.runs}  # none, if CUPTI may not be used here
         heading(f"Steps of {title}", f"{name_of(self.device)}, PyTorch {torch.__version__}. A step of all trainings at "
                 f"once; medians of {self.sizes.rounds} rounds of {self.sizes.steps} steps. " + (
                     f"Kernels are those of {self.sizes.profiled} steps under PyTorch's profiler, which slows launches."

@@ -8,10 +8,8 @@ busy core slows all of them down.
 """
 
 import argparse
-import concurrent.futures
 import contextlib
-import io
-import multiprocessing
+import functools
 import subprocess
 import sys
 import tempfile
@@ -21,9 +19,8 @@ from pathlib import Path
 
 from benchmarks import inputs
 from benchmarks.harness import heading, in_turn, machine, table
-from seglib.configs import TrainConfig
+from benchmarks.jobs import train_all
 from seglib.cores import physical_cores
-from seglib.training.loop import Trainer
 
 # Of each size: pictures to train on, epochs, seeds, rounds, and the network's width. The default study is `full`.
 SIZES = {
@@ -44,17 +41,19 @@ def main(arguments: Sequence[str] = ()) -> None:
         pictures = size["pictures"]
         dataset = inputs.write_dataset(Path(folder) / "shapes", train=pictures, val=max(2, pictures // 9))
 
-        def seconds(*, processes: int, threads: int, busy: bool) -> float:
+        def seconds(*, threads: int, busy: bool) -> float:
             configs = inputs.default_study(seeds=size["seeds"], width=size["width"], epochs=size["epochs"],
                                            device="cpu", threads=threads)
             with busy_core() if busy else contextlib.nullcontext():
                 start = time.perf_counter()
-                train_all(configs, dataset, processes=processes)
+                train_all(configs, dataset)
                 return time.perf_counter() - start
 
-        ways = {ONE_BY_ONE: {"processes": 1, "threads": cores}, AT_ONCE: {"processes": cores, "threads": 1}}
-        timings = in_turn({(where, name): lambda where=where, way=way: seconds(**way, busy=where == BUSY)
-                           for where in (IDLE, BUSY) for name, way in ways.items()}, rounds=size["rounds"], warmup=0)
+        works = {}
+        for where in (IDLE, BUSY):  # as many run at once as their threads fit on the cores
+            works[where, ONE_BY_ONE] = functools.partial(seconds, threads=cores, busy=where == BUSY)
+            works[where, AT_ONCE] = functools.partial(seconds, threads=1, busy=where == BUSY)
+        timings = in_turn(works, rounds=size["rounds"], warmup=0)
     trainings = 3 * size["seeds"]
     learnt_from = trainings * pictures * size["epochs"]
     heading(f"{trainings} trainings of the default study on {cores} cores",
@@ -64,21 +63,6 @@ def main(arguments: Sequence[str] = ()) -> None:
           [[where, name, f"{timing.median:.1f}", f"{timing.rate(learnt_from):.0f}",
             timing.times_faster(timings[where, ONE_BY_ONE]), GOALS[where] if name == AT_ONCE else ""]
            for (where, name), timing in timings.items()])
-
-
-def train_all(configs: Sequence[TrainConfig], dataset: Path, *, processes: int) -> None:
-    """Train all configurations, so many at once, each in a process of its own."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["seglib.training.loop"])  # imported once, in the server, PyTorch with it
-    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1) as pool:
-        for training in [pool.submit(train, config, dataset) for config in configs]:
-            training.result()
-
-
-def train(config: TrainConfig, dataset: Path) -> None:
-    """A whole training in this process; nothing is shown of it."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        Trainer(config, dataset).run(title="")
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What the training benchmarks compare: the course's code stays the course's, and both sides do the same work."""
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -79,9 +80,10 @@ def test_both_feeds_give_the_same_pictures_and_targets(drawn: Path):
 
 
 def test_configurations_are_those_of_params(raw_params: dict[str, Any]):
-    cases = [("munet_dlstudio", "mse", inputs.course()), ("unet", "mse_dice", inputs.default(model=inputs.UNET)),
-             ("resnet34_unet", "mse_dice", inputs.default(model=inputs.RESNET34_UNET)),
-             *(("munet", loss, inputs.default(loss=loss)) for loss in inputs.LOSSES)]
+    default = functools.partial(inputs.default, threads=1)
+    cases = [("munet_dlstudio", "mse", inputs.course(threads=1)), ("unet", "mse_dice", default(model=inputs.UNET)),
+             ("resnet34_unet", "mse_dice", default(model=inputs.RESNET34_UNET)),
+             *(("munet", loss, default(loss=loss)) for loss in inputs.LOSSES)]
     for model, loss, config in cases:
         raw_params["run"] |= {"datasets": ["shapes"], "models": [model], "losses": [loss], "seeds": [1234]}
         assert resolve.resolve(params.parse(raw_params))[0].train == config
