@@ -5,6 +5,7 @@ Shapes: N images, B batch, C channels, K classes, H, W.
 
 import dataclasses
 import functools
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -75,7 +76,7 @@ class Feed:
     @functools.cached_property
     def arrays(self) -> list[np.ndarray] | list[Tensor]:
         """All images and masks: tensors on the device if they are resident, else memory-mapped arrays."""
-        return [_upload(array, self.device) for array in self._mapped] if self.is_resident else list(self._mapped)
+        return [_uploaded(array, self.device) for array in self._mapped] if self.is_resident else list(self._mapped)
 
     def batches(self, order: np.ndarray | None = None) -> Iterator[Batch]:
         """The pictures in `order` (default: as stored), `batch_size` at a time; the last batch may be smaller."""
@@ -87,6 +88,21 @@ class Feed:
             if not self.is_resident:
                 read = [to_device(torch.from_numpy(array), self.device) for array in read]
             yield Batch(*read, self.ignores)
+
+
+_resident: weakref.WeakValueDictionary[tuple, Tensor] = weakref.WeakValueDictionary()
+
+
+def _uploaded(array: np.ndarray, device: torch.device) -> Tensor:
+    """An array on the device. Trainings that run together there share the copy of a memory-mapped file."""
+    if device.type != "cuda" or not isinstance(array, np.memmap):
+        return _upload(array, device)
+    key = (str(array.filename), array.shape, array.dtype.name, device)
+    tensor = _resident.get(key)
+    if tensor is None:
+        tensor = _resident[key] = _upload(array, device)
+        torch.cuda.current_stream(device).synchronize()  # other streams read it
+    return tensor
 
 
 def _upload(array: np.ndarray, device: torch.device) -> Tensor:

@@ -94,7 +94,7 @@ def products_of(precision: str) -> Iterator[None]:
 def prepare_process(threads: int | None) -> None:
     """Deterministic algorithms everywhere, and a thread count that is set once: sums split by it."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports torch.compile, for a second
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid; nothing here reads such memory
     torch.set_num_threads(threads or physical_cores())
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from seglib.training.device import is_of_memory
 
-WARM_UP = 3  # runs before a capture: cuBLAS, cuDNN and the allocator set things up in the first ones
+WARM_UPS = 3  # runs before the first capture: cuBLAS, cuDNN and the allocator set things up in them
 
 
 class DrawsNumbers(Exception):
-    """The work draws random numbers: a replay would need a generator of its own."""
+    """The work draws random numbers: a replay would need a generator of its own, or repeat one draw for ever."""
 
 
 class Graphs:
@@ -35,37 +35,45 @@ class Graphs:
         """Replay the graph of this key. The first time, capture it from `work`.
 
         `work` takes no arguments and returns nothing: what it computes must be in tensors that stay where they are.
-        Raises DrawsNumbers, before anything has changed, and ValueError if the work cannot be captured.
+        The current stream must not be the default one. Raises DrawsNumbers, before anything has changed, and ValueError
+        if the work cannot be captured.
         """
         if key not in self._graphs:
             self._graphs[key] = self._capture(work)
         self._graphs[key].replay()
 
     def _capture(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph:
-        generator = torch.cuda.default_generators[self._device.index or 0]
-        drawn = generator.get_offset()
-        for _ in range(WARM_UP):
+        before = self._generators()
+        for _ in range(1 if self._graphs else WARM_UPS):
             with self._unchanged():
                 work()
-        if generator.get_offset() != drawn:
+        if any(not torch.equal(*states) for states in zip(before, self._generators(), strict=True)):
             raise DrawsNumbers
+        # torch.cuda.graph would also empty the caches of all streams, which other trainings use.
+        torch.cuda.synchronize(self._device)
         graph = torch.cuda.CUDAGraph()
-        stream = torch.cuda.current_stream(self._device)
+        graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
         try:
-            with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
+            try:
                 work()
+            finally:
+                graph.capture_end()
         except RuntimeError as error:
-            if is_of_memory(error):
-                raise
-            raise ValueError("a training step cannot be captured as a CUDA graph "
-                             f"({str(error).splitlines()[0]}): declare `capturable=False` for the model or the loss "
-                             "term that waits for the GPU or whose shapes change") from error
+            first = error.__context__ or error  # the end of a capture that has failed raises an error of its own
+            if is_of_memory(first):
+                raise first from None
+            raise ValueError(f"this work cannot be captured as a CUDA graph ({str(first).splitlines()[0]}): declare "
+                             "`capturable=False` for the model or the loss term that waits for the GPU or whose shapes "
+                             "change") from error
         return graph
+
+    def _generators(self) -> list[Tensor]:
+        return [torch.get_rng_state(), torch.cuda.get_rng_state(self._device)]
 
     @contextlib.contextmanager
     def _unchanged(self) -> Iterator[None]:
         """Put all that the work changes back into place."""
-        before = [tensor.clone() for tensor in self._kept()]
+        before = [tensor.detach().clone() for tensor in self._kept()]
         yield
         with torch.no_grad():
             for tensor, value in zip(self._kept(), before, strict=True):
@@ -75,17 +83,20 @@ class Graphs:
 class ReplayedFunction:
     """A function of one tensor that a GPU replays, from the second call with the same shape on.
 
-    It must keep no state and draw no random numbers, as a network does in evaluation mode. Its results are as if it
-    were called.
+    It must keep no state, as a network in evaluation mode. Its results are as if it were called. A function that draws
+    random numbers is called.
     """
 
     def __init__(self, function: Callable[[Tensor], Tensor], device: torch.device):
         self._function, self._graphs = function, Graphs(device, kept=list)
         self._stream = torch.cuda.Stream(device)  # the default stream cannot be captured
+        self._draws = False
         self._buffers: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
         shape, current = tuple(x.shape), torch.cuda.current_stream(x.device)
+        if self._draws:
+            return self._function(x)
         if shape not in self._buffers:
             result = self._function(x)
             self._buffers[shape] = torch.empty_like(x), torch.empty_like(result)
@@ -94,6 +105,10 @@ class ReplayedFunction:
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
             given.copy_(x)
-            self._graphs.run(shape, lambda: found.copy_(self._function(given)))
+            try:
+                self._graphs.run(shape, lambda: found.copy_(self._function(given)))
+            except DrawsNumbers:
+                self._draws = True
+                found.copy_(self._function(given))
         current.wait_stream(self._stream)
         return found.clone()

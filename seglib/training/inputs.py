@@ -73,8 +73,9 @@ class _Copies:
 
     def __init__(self, feed: Feed):
         def buffers(**options: object) -> list[Tensor]:
-            return [torch.empty((feed.batch_size, *array.shape[1:]), dtype=torch.from_numpy(array[:0]).dtype, **options)
-                    for array in feed.arrays]
+            dtypes = [torch.from_numpy(np.empty(0, array.dtype)).dtype for array in feed.arrays]
+            return [torch.empty((feed.batch_size, *array.shape[1:]), dtype=dtype, **options)
+                    for array, dtype in zip(feed.arrays, dtypes, strict=True)]
 
         self._stream = torch.cuda.Stream(feed.device)
         self._pinned = [buffers(pin_memory=True) for _ in range(2)]

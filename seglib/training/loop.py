@@ -138,6 +138,8 @@ class Trainer:
         """What the training left, after its last step."""
         with on_stream(self._stream):
             outcome = self._outcome()
+        if self._stream is not None:
+            self._stream.synchronize()  # others read the weights on other streams
         for line in self._conclusions(outcome):
             progress.say(line)
         return outcome
@@ -206,7 +208,7 @@ class Trainer:
         self.history.start_validation()
         self._val_inputs.start(np.arange(len(self.val)))
         for _ in range(self.val.steps):
-            self.history.validated(self._steps.validate())
+            self.history.validated(self._steps.validate(self.epoch * self.train.steps))
             yield
         self.selection.see(self.history.end_validation(), self.network.state_dict)
         with torch.no_grad():

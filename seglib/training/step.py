@@ -55,19 +55,23 @@ class Steps:
             work = partial(self._learn, size, with_norms)
             if not self._replayed(("train", size, with_norms), work):
                 self._optimization.before_step(iteration - self._first)
-                torch.manual_seed(step_seed(self._setup.config.seed, iteration))
-                work()
+                self._call(work, iteration)
         return size
 
     @torch.no_grad()
-    def validate(self) -> int:
-        """Count the next batch of the val split. Returns the number of its pictures."""
+    def validate(self, iteration: int) -> int:
+        """Count the next batch of the val split. Returns the number of its pictures. iteration: the last of `train`."""
         size = self._val.advance()
         with products_of(self._setup.precision):
             work = partial(self._judge, size)
             if not self._replayed(("val", size), work):
-                work()
+                self._call(work, iteration)
         return size
+
+    def _call(self, work: Callable[[], None], iteration: int) -> None:
+        """Do the work. What it draws at random is a function of the seed and the iteration."""
+        torch.manual_seed(step_seed(self._setup.config.seed, iteration))
+        work()
 
     def _replayed(self, key: tuple, work: Callable[[], None]) -> bool:
         """Do the work by replaying its graph. Returns whether that is possible."""
