@@ -6,16 +6,17 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
-.PHONY: help repro everything test road test-all bench bench-long pdf lint ui results clean
+.PHONY: help repro everything test road test-gpu test-all bench bench-long pdf lint ui results clean
 
 help:
 	@echo "make repro       raw data to the report: reports/index.html (about 11 minutes on 2 cores with bf16)"
 	@echo "make everything  all studies of params.yaml, one after another, to one page (wants a GPU; see docs/studies.md)"
 	@echo "make test        the fast tests (5 to 7 minutes on 2 cores)"
 	@echo "make road        the pipeline by DVC, killed and on real pictures (about 6 minutes; needs ../shared/mirror)"
+	@echo "make test-gpu    what needs a CUDA device (minutes; skipped without one)"
 	@echo "make test-all    every test, at full size (about an hour; needs Chromium and ../shared/mirror)"
 	@echo "make bench       what it costs, beside what it is compared with, as tables (under 15 minutes on 2 cores)"
-	@echo "make bench-long  the benchmarks that take longer: what speed is worth, how things scale (1.5 hours)"
+	@echo "make bench-long  the benchmarks that take longer: what speed is worth, how things scale (under 2 hours)"
 	@echo "make lint        the linter, and who may import whom (seconds)"
 	@echo "make pdf         the report as report.pdf (needs Chromium)"
 	@echo "make ui          MLflow's page of all runs, on http://127.0.0.1:5000"
@@ -47,15 +48,19 @@ FAST = python -m pytest -n auto --dist worksteal
 ROAD = python -m pytest -n auto --dist loadfile
 
 test: .venv/stamp
-	@$(FAST) -m "not slow and not road"
+	@$(FAST) -m "not slow and not road and not gpu"
 
 road: .venv/stamp
 	@$(ROAD) -m "road and not slow"
 
+# One process, because the trainings of several would share the GPU and take longer.
+test-gpu: .venv/stamp
+	@python -m pytest -m gpu tests/gpu
+
 # The default study runs alone, because its trainings use all cores.
 test-all: export SEGLIB_REQUIRE_ALL := 1
 test-all: .venv/stamp lint
-	@$(FAST) -m "not road and not fuzz"
+	@$(FAST) -m "not road and not fuzz and not gpu"
 	@$(FAST) -m fuzz --hypothesis-profile=fuzz
 	@$(ROAD) -m road --deselect tests/road/test_default_study.py
 	@python -m pytest tests/road/test_default_study.py

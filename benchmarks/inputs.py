@@ -1,7 +1,8 @@
 """The inputs of the training benchmarks: drawn pictures in the prepared format, and configurations.
 
-They need nothing but NumPy, PyTorch and seglib's own code, so that they run wherever PyTorch does. Shapes: N pictures,
-K = 5 classes, H = W = 64.
+They need nothing but NumPy, PyTorch and seglib's own code, so that they run wherever PyTorch does. A training has one
+thread per core, as the course's loop has, if its number is not given; params.yaml gives 1. Shapes: N pictures,
+K = 5 classes, H = W = 64, or a multiple of it.
 """
 
 from collections.abc import Iterator
@@ -18,29 +19,44 @@ from seglib.datasets.store import SPLITS, DatasetInfo, Split
 
 CLASSES = ("rectangle", "triangle", "disk", "oval", "star")
 TASK = tasks.get("multilabel")
-NOT_USED = {"momentum": None, "warmup_epochs": 0.0, "plateau_factor": None, "plateau_patience": None, "clip": None,
+NOT_USED = {"momentum": None, "one_cycle_momentum": None, "warmup_epochs": 0.0, "plateau_factor": None,
+            "plateau_patience": None, "clip": None,
             "patience": None, "freeze_encoder_epochs": 0, "freeze_lr": None, "best_by": None, "augment": None,
             "overfit": None, "snapshots": []}
+LOSSES = {"mse": {"mse": 1.0}, "dice": {"dice": 1.0}, "mse_dice": {"mse": 1.0, "dice": 1.0}}  # the default study's
+UNET = {"kind": "unet", "width": 64, "upsampling": "transposed", "norm": "batch"}
+RESNET34_UNET = {"kind": "resnet_unet", "encoder": "resnet34", "weights": "none", "stem": "full", "decoder": "matched"}
 
 
 def course(*, depth: int = 16, width: int = 64, **train: Any) -> TrainConfig:
     """The configuration of munet_dlstudio and mse in params.yaml: the course's network by the course's recipe."""
     recipe = {"optimizer": "sgd", "schedule": "constant", "lr": 1e-4, "momentum": 0.9, "weight_decay": 0.0,
-              "batch_size": 4, "epochs": 6, "pixels": "raw", "targets": "label", "output": "raw", "keep": "last",
-              "log_every": 50, "device": "auto", "precision": "fp32", "threads": None}
+              "batch_size": 4, "epochs": 6, "output_bias": "default", "pixels": "raw", "targets": "label",
+              "output": "raw", "keep": "last", "log_every": 50, "device": "auto", "precision": "fp32", "threads": None}
     return TrainConfig.of({"model": _munet(depth, width, "dlstudio"), "loss": {"terms": {"mse": 1.0}},
                            "train": NOT_USED | recipe | train, "seed": 1234})
 
 
-def default(*, depth: int = 4, width: int = 32, upsampling: str = "learned", seed: int = 1234, **train: Any
-            ) -> TrainConfig:
-    """The configuration of munet and mse_dice in params.yaml: the default study's network and recipe."""
-    recipe = {"optimizer": "adamw", "schedule": "one_cycle", "lr": 1e-2, "weight_decay": 0.01, "batch_size": 16,
-              "epochs": 5, "pixels": "unit", "targets": "unit", "output": "sigmoid", "keep": "best", "best_by": "iou",
+def default(*, depth: int = 4, width: int = 32, upsampling: str = "learned", model: dict[str, Any] | None = None,
+            loss: str = "mse_dice", seed: int = 1234, **train: Any) -> TrainConfig:
+    """The configuration of munet and mse_dice in params.yaml: the default study's network and recipe.
+
+    model: another network by the same recipe, in place of an mUnet of that depth, width and upsampling. loss: one of
+    LOSSES.
+    """
+    recipe = {"optimizer": "adamw", "schedule": "one_cycle", "one_cycle_momentum": "constant", "lr": 1e-2,
+              "weight_decay": 0.01, "batch_size": 16, "epochs": 5, "output_bias": "prior", "pixels": "unit",
+              "targets": "unit", "output": "sigmoid", "keep": "best", "best_by": "iou",
               "log_every": 50, "device": "auto", "precision": "auto", "threads": None}
-    loss = {"terms": {"mse": 1.0, "dice": 1.0}, "epsilon": 1e-6, "dice_reduction": "image"}
-    return TrainConfig.of({"model": _munet(depth, width, upsampling), "loss": loss,
-                           "train": NOT_USED | recipe | train, "seed": seed})
+    of_dice = {"epsilon": 1e-6, "dice_reduction": "image"} if "dice" in LOSSES[loss] else {}
+    return TrainConfig.of({"model": model or _munet(depth, width, upsampling),
+                           "loss": {"terms": LOSSES[loss]} | of_dice, "train": NOT_USED | recipe | train,
+                           "seed": seed})
+
+
+def default_study(*, seeds: int, **options: Any) -> list[TrainConfig]:
+    """The default study's three losses, each with so many seeds. options: of `default`."""
+    return [default(loss=loss, seed=1234 + n, **options) for loss in LOSSES for n in range(seeds)]
 
 
 def _munet(depth: int, width: int, upsampling: str) -> dict[str, Any]:
@@ -48,24 +64,28 @@ def _munet(depth: int, width: int, upsampling: str) -> dict[str, Any]:
             "aspp_rates": None}
 
 
-def write_dataset(folder: Path, *, train: int, val: int = 2, test: int = 1) -> Path:
+def write_dataset(folder: Path, *, train: int, val: int = 2, test: int = 1, side: int = SIDE) -> Path:
     """Draw that many pictures for each split into `folder`, in the prepared format. Returns the folder.
 
-    They are like those of the Shapes dataset, whose own generator needs Pillow. There is no index.parquet.
+    They are like those of the Shapes dataset, whose own generator needs Pillow. There is no index.parquet. side: of the
+    pictures, a multiple of SIDE: each pixel is then drawn as a square of pixels.
     """
+    times = side // SIDE
     counts = dict(zip(SPLITS, (train, val, test), strict=True))
-    random, dtype = np.random.default_rng(0), TASK.mask_dtype(len(CLASSES))
+    random, dtype, class_pixels = np.random.default_rng(0), TASK.mask_dtype(len(CLASSES)), np.zeros(len(CLASSES), int)
     for split, count in counts.items():
-        images, masks = np.empty((count, SIDE, SIDE, 3), np.uint8), np.empty((count, SIDE, SIDE), dtype)
+        images, masks = np.empty((count, side, side, 3), np.uint8), np.empty((count, side, side), dtype)
         for i in range(count):
-            images[i], planes_KHW = _draw(random)
-            masks[i] = TASK.pack(planes_KHW)
+            image_HWC, planes_KHW = _draw(random)
+            images[i] = image_HWC.repeat(times, 0).repeat(times, 1)
+            masks[i] = TASK.pack(planes_KHW).repeat(times, 0).repeat(times, 1)
+            class_pixels += times ** 2 * planes_KHW.sum((1, 2)) * (split == "train")
         (folder / split).mkdir(parents=True)
         np.save(folder / split / "images.npy", images)
         np.save(folder / split / "masks.npy", masks)
     DatasetInfo(task=TASK, classes=list(CLASSES), label_values=[float(label) for label in LABELS],
-                image_size=[SIDE, SIDE], resize="stretch", class_pixels=[1] * len(CLASSES),
-                valid_pixels=train * SIDE * SIDE, train_val_sha256="").write(folder)
+                image_size=[side, side], resize="stretch", class_pixels=class_pixels.tolist(),
+                valid_pixels=train * side * side, train_val_sha256="").write(folder)
     return folder
 
 

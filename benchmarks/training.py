@@ -1,13 +1,14 @@
 """Feeding, training and evaluation beside the course's own code, and beside what the machine could do.
 
     python -m benchmarks.training [--device cpu|cuda] [--size tiny]      # minutes
+    python -m benchmarks.training --device cuda --long                   # whole sets of trainings
 
 Needs PyTorch, NumPy and seglib's own code; the evaluation needs what scores need, and is left out where that is
-missing. A work's images/s are those of its median round; ratios are taken round by round.
+missing. A work's images/s are those of its median round; ratios are taken round by round. On a GPU the time of whole
+trainings says little, because a few hundred steps take less than a start: there, steps are timed one by one.
 """
 
 import argparse
-import dataclasses
 import itertools
 import sys
 import tempfile
@@ -18,10 +19,12 @@ from pathlib import Path
 import torch
 
 from benchmarks import inputs, peer
+from benchmarks.end_to_end import end_to_end
 from benchmarks.evaluation import evaluation
 from benchmarks.feeding import feeding
 from benchmarks.harness import heading, in_turn, table
 from benchmarks.speeds import Sizes, flops_an_image, matmul_peaks, print_speeds, tf32, train
+from benchmarks.steps import FULL, TINY, steps
 from seglib.configs import TrainConfig
 from seglib.datasets.store import Split
 from seglib.models.munet import MUnet
@@ -31,8 +34,7 @@ from seglib.training.setup import Setup
 
 SIZES = {
     "cpu": Sizes(rounds=5, fed=2000, trained=60, trained_large=128, shown=128, tested=160, steps=50, side=2048),
-    "cuda": Sizes(rounds=5, fed=10_000, trained=2000, trained_large=16_000, shown=128, tested=4000, steps=50,
-                  side=8192),
+    "cuda": Sizes(rounds=3, fed=2000, trained=2000, trained_large=16_000, shown=128, tested=2000, steps=50, side=8192),
     "tiny": Sizes(rounds=1, fed=16, trained=8, trained_large=32, shown=16, tested=8, steps=2, side=128, depth=4,
                   width=8),
 }
@@ -42,17 +44,22 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--size", choices=["full", "tiny"], default="full")
+    parser.add_argument("--long", action="store_true", help="whole sets of trainings, and nothing else")
     asked = parser.parse_args(arguments)
     device = choose_device(asked.device)
     sizes = SIZES[device.type if asked.size == "full" else asked.size]
     prepare_process(None)
     with tempfile.TemporaryDirectory() as folder:
+        if asked.long:
+            end_to_end(Path(folder), device, asked.size)
+            return
         peaks = matmul_peaks(device, sizes.side)
         feeding(Path(folder), device, sizes)
         same_numbers(Path(folder), device, sizes)
-        training(Path(folder), device, sizes, peaks)
-        if device.type == "cuda":  # the course's network alone would not say how small ones fare there
-            training(Path(folder), device, dataclasses.replace(sizes, depth=4, width=32), peaks)
+        if device.type == "cpu":
+            training(Path(folder), device, sizes, peaks)
+        if device.type == "cuda" or asked.size == "tiny":
+            steps(Path(folder), device, FULL if asked.size == "full" else TINY)
         evaluation(Path(folder), device, sizes, peaks)
 
 

@@ -189,7 +189,9 @@ class TrainSettings(Config):
     schedule: str
     lr: float
     momentum: float | None
-    """None if the optimizer takes none."""
+    """Of "sgd"; None for the other optimizers."""
+    one_cycle_momentum: str | None
+    """None unless the schedule is "one_cycle"."""
     weight_decay: float
     warmup_epochs: float
     plateau_factor: float | None
@@ -204,6 +206,7 @@ class TrainSettings(Config):
     freeze_encoder_epochs: int
     freeze_lr: float | None
     """None unless some epochs freeze the encoder."""
+    output_bias: str
     pixels: str
     targets: str
     output: str

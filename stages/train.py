@@ -85,9 +85,9 @@ def train(files: TrainingFiles, code: RunningCode, *, title: str, on_epoch: OnEp
             contextlib.nullcontext() if Finished.of(files).is_noted else wait_for_cores(device)):
         trainer = Trainer(config, files.prepared, checkpoint_path=checkpoint_folder(files) / checkpoint.NAME)
         code.check()  # the wait may have been long, and only now all modules are loaded: no state of other code is kept
-        with last_good_kept(trainer.setup.header, trainer.checkpoint.path):
-            outcome = trainer.run(title=title, on_epoch=on_epoch)
-            yield
+        with last_good_kept(trainer.setup.header, trainer.checkpoint.path), trainer.progress(title) as progress:
+            yield from trainer.steps(progress, on_epoch)
+            outcome = trainer.finish(progress)
     code.check()
     return outcome, trainer.checkpoint.path
 

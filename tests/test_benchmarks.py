@@ -1,5 +1,7 @@
 """What the training benchmarks compare: the course's code stays the course's, and both sides do the same work."""
 
+import functools
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks import harness, inputs, peer, quality, speeds, training
+from benchmarks import harness, inputs, kernels, peer, quality, speeds, steps, training
 from seglib import params, resolve, tasks
 from seglib.datasets.store import Split
 from seglib.models.munet import from_dlstudio
@@ -78,7 +80,11 @@ def test_both_feeds_give_the_same_pictures_and_targets(drawn: Path):
 
 
 def test_configurations_are_those_of_params(raw_params: dict[str, Any]):
-    for model, loss, config in (("munet_dlstudio", "mse", inputs.course()), ("munet", "mse_dice", inputs.default())):
+    default = functools.partial(inputs.default, threads=1)
+    cases = [("munet_dlstudio", "mse", inputs.course(threads=1)), ("unet", "mse_dice", default(model=inputs.UNET)),
+             ("resnet34_unet", "mse_dice", default(model=inputs.RESNET34_UNET)),
+             *(("munet", loss, default(loss=loss)) for loss in inputs.LOSSES)]
+    for model, loss, config in cases:
         raw_params["run"] |= {"datasets": ["shapes"], "models": [model], "losses": [loss], "seeds": [1234]}
         assert resolve.resolve(params.parse(raw_params))[0].train == config
 
@@ -141,7 +147,9 @@ def test_training_needs_only_pytorch_and_numpy():
     run = harness.python(f"{ON_ONE_CORE}\nimport sys\nsys.modules.update(dict.fromkeys({blocked!r}))\n"
                          "from benchmarks import training\ntraining.main(['--size', 'tiny', '--device', 'cpu'])")
     assert "### Training mUnet, depth 4, width 8" in run.output
-    assert "Not measured: import of" in run.output
+    assert "### Steps of mUnet, depth 4, width 8" in run.output and "2 trainings at once" in run.output
+    assert "### Steps of U-Net, width 8" in run.output
+    assert "Not measured: U-Net on resnet18" in run.output and "Not measured: import of" in run.output
 
 
 @pytest.mark.slow
@@ -159,3 +167,67 @@ def test_quality_runs_at_a_tiny_size():
     run = harness.python(f"{ON_ONE_CORE}\nfrom benchmarks import quality\n"
                          "quality.main(['--size', 'tiny', '--patience', '1'])")
     assert "### Time to a test IoU of 0.80" in run.output and "### The same score by the fast recipe" in run.output
+
+
+@pytest.mark.slow
+def test_whole_sets_of_trainings_run_at_a_tiny_size():
+    run = harness.python(f"{ON_ONE_CORE}\nfrom benchmarks import training\n"
+                         "training.main(['--size', 'tiny', '--device', 'cpu', '--long'])")
+    assert "the default study, 3 trainings" in run.output and "6 trainings, 32 pictures" in run.output
+    assert "mUnet 16 by the course's recipe, fp32" in run.output
+
+
+@pytest.mark.slow
+def test_trainings_at_once_on_a_cpu_run_at_a_tiny_size():
+    run = harness.python("from benchmarks import together\ntogether.main(['--size', 'tiny'])")
+    assert run.output.count("a process per core, one thread each") == 2
+    assert "beside one busy core" in run.output
+
+
+def test_a_step_of_a_way_is_one_step_of_each_training(drawn: Path):
+    """The rows of the table count pictures by it."""
+    configs = [inputs.default(width=8, device="cpu", precision="fp32", threads=1, seed=seed) for seed in (1, 2)]
+    trainings = [Trainer(config, drawn) for config in configs]
+    rounds = steps.in_rounds(trainings)
+    for count in (1, 2, 3):
+        next(rounds)
+        assert [training.history.step for training in trainings] == [count, count]
+
+
+def test_what_covers_a_moment_twice_counts_once():
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        starts = random.integers(0, 100, 12)
+        intervals = [(start, start + length) for start, length in zip(starts, random.integers(0, 20, 12), strict=True)]
+        moments = {moment for start, end in intervals for moment in range(start, end)}
+        assert kernels.covered(intervals) == len(moments)
+
+
+def test_kernels_are_read_from_a_trace(tmp_path: Path):
+    """Copies, fills and calls of the host are none."""
+    def event(cat: str, name: str, ts: float, dur: float) -> dict[str, Any]:
+        return {"ph": "X", "cat": cat, "name": name, "ts": ts, "dur": dur, "pid": 0, "tid": 7}
+
+    events = [event("kernel", "sm90_xmma_fprop_implicit_gemm_bf16", 10.0, 4.0),
+              event("gpu_memcpy", "Memcpy HtoD (Pinned -> Device)", 0.0, 9.0),
+              event("kernel", "void at::native::vectorized_elementwise_kernel<4>", 12.0, 4.0),
+              event("cuda_runtime", "cudaGraphLaunch", 1.0, 90.0), event("gpu_memset", "Memset (Device)", 20.0, 1.0),
+              event("kernel", "void cudnn::bn_fw_tr_1C11_kernel_NCHW", 18.0, 2.0), {"ph": "M", "name": "process_name"}]
+    (tmp_path / "trace.json").write_text(json.dumps({"traceEvents": events}))
+    found = kernels.Kernels(kernels.kernels_in(tmp_path / "trace.json"), steps=3)
+    assert found.per_step == 1.0
+    assert found.busy == pytest.approx((6.0 + 2.0) / 10.0)
+    shares = found.shares()
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    assert {group: share for group, share in shares.items() if share} == pytest.approx(
+        {"convolutions and products": 0.4, "elementwise": 0.4, "batch norms": 0.2})
+
+
+def test_pytorchs_profiler_writes_such_traces(tmp_path: Path):
+    """Of a CPU, whose operations are no kernels."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        torch.ones(8).sum()
+    profiler.export_chrome_trace(str(tmp_path / "trace.json"))
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert {"name", "ts", "dur"} <= next(event for event in events if event.get("cat") == "cpu_op").keys()
+    assert kernels.kernels_in(tmp_path / "trace.json") == []

@@ -1,21 +1,30 @@
 """Evaluation of made-up outputs: what is counted equals what is written, and ignored pixels count nowhere."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 from sklearn.metrics import average_precision_score, confusion_matrix
 
-from seglib import evaluation, tasks
+from seglib import evaluation, models, tasks
+from seglib.configs import ModelConfig
 from seglib.datasets.store import Split
 from seglib.evaluation import SplitResult
+from seglib.metrics import pictures
 from seglib.metrics.counts import COUNTS
 from seglib.metrics.ranking import average_precision
+from seglib.pipeline.locks import SpareCores
+from seglib.pipeline.workspace import PredictorFiles
 from seglib.prediction.hints import Hint
+from seglib.prediction.network import NetworkPredictor
 from seglib.prediction.predictor import Prediction, Predictor
+from seglib.training import weights
+from seglib.training.header import Header
 from tests.comparison.synthetic import CLASSES, MadeUp, exclusive, logits_of, objects, spoiled, write_dataset
 
 PICTURES = 7
@@ -29,7 +38,7 @@ def evaluated(folder: Path, monkeypatch: pytest.MonkeyPatch, truth: np.ndarray, 
     write_dataset({"test": truth}, None if ignore is None else {"test": ignore}, task=task, resize=resize,
                   own=None if own is None else {"test": own})
     monkeypatch.setattr(evaluation, "LARGEST_BATCH", 3)  # batches that do not divide the pictures
-    monkeypatch.setattr(evaluation, "PART_PIXELS", 2 * truth[0].size)  # nor parts the batches
+    monkeypatch.setattr(pictures, "PART_PIXELS", 2 * truth[0].size)  # nor parts the batches
     split = Split.open(Path("data/prepared/shapes"), "test")
     predictor = MadeUp({"test": logits}, targets=targets, task=task, resize=resize)
     return evaluation.evaluate(predictor, split, tolerance=1)
@@ -244,3 +253,41 @@ def test_only_a_predictor_that_declares_a_hint_is_told_of_the_truth(tmp_path: Pa
     found = counts["tp" if kind is Boxes else "fn"].to_numpy().reshape(PICTURES, 4)
     np.testing.assert_array_equal(found, (truth & ~ignore[:, None]).sum((2, 3)))
     assert (counts[["fp", "fn" if kind is Boxes else "tp"]] == 0).all(axis=None)
+
+
+@pytest.fixture
+def splits_with_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Prepared pictures with ignored pixels and masks at their own sizes; the file of a network with random weights."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(8)
+    truth = {"val": objects(random, 5), "test": objects(random, PICTURES)}
+    ignore = {name: random.random((len(planes), *planes.shape[2:])) < 0.1 for name, planes in truth.items()}
+    own = {name: [tasks.get("multilabel").pack(random.random((4, *random.integers(8, 30, 2))) < 0.3) for _ in planes]
+           for name, planes in truth.items()}
+    write_dataset(truth, ignore, own=own)
+    model = {"kind": "convnet", "width": 4, "layers": 2, "norm": "batch"}
+    state = models.build(ModelConfig.of(model), classes=4, image_size=(14, 14)).state_dict()
+    weights.save(tmp_path / "weights.safetensors", state, Header(
+        model=model, classes=CLASSES, label_values=[1.0] * 4, task="multilabel", image_size=[14, 14], resize="stretch",
+        pixels="unit", targets="unit", output="sigmoid", device="cpu", precision="fp32", threads=1))
+    return tmp_path / "weights.safetensors"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_files_have_the_same_bytes_whatever_the_number_of_processes(
+        splits_with_a_network: Path, monkeypatch: pytest.MonkeyPatch, threads: int):
+    """With one thread, each process predicts and counts. With two, this process predicts and the others count."""
+    monkeypatch.setattr(evaluation, "LARGEST_BATCH", 2)
+    predictor = NetworkPredictor(splits_with_a_network)
+    torch.set_num_threads(threads)
+    forked, fork = [], os.fork
+    monkeypatch.setattr(os, "fork", lambda: forked.append(os.getpid()) or fork())
+    written = {}
+    for count in (0, 1, 3):
+        spare = SpareCores([FileLock(f"core-{core}") for core in range(count)], FileLock("waiting"))
+        found = evaluation.evaluate_splits(predictor, Path("data/prepared/shapes"), tolerance=2, spare=spare)
+        files = PredictorFiles(Path(f"results-{count}"))
+        evaluation.write(found, files, predictor={}, tolerance=2, weights_sha256=None)
+        written[count] = {path.name: path.read_bytes() for path in files.results.iterdir()}
+    assert len(written[0]) == 6 and written[0] == written[1] == written[3]
+    assert len(forked) == (2 + 4 if threads == 1 else 1 + 3)

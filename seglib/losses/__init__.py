@@ -18,6 +18,7 @@ class Term(LazyEntry):
     takes: what it reads: the "logits", of which it makes probabilities itself, or the "output", as `train.output` says.
     bounded: whether it means something only if the output lies between 0 and its target, as a sigmoid does.
     tasks: the tasks that it works for; None for all.
+    capturable: whether a CUDA graph can capture it. It cannot if it computes on the CPU.
     options: the names of its keyword arguments, each a key of `loss` in params.yaml.
     """
 
@@ -25,6 +26,7 @@ class Term(LazyEntry):
     takes: Literal["logits", "output"]
     bounded: bool = False
     tasks: tuple[str, ...] | None = None
+    capturable: bool = True
     options: tuple[str, ...] = ()
 
     @property
@@ -46,5 +48,6 @@ TERMS: dict[str, Term] = {
     "bce": Term(path="seglib.losses.logits:bce", takes="logits"),
     "ce": Term(path="seglib.losses.logits:ce", takes="logits", tasks=("multiclass",), options=("class_weights",)),
     "focal": Term(path="seglib.losses.logits:focal", takes="logits", options=("focal_gamma",)),
-    "boundary": Term(path="seglib.losses.boundary:boundary", takes="output", bounded=True),
+    "boundary": Term(path="seglib.losses.boundary:boundary", takes="output", bounded=True,
+                     capturable=False),
 }

@@ -28,13 +28,14 @@ class Kind(LazyEntry):
     has_encoder: whether a training may freeze its encoder for the first epochs.
     loss_terms: the names of the terms that it computes itself, in a method `loss_terms(view) -> dict[str, Tensor]` of
         unweighted scalars. Such a model is trained with no other terms. Empty: the losses of `seglib.losses` train it.
-    static_shapes: whether each step computes tensors of the same shapes, so that a CUDA graph can capture it.
+    capturable: whether a CUDA graph can capture its training step. It cannot if shapes change from step to step, or if
+        the model waits for the GPU.
     """
 
     path: str
     has_encoder: bool = False
     loss_terms: tuple[str, ...] = ()
-    static_shapes: bool = True
+    capturable: bool = True
 
     @property
     def owns_loss(self) -> bool:

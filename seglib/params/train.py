@@ -23,6 +23,7 @@ class Train(Strict):
     schedule: Literal["one_cycle", "constant", "cosine", "plateau"]
     lr: Annotated[float, Field(gt=0)]
     momentum: Annotated[float, Field(ge=0, lt=1)]
+    one_cycle_momentum: Literal["constant", "cycled"]
     weight_decay: Annotated[float, Field(ge=0)]
     warmup_epochs: Annotated[float, Field(ge=0)]
     plateau_factor: Annotated[float, Field(gt=0, lt=1)]
@@ -33,6 +34,7 @@ class Train(Strict):
     patience: FromOne | None
     freeze_encoder_epochs: Annotated[int, Field(ge=0, le=10_000_000)]
     freeze_lr: Annotated[float, Field(gt=0)]
+    output_bias: Literal["prior", "zero", "default"]
     pixels: Literal["unit", "raw", "imagenet"]
     targets: Literal["unit", "label"]
     output: Literal["sigmoid", "raw"]
@@ -48,7 +50,7 @@ class Train(Strict):
     snapshots: Annotated[list[FromOne], Once]
     log_every: FromOne
     device: Literal["auto", "cpu", "cuda"]
-    precision: Literal["auto", "fp32", "bf16"]
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"]
     threads: FromOne | None
 
     @model_validator(mode="after")
@@ -90,6 +92,7 @@ def resolved_train(train: Train) -> TrainSettings:
     depends_on_best = train.keep == "best" or train.schedule == "plateau" or train.patience is not None
     is_unused = {
         "momentum": not OPTIMIZERS[train.optimizer].takes_momentum,
+        "one_cycle_momentum": train.schedule != "one_cycle",
         "plateau_factor": train.schedule != "plateau",
         "plateau_patience": train.schedule != "plateau",
         "freeze_lr": not train.freeze_encoder_epochs,

@@ -25,6 +25,7 @@ INERT = frozenset({
     "seglib.pipeline.identity",  # the names of checkpoints and of MLflow's runs, and a training's provenance
     "seglib.pipeline.locks",  # who waits for whom
     "seglib.pipeline.normal_form",
+    "seglib.pipeline.processes",  # which process does the work
     "seglib.pipeline.provenance",  # where a result was made; an entry of compare, which reads it
     "seglib.pipeline.records",  # what results leave for MLflow
     "seglib.pipeline.repair",  # of dvc.lock

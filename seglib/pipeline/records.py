@@ -2,7 +2,7 @@
 
 A record is a folder of plain files. It outlives the temporary folder of a queued experiment, and it is all that is
 needed to rebuild a lost MLflow store. A training's record has its identity as its name: `train` makes it, `evaluate`
-adds predictions, and `compare` adds scores.
+adds predictions, and `compare` adds scores. `train` and `compare` bring records to MLflow.
 """
 
 import csv

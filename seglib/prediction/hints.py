@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-from scipy import ndimage
 
 EIGHT = np.ones((3, 3), bool)  # objects are 8-connected, as in `metrics.objects`
 
@@ -24,6 +23,8 @@ class Hint:
 
 def hint_of(truth_KHW: np.ndarray, kind: str) -> Hint:
     """The hint of a picture from its true planes, bool (K, H, W); kind: "boxes" or "points"."""
+    from scipy import ndimage  # most predictors need no hint, and the import takes a quarter of a second
+
     classes, boxes, points = [], [], []
     for k, plane_HW in enumerate(truth_KHW):
         numbers_HW, count = ndimage.label(plane_HW, EIGHT)
@@ -39,6 +40,8 @@ def hint_of(truth_KHW: np.ndarray, kind: str) -> Hint:
 
 
 def _innermost(object_HW: np.ndarray, *, left: int, top: int) -> tuple[int, int]:
+    from scipy import ndimage
+
     depth_HW = ndimage.distance_transform_edt(np.pad(object_HW, 1))[1:-1, 1:-1]
     y, x = np.unravel_index(depth_HW.argmax(), depth_HW.shape)
     return left + int(x), top + int(y)

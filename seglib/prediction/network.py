@@ -6,11 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from seglib import tasks
+from seglib import models, tasks
 from seglib.prediction.hints import Hint
 from seglib.prediction.predictor import Prediction, Predictor
 from seglib.training import weights
 from seglib.training.device import autocast, choose_device, prepare_process
+from seglib.training.graphs import ReplayedFunction
 
 
 class NetworkPredictor(Predictor):
@@ -29,12 +30,17 @@ class NetworkPredictor(Predictor):
         self.label_values = self.header.label_values if self.header.targets == "label" else None
         super().__init__(classes=header.classes, task=tasks.get(header.task), image_size=header.image_size,
                          resize=header.resize, device=device)
+        replays = device.type == "cuda" and models.KINDS[header.model["kind"]].capturable
+        self._forward = ReplayedFunction(self._computed, device) if replays else self._computed
 
     @torch.no_grad()
     def logits(self, images_BHWC: Tensor) -> Tensor:
         """uint8 pictures (B, H, W, 3) of any size to logits (B, K, H, W), float32 in memory's usual order."""
+        return self._forward(images_BHWC.to(self.device))
+
+    def _computed(self, images_BHWC: Tensor) -> Tensor:
         with autocast(self.device, self.precision):
-            logits_BKHW = self.network(self.encoding.pictures(images_BHWC.to(self.device)))
+            logits_BKHW = self.network(self.encoding.pictures(images_BHWC))
         return logits_BKHW.float().contiguous()
 
     def predict_batch(self, images_BHWC: Tensor, hints: Sequence[Hint] | None = None) -> Prediction:

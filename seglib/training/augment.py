@@ -15,35 +15,54 @@ from torch.nn import functional
 from seglib.configs import Augmentation
 from seglib.tasks.task import Task
 from seglib.training.batches import Batch
-from seglib.training.device import to_device
 
 LUMA = (0.299, 0.587, 0.114)  # what red, green and blue add to a pixel's grey (ITU-R BT.601)
 DRAWS = 9  # uniform numbers per picture: flip, vertical flip, angle, area, left, top, brightness, contrast, saturation
 
 
 class Augment:
-    """The augmentation of one training: its settings, and the training's seed."""
+    """The augmentation of one training: its settings, and the training's seed.
 
-    def __init__(self, settings: Augmentation, seed: int):
-        self.settings, self.seed = settings, seed
+    task: of the masks. steps, batch_size: of an epoch. device: where pictures are changed.
+    """
 
-    def batch(self, batch: Batch, *, task: Task, epoch: int, iteration: int) -> Batch:
-        """`apply`, to a batch. If pictures are turned, pixels from outside a picture are ignored."""
-        images_BHWC, masks_BHW = self.apply(batch.images_BHWC, batch.masks_BHW, task=task, epoch=epoch,
-                                            iteration=iteration)
+    def __init__(self, settings: Augmentation, seed: int, *, task: Task, steps: int, batch_size: int,
+                 device: torch.device):
+        self.settings, self.seed, self.task = settings, seed, task
+        self._draws_S9B = torch.zeros(steps, DRAWS, batch_size, device=device)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Draw the random numbers of all steps of an epoch, counted from 1."""
+        steps, _, size = self._draws_S9B.shape
+        self._draws_S9B.copy_(torch.stack([
+            self.draws(size, epoch=epoch, iteration=(epoch - 1) * steps + step + 1) for step in range(steps)]))
+
+    def batch(self, batch: Batch, *, position: Tensor) -> Batch:
+        """`apply`, to a batch. If pictures are turned, pixels from outside a picture are ignored.
+
+        position: int64 (1,) on the device, the number of the batch in its epoch.
+        """
+        draws_9B = self._draws_S9B.index_select(0, position).squeeze(0)[:, :len(batch.masks_BHW)]
+        images_BHWC, masks_BHW = self.apply(batch.images_BHWC, batch.masks_BHW, draws_9B)
         return Batch(images_BHWC, masks_BHW, batch.ignores or self.settings.rotation > 0)
 
-    def apply(self, images_BHWC: Tensor, masks_BHW: Tensor, *, task: Task, epoch: int, iteration: int
-              ) -> tuple[Tensor, Tensor]:
+    def draws(self, pictures: int, *, epoch: int, iteration: int) -> Tensor:
+        """Random numbers for a batch, uniform in [0, 1): float32 (9, B) on the CPU.
+
+        They are a function of the seed, the epoch and the iteration: a resumed training needs no state, and a seed
+        means the same on every device. A picture's numbers depend on its place in the batch and not on the settings, so
+        that switching one off leaves the others as they were.
+        """
+        seed = int(np.random.SeedSequence((self.seed, epoch, iteration)).generate_state(1)[0])
+        return torch.rand(pictures, DRAWS, generator=torch.Generator().manual_seed(seed)).T
+
+    def apply(self, images_BHWC: Tensor, masks_BHW: Tensor, draws_9B: Tensor) -> tuple[Tensor, Tensor]:
         """A batch, augmented: uint8 (B, H, W, 3) and signed integers (B, H, W), the shapes and types they came in.
 
-        A function of its arguments, the settings and the seed alone: a resumed training needs no state, and a seed
-        means the same on every device but for the last bit of a rounding. A picture's draws depend on its place in the
-        batch and not on the settings, so that switching one off leaves the others as they were. Pixels from outside a
-        picture repeat its edge. In the mask they have the `ignore_value` of the task.
+        A function of its arguments and the settings alone, and the same on every device but for the last bit of a
+        rounding. Pixels from outside a picture repeat its edge. In the mask they have the `ignore_value` of the task.
         """
-        settings, draws_9B = self.settings, to_device(
-            self._draws(len(images_BHWC), epoch, iteration), images_BHWC.device)
+        settings = self.settings
         flip_B, vertical_B, angle_B, area_B, left_B, top_B, *color_3B = draws_9B
 
         for chosen_B, axis in ((flip_B < settings.flip, 2), (vertical_B < settings.vertical_flip, 1)):
@@ -59,7 +78,7 @@ class Augment:
                 side_B=(smallest + (largest - smallest) * area_B).sqrt(), left_B=left_B, top_B=top_B,
                 size=tuple(masks_BHW.shape[1:]))
             x_BCHW = sample_pictures(images_BHWC.permute(0, 3, 1, 2).float(), x_BHW, y_BHW)
-            masks_BHW = sample_masks(masks_BHW, x_BHW, y_BHW, outside=task.ignore_value(masks_BHW.dtype))
+            masks_BHW = sample_masks(masks_BHW, x_BHW, y_BHW, outside=self.task.ignore_value(masks_BHW.dtype))
         if settings.color:
             x_BCHW = images_BHWC.permute(0, 3, 1, 2).float() if x_BCHW is None else x_BCHW
             factors_3B = 1 + settings.color * (2 * torch.stack(color_3B) - 1)
@@ -67,11 +86,6 @@ class Augment:
         if x_BCHW is not None:
             images_BHWC = x_BCHW.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
         return images_BHWC, masks_BHW
-
-    def _draws(self, pictures: int, epoch: int, iteration: int) -> Tensor:
-        """Uniform in [0, 1), float32 (9, B), drawn on the CPU so that a seed means the same on every device."""
-        seed = int(np.random.SeedSequence((self.seed, epoch, iteration)).generate_state(1)[0])
-        return torch.rand(pictures, DRAWS, generator=torch.Generator().manual_seed(seed)).T
 
 
 def source_positions(*, angle_B: Tensor, side_B: Tensor, left_B: Tensor, top_B: Tensor, size: tuple[int, int]

@@ -5,6 +5,7 @@ Shapes: N images, B batch, C channels, K classes, H, W.
 
 import dataclasses
 import functools
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -66,26 +67,42 @@ class Feed:
         return bool(self._mapped[1].min() < 0) if self._ignores is None else self._ignores
 
     @functools.cached_property
-    def _is_resident(self) -> bool:
+    def is_resident(self) -> bool:
+        """Whether the whole split lies on the device."""
         if self._resident is not None or self.device.type != "cuda":
             return bool(self._resident)
         return sum(array.nbytes for array in self._mapped) <= torch.cuda.mem_get_info(self.device)[0] / 4
 
     @functools.cached_property
-    def _arrays(self) -> list[np.ndarray] | list[Tensor]:
-        """Images and masks, where batches are indexed."""
-        return [_upload(array, self.device) for array in self._mapped] if self._is_resident else list(self._mapped)
+    def arrays(self) -> list[np.ndarray] | list[Tensor]:
+        """All images and masks: tensors on the device if they are resident, else memory-mapped arrays."""
+        return [_uploaded(array, self.device) for array in self._mapped] if self.is_resident else list(self._mapped)
 
     def batches(self, order: np.ndarray | None = None) -> Iterator[Batch]:
         """The pictures in `order` (default: as stored), `batch_size` at a time; the last batch may be smaller."""
         order = np.arange(self._images) if order is None else order
-        places = to_device(torch.from_numpy(order), self.device) if self._is_resident else order
+        places = to_device(torch.from_numpy(order), self.device) if self.is_resident else order
         for start in range(0, len(order), self.batch_size):
             chosen = places[start:start + self.batch_size]
-            read = [array[chosen] for array in self._arrays]
-            if not self._is_resident:
+            read = [array[chosen] for array in self.arrays]
+            if not self.is_resident:
                 read = [to_device(torch.from_numpy(array), self.device) for array in read]
             yield Batch(*read, self.ignores)
+
+
+_resident: weakref.WeakValueDictionary[tuple, Tensor] = weakref.WeakValueDictionary()
+
+
+def _uploaded(array: np.ndarray, device: torch.device) -> Tensor:
+    """An array on the device. Trainings that run together there share the copy of a memory-mapped file."""
+    if device.type != "cuda" or not isinstance(array, np.memmap):
+        return _upload(array, device)
+    key = (str(array.filename), array.shape, array.dtype.name, device)
+    tensor = _resident.get(key)
+    if tensor is None:
+        tensor = _resident[key] = _upload(array, device)
+        torch.cuda.current_stream(device).synchronize()  # other streams read it
+    return tensor
 
 
 def _upload(array: np.ndarray, device: torch.device) -> Tensor:

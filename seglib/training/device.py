@@ -16,6 +16,9 @@ from torch import Tensor
 from seglib.configs import TrainSettings
 from seglib.cores import physical_cores
 
+TENSOR_CORES = (7, 0)  # the first compute capability whose GPUs multiply in fp16: V100; then T4, RTX 20
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 def choose_device(wanted: str) -> torch.device:
     """The device of `auto` (CUDA, else the CPU) or of a name. Raises ValueError where it is not there."""
@@ -27,14 +30,20 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:
-    """The precision of `auto`: bf16 where the hardware multiplies in it, fp32 elsewhere."""
+    """The precision of `auto`: bf16 if the hardware multiplies in it, else fp16 on a GPU with tensor cores, else fp32.
+
+    Raises ValueError for tf32 on a CPU.
+    """
+    if wanted == "tf32" and device.type != "cuda":
+        raise ValueError("train.precision is tf32, which only a GPU has; choose fp32, or auto")
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
-        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        capabilities = torch.cpu.get_capabilities()
-        has_bf16 = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16"))
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16"
+        return "fp16" if torch.cuda.get_device_capability(device) >= TENSOR_CORES else "fp32"
+    capabilities = torch.cpu.get_capabilities()
+    has_bf16 = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16"))
     return "bf16" if has_bf16 else "fp32"
 
 
@@ -59,14 +68,33 @@ class Conditions:
         return torch.device(self.device)
 
 
-def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+@contextlib.contextmanager
+def autocast(device: torch.device, precision: str) -> Iterator[None]:
+    """Compute a network in this precision. The backward pass needs `products_of` around it as well."""
+    dtype = AUTOCAST.get(precision)
+    with products_of(precision), (
+            contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype)):
+        yield
+
+
+@contextlib.contextmanager
+def products_of(precision: str) -> Iterator[None]:
+    """How a GPU multiplies float32: convolutions in TF32 if the precision is tf32, as PyTorch does by default.
+
+    In all other precisions they are exact. Products of matrices always are, as PyTorch has it by default too.
+    """
+    backend = torch.backends.cudnn
+    was, backend.allow_tf32 = backend.allow_tf32, precision == "tf32"
+    try:
+        yield
+    finally:
+        backend.allow_tf32 = was
 
 
 def prepare_process(threads: int | None) -> None:
     """Deterministic algorithms everywhere, and a thread count that is set once: sums split by it."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports torch.compile, for a second
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid; nothing here reads such memory
     torch.set_num_threads(threads or physical_cores())
 
@@ -93,6 +121,21 @@ def memory_of(device: torch.device, batch_size: int | None = None) -> Iterator[N
         asked = "" if batch_size is None else f" with train.batch_size={batch_size}"
         less = f"train.batch_size={batch_size // 2}" if (batch_size or 0) > 1 else "smaller pictures or a smaller model"
         raise OutOfMemory(f"out of memory on {device.type}{asked}: try {less}") from error
+
+
+def own_stream(device: torch.device) -> "torch.cuda.Stream | None":
+    """A new stream of a GPU: work on it runs beside the work of other streams. None for a CPU."""
+    return torch.cuda.Stream(device) if device.type == "cuda" else None
+
+
+@contextlib.contextmanager
+def on_stream(stream: "torch.cuda.Stream | None") -> Iterator[None]:
+    """Put GPU work on this stream. None changes nothing."""
+    if stream is None:
+        yield
+        return
+    with torch.cuda.stream(stream):
+        yield
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

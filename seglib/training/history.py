@@ -12,7 +12,6 @@
 """
 
 import csv
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,32 +29,6 @@ Row = dict[str, Any]
 
 class Diverged(ValueError):
     """A loss that is not a number any more."""
-
-
-class RunningMean:
-    """The mean of each loss term over some batches, summed on the values' device: no wait for a GPU. T terms."""
-
-    def __init__(self, terms: int, device: torch.device):
-        self.sums_T = torch.zeros(terms, dtype=torch.float64, device=device)
-        self.count = 0
-
-    def add(self, values_T: Tensor, pictures: int = 1) -> None:
-        """Add the values of one batch. pictures: its size, if each picture is to count the same, and not each batch."""
-        self.sums_T += pictures * values_T
-        self.count += pictures
-
-    def take(self) -> Tensor:
-        """The means so far, float64 (T,); starts over."""
-        means_T = self.sums_T / max(self.count, 1)
-        self.sums_T.zero_()
-        self.count = 0
-        return means_T
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"sums": self.sums_T, "count": self.count}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.sums_T, self.count = state["sums"].to(self.sums_T.device), state["count"]
 
 
 def score_column(name: str) -> str:
@@ -112,45 +85,43 @@ def _cell(value: Any) -> Any:
     return value
 
 
-@dataclasses.dataclass(frozen=True)
-class _Window:
-    """A window that has ended and has no row yet."""
-
-    iteration: int
-    lr: float
-    means_T: Tensor
-    grad_norms_T: Tensor | None
-
-
 class History:
-    """Adds up losses and counts on the device that computes them, and makes rows of them.
+    """Collects the losses and counts of each step on the device that computes them, and makes rows of them.
 
-    weights: of the loss's terms. scores: those that have a column. On a CPU a window's row is made when the window
-    ends. On a GPU, which is not waited for within an epoch, all rows are made at the epoch's end.
+    weights: of the loss's terms. has_norms: whether steps that end a window come with norms. scores: those that have a
+    column. steps, val_steps: batches in an epoch and in a
+    validation. `record` and `record_validation` are part of a step: they only change tensors, which stay where they
+    are. All else runs on the host. On a CPU a window's row is made when the window ends. On a GPU, which is not waited
+    for within an epoch, all rows are made at the epoch's end. Shapes: S steps, V val_steps, T terms, K classes.
     """
 
-    def __init__(self, weights: Mapping[str, float], *, scores: Sequence[str], classes: int, steps: int, log_every: int,
-                 device: torch.device):
+    def __init__(self, weights: Mapping[str, float], *, has_norms: bool, scores: Sequence[str], classes: int,
+                 steps: int, val_steps: int, log_every: int, device: torch.device):
         self.rows: list[Row] = []
         self.epoch = 0  # how many are over, or the number of the one under way
         self.step = 0  # of the epoch under way, how many are done; 0 between epochs
         self.window_loss: float | None = None  # of the last window that has a row
         self.window_ends = window_ends(steps, log_every)
-        self._weights, self._scores, self._steps, self._device = weights, scores, steps, device
+        self.position = torch.zeros(1, dtype=torch.int64, device=device)  # `step`, on the device
+        self._weights, self._has_norms, self._scores, self._steps = weights, has_norms, scores, steps
         self._waits_for_device = device.type == "cpu"
-        self._window, self._epoch = RunningMean(len(weights), device), RunningMean(len(weights), device)
+        self._values_ST, self._val_values_VT = (
+            torch.zeros(length, len(weights), dtype=torch.float64, device=device) for length in (steps, val_steps))
+        self._norms_ST = torch.zeros(steps, len(weights), dtype=torch.float64, device=device)
         self._counts_K4 = torch.zeros(classes, 4, dtype=torch.int64, device=device)
-        self._ended: list[_Window] = []  # windows without a row yet
-        self._since: list[tuple[float, Tensor]] = []  # of each step since the last row: lr, and (T,)
+        self._rates: list[float] = []  # the learning rate of each step of the epoch
+        self._pictures: list[int] = []  # in each batch of the validation
+
+    @property
+    def kept(self) -> list[Tensor]:
+        """The tensors that a step changes."""
+        return [self.position, self._values_ST, self._val_values_VT, self._norms_ST, self._counts_K4]
 
     def summary(self) -> str:
         """The last epoch in one line."""
         train, val = self.rows[-2:]
         return (f"lr {train['lr']:.3g}, loss {train['loss']:.4g}, val loss {val['loss']:.4g}, "
                 f"val IoU {val['iou_score']:.3f}")
-
-    def start_epoch(self) -> None:
-        self.epoch += 1
 
     def how_it_goes_on(self) -> str:
         """Where a training that an earlier run began goes on, in words."""
@@ -167,80 +138,110 @@ class History:
         """The rows so far of the epoch under way, or those of the last epoch."""
         return [row for row in self.rows if row["epoch"] == self.epoch]
 
-    def learnt(self, values: Mapping[str, Tensor], counts_K4: Tensor, *, lr: float, grad_norms: Tensor | None) -> None:
-        """Add one more step of the epoch. grad_norms: one number per term, for a step that ends a window.
+    def start_epoch(self) -> None:
+        self.epoch += 1
+
+    def start_steps(self, rates: Sequence[float]) -> None:
+        """Begin the epoch's steps, or go on with them. rates: the learning rate of each step of the epoch."""
+        self._rates = list(rates)
+        self.position.fill_(self.step)
+
+    def record(self, values: Mapping[str, Tensor], counts_K4: Tensor, *, grad_norms_T: Tensor | None) -> None:
+        """Record the step at `position`, on the device. grad_norms_T: of a step that ends a window."""
+        self._values_ST.copy_(_with_row(self._values_ST, self.position, _stacked(values)))
+        if grad_norms_T is not None:
+            self._norms_ST.copy_(_with_row(self._norms_ST, self.position, grad_norms_T.double()))
+        self._counts_K4 += counts_K4
+        self.position += 1
+
+    def learnt(self) -> bool:
+        """Count one more step of the epoch, after `record`. Returns whether it ended a window.
 
         Raises Diverged if the loss is not a number any more.
         """
         self.step += 1
-        values_T = torch.stack([value.detach().double() for value in values.values()])
-        self._window.add(values_T)
-        self._epoch.add(values_T)
-        self._since.append((lr, values_T))
-        self._counts_K4 += counts_K4
-        if self.step in self.window_ends:
-            self._ended.append(_Window(self._iteration, lr, self._window.take(), grad_norms))
-            if self._waits_for_device or self.step == self._steps:
-                self._write_windows()
+        ended = self.step in self.window_ends
+        if ended and (self._waits_for_device or self.step == self._steps):
+            self._write_windows()
         if self.step == self._steps:
-            self._write("train", lr)
+            values_ST = self._values_ST.cpu()
+            self._write("train", values_ST.mean(0).tolist())
+        return ended
 
-    def validated(self, values: Mapping[str, Tensor], counts_K4: Tensor, *, pictures: int) -> None:
-        """Add one batch of the val split."""
-        self._epoch.add(torch.stack([value.detach().double() for value in values.values()]), pictures)
+    def start_validation(self) -> None:
+        self._pictures = []
+        self.position.zero_()
+
+    def record_validation(self, values: Mapping[str, Tensor], counts_K4: Tensor) -> None:
+        """Record the batch of the val split at `position`, on the device."""
+        self._val_values_VT.copy_(_with_row(self._val_values_VT, self.position, _stacked(values)))
         self._counts_K4 += counts_K4
+        self.position += 1
+
+    def validated(self, pictures: int) -> None:
+        """Count one more batch of the val split, after `record_validation`."""
+        self._pictures.append(pictures)
 
     def end_validation(self) -> Row:
         """End the epoch, and return its val row. Raises Diverged as `learnt` does."""
-        self._write("val", self.rows[-1]["lr"])
+        pictures_V1 = torch.tensor(self._pictures, dtype=torch.float64).unsqueeze(1)
+        means_T = (self._val_values_VT.cpu()[:len(pictures_V1)] * pictures_V1).sum(0) / pictures_V1.sum()
+        self._write("val", means_T.tolist())
         self.step = 0
         return self.rows[-1]
 
     def state_dict(self) -> dict[str, Any]:
         """The state between two steps or epochs."""
         return {"epoch": self.epoch, "step": self.step, "rows": self.rows, "counts": self._counts_K4,
-                "window": self._window.state_dict(), "of_epoch": self._epoch.state_dict(),
-                "ended": [dataclasses.astuple(window) for window in self._ended]}
+                "values": self._values_ST[:self.step], "norms": self._norms_ST[:self.step]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.epoch, self.step, self.rows = state["epoch"], state["step"], state["rows"]
-        self._counts_K4 = state["counts"].to(self._device)
-        self._window.load_state_dict(state["window"])
-        self._epoch.load_state_dict(state["of_epoch"])
-        self._ended = [_Window(iteration, lr, *(None if tensor is None else tensor.to(self._device) for tensor in both))
-                       for iteration, lr, *both in state["ended"]]
+        self._counts_K4.copy_(state["counts"])
+        self._values_ST[:self.step].copy_(state["values"])
+        self._norms_ST[:self.step].copy_(state["norms"])
 
     def check(self) -> None:
         """Raise Diverged as `learnt` does; this waits for the device."""
-        self._check(self._epoch.sums_T.tolist())
+        self._check(self._values_ST[:self.step].tolist())
 
     @property
     def _iteration(self) -> int:
         return (self.epoch - 1) * self._steps + self.step
 
     def _write_windows(self) -> None:
-        means_WT = torch.stack([window.means_T for window in self._ended]).tolist()
-        self._check(sum(means_WT, []))
-        # They are read together, because each read waits. A network without an output layer has no norms in any window.
-        norms_WT = [None] * len(self._ended) if self._ended[0].grad_norms_T is None else (
-            torch.stack([window.grad_norms_T for window in self._ended]).tolist())
-        for window, means_T, norms_T in zip(self._ended, means_WT, norms_WT, strict=True):
-            self.rows.append(row(self._weights, means_T, iteration=window.iteration, epoch=self.epoch, split="train",
-                                 span="window", lr=window.lr, scores=self._scores, grad_norms=norms_T))
-            self.window_loss = self.rows[-1]["loss"]
-        self._ended, self._since = [], []
+        """Make rows of the windows that have ended and have none."""
+        values_ST, norms_ST = (of[:self.step].cpu().numpy() for of in (self._values_ST, self._norms_ST))
+        self._check(values_ST.tolist())
+        first = (self.epoch - 1) * self._steps
+        written = self.rows[-1]["iteration"] - first if self.rows and self.rows[-1]["epoch"] == self.epoch else 0
+        for end in sorted(end for end in self.window_ends if written < end <= self.step):
+            norms_T = norms_ST[end - 1].tolist() if self._has_norms else None
+            self.rows.append(row(
+                self._weights, values_ST[written:end].mean(0).tolist(), iteration=first + end, epoch=self.epoch,
+                split="train", span="window", lr=self._rates[end - 1], scores=self._scores,
+                grad_norms=norms_T))
+            self.window_loss, written = self.rows[-1]["loss"], end
 
-    def _check(self, summed: list[float]) -> None:
-        """Raise Diverged, naming the first step whose loss is not a number, if some sum is none."""
-        if all(map(math.isfinite, summed)):
-            return
-        first = self._iteration - len(self._since) + 1
-        for iteration, (lr, values_T) in enumerate(self._since, first):
-            row(self._weights, values_T.tolist(), iteration=iteration, epoch=self.epoch, split="train", span="window",
-                lr=lr, scores=self._scores)
+    def _check(self, values_ST: list[list[float]]) -> None:
+        """Raise Diverged, naming the first step of the epoch whose loss is not a number, if there is one."""
+        for step, values_T in enumerate(values_ST):
+            if not all(map(math.isfinite, values_T)):
+                row(self._weights, values_T, iteration=(self.epoch - 1) * self._steps + step + 1, epoch=self.epoch,
+                    split="train", span="window", lr=self._rates[step], scores=self._scores)
 
-    def _write(self, split: str, lr: float) -> None:
-        self.rows.append(row(
-            self._weights, self._epoch.take().tolist(), iteration=self._iteration, epoch=self.epoch, split=split,
-            span="epoch", lr=lr, scores=self._scores, counts_K4=self._counts_K4))
+    def _write(self, split: str, means_T: list[float]) -> None:
+        self.rows.append(row(self._weights, means_T, iteration=self._iteration, epoch=self.epoch, split=split,
+                             span="epoch", lr=self._rates[-1], scores=self._scores, counts_K4=self._counts_K4))
         self._counts_K4.zero_()
+
+
+def _stacked(values: Mapping[str, Tensor]) -> Tensor:
+    return torch.stack([value.detach().double() for value in values.values()])
+
+
+def _with_row(rows_ST: Tensor, position: Tensor, row_T: Tensor) -> Tensor:
+    """A copy with another row at a position that the device knows. `index_copy` would sort there to be deterministic.
+    """
+    is_row_S1 = (torch.arange(len(rows_ST), device=rows_ST.device) == position).unsqueeze(1)
+    return torch.where(is_row_S1, row_T, rows_ST)

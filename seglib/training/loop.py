@@ -3,33 +3,33 @@
 It is deterministic: the same configuration on the same machine gives the same bytes, killed and resumed or not. All
 that is random in a step (a dropout, an augmentation, the order of the pictures) is a function of the seed and the
 step's number, so no generator's state is kept. Within an epoch nothing waits for a GPU, except the boundary loss:
-values are read at the epoch's end. Shapes: B batch, K classes, H, W.
+values are read at the epoch's end.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from seglib import models
 from seglib.configs import LossConfig, TrainConfig
 from seglib.datasets.store import DatasetInfo
 from seglib.losses import TERMS
 from seglib.losses.logits import inverse_frequency
-from seglib.losses.view import View
 from seglib.losses.weighted import WeightedLoss, weighted_terms
-from seglib.metrics.counts import count_BK4
 from seglib.metrics.overlap import recorded
 from seglib.registry import lookup
 from seglib.training import checkpoint, history, overfit, phases
 from seglib.training.augment import Augment
-from seglib.training.batches import Batch, epoch_order, step_seed
+from seglib.training.batches import epoch_order
 from seglib.training.checkpoint import Checkpoint
-from seglib.training.device import Conditions, memory_of
+from seglib.training.device import Conditions, memory_of, on_stream, own_stream
 from seglib.training.history import History, Row
+from seglib.training.inputs import Inputs
 from seglib.training.optimization import Optimization
 from seglib.training.overfit import Verdict
 from seglib.training.phases import Phase
@@ -37,7 +37,10 @@ from seglib.training.progress import Progress
 from seglib.training.selection import LOSS, Selection
 from seglib.training.setup import Outcome, Setup
 from seglib.training.snapshots import Snapshots
+from seglib.training.step import Steps
 from seglib.training.throughput import Throughput
+
+_OVER = object()
 
 
 class Trainer:
@@ -46,12 +49,19 @@ class Trainer:
     dataset: the prepared dataset's folder; `train/` and `val/` are read, `test/` never.
     checkpoint_path: where the state is kept, at each epoch's end, and within an epoch after `checkpoint_every` seconds.
     A training whose state is found there is resumed. `checkpoint.path` is the path in use: see `checkpoint.find`.
+    capture: whether a GPU replays the steps as CUDA graphs. It changes no byte of the result.
     """
 
     def __init__(self, config: TrainConfig, dataset: Path, *, checkpoint_path: Path | None = None,
-                 checkpoint_every: float = checkpoint.EVERY):
-        self.settings, self.seed = config.train, config.seed
+                 checkpoint_every: float = checkpoint.EVERY, capture: bool = True):
+        self.settings, self.seed, self._capture = config.train, config.seed, capture
         self.conditions = Conditions.of(config.train)
+        self._stream = own_stream(self.conditions.torch_device)
+        with on_stream(self._stream):
+            self._prepare(config, dataset, checkpoint_path, checkpoint_every)
+
+    def _prepare(self, config: TrainConfig, dataset: Path, checkpoint_path: Path | None, checkpoint_every: float
+                 ) -> None:
         found = checkpoint.find(checkpoint_path, epochs=self.settings.epochs, conditions=self.conditions)
         self._differs = found.differs
         self.checkpoint = Checkpoint(found.path, checkpoint_every)
@@ -64,11 +74,15 @@ class Trainer:
         if self.settings.overfit is not None:
             train = val = overfit.first_pictures(train, self.settings.overfit)
         self.train, self.val = self.setup.feed(train, ignores=self.setup.train_ignores), self.setup.feed(val)
-        self.augment = None if self.settings.augment is None else Augment(self.settings.augment, self.seed)
+        self._train_inputs, self._val_inputs = Inputs(self.train), Inputs(self.val)
+        self.augment = None if self.settings.augment is None else Augment(
+            self.settings.augment, self.seed, task=self.encoding.task, steps=self.train.steps,
+            batch_size=self.train.batch_size, device=self.device)
 
-        self.history = History(self.loss.weights, scores=recorded(self.settings.best_by),
-                               classes=self.encoding.classes, steps=self.train.steps,
-                               log_every=self.settings.log_every, device=self.device)
+        self.history = History(self.loss.weights, has_norms=self.network.output_layer is not None,
+                               scores=recorded(self.settings.best_by), classes=self.encoding.classes,
+                               steps=self.train.steps, val_steps=self.val.steps, log_every=self.settings.log_every,
+                               device=self.device)
         self.selection = Selection(self.settings.best_by, keeps_best=self.settings.keep == "best")
         self.throughput, self._was_finished = Throughput(), False
         self.phases = phases.phases_of(self.settings)
@@ -93,98 +107,113 @@ class Trainer:
         better_at = max(self.selection.better_at, self.phase.first - 1)
         return self.epoch - better_at >= self.settings.patience
 
+    def progress(self, title: str) -> Progress:
+        """The training's place in the terminal."""
+        return Progress(title, images=self.settings.epochs * len(self.train),
+                        done=self.history.pictures(len(self.train), self.settings.batch_size), device=self.device)
+
     def run(self, *, title: str, on_epoch: Callable[[list[Row]], None] = lambda rows: None) -> Outcome:
-        """Train to the last epoch. `on_epoch` is called with the history's rows of each epoch when it ends.
+        """Train to the last epoch, as `steps` does."""
+        with self.progress(title) as progress:
+            for _ in self.steps(progress, on_epoch):
+                pass
+            return self.finish(progress)
+
+    def steps(self, progress: Progress, on_epoch: Callable[[list[Row]], None] = lambda rows: None) -> Iterator[None]:
+        """Train to the last epoch, and yield after each step. A GPU may still have to compute that step.
+
+        Between two steps other trainings may go on: on a GPU each has a stream of its own. `on_epoch` is called with
+        the history's rows of each epoch when it ends.
 
         Raises Diverged if the loss is not a number any more, OutOfMemory, and OSError if no checkpoint can be written.
         """
-        epochs, batch_size = self.settings.epochs, self.settings.batch_size
-        with (Progress(title, images=epochs * len(self.train), done=self.history.pictures(len(self.train), batch_size),
-                       device=self.device) as progress,
-              memory_of(self.device, batch_size)):
-            if self._differs:
-                progress.say("starts anew: its checkpoint was made under other conditions "
-                             f"({self._differs}), and is kept")
-            if self.epoch:
-                progress.say(self._how_it_goes_on())
-            while not self.finished:
-                if not self.history.step:
-                    self.history.start_epoch()
-                    if self.epoch > self.phase.last:
-                        self._enter(self._phase_of(self.epoch))
-                    if len(self.phases) > 1 and self.epoch == self.phase.first:
-                        progress.say(str(self.phase))
-                self._train_epoch(progress)
-                self._validate()
-                self.optimization.end_epoch(self.selection.value_of(self.history.rows[-1]))
-                self.checkpoint.save(self._state())
-                on_epoch(self.history.of_epoch())
-                progress.say(f"epoch {self.epoch}/{epochs}: {self._summary()}")
+        work = self._work(progress, on_epoch)
+        while True:
+            with on_stream(self._stream), memory_of(self.device, self.settings.batch_size):
+                if next(work, _OVER) is _OVER:
+                    return
+            yield
+
+    def finish(self, progress: Progress) -> Outcome:
+        """What the training left, after its last step."""
+        with on_stream(self._stream):
             outcome = self._outcome()
-            for line in self._conclusions(outcome):
-                progress.say(line)
+        if self._stream is not None:
+            self._stream.synchronize()  # others read the weights on other streams
+        for line in self._conclusions(outcome):
+            progress.say(line)
         return outcome
+
+    def _work(self, progress: Progress, on_epoch: Callable[[list[Row]], None]) -> Iterator[None]:
+        if self._differs:
+            progress.say("starts anew: its checkpoint was made under other conditions "
+                         f"({self._differs}), and is kept")
+        if self.epoch:
+            progress.say(self._how_it_goes_on())
+        eager_because = ""
+        while not self.finished:
+            if not self.history.step:
+                self.history.start_epoch()
+                if self.epoch > self.phase.last:
+                    self._enter(self._phase_of(self.epoch))
+                if len(self.phases) > 1 and self.epoch == self.phase.first:
+                    progress.say(str(self.phase))
+            yield from self._train_epoch(progress)
+            yield from self._validate()
+            self.optimization.end_epoch(self.selection.value_of(self.history.rows[-1]))
+            self.checkpoint.save(self._state())
+            on_epoch(self.history.of_epoch())
+            progress.say(f"epoch {self.epoch}/{self.settings.epochs}: {self._summary()}")
+            if self.device.type == "cuda" and eager_because != (eager_because := self._steps.eager_because):
+                progress.say(f"runs its steps without a CUDA graph: {eager_because}")
 
     def _phase_of(self, epoch: int) -> Phase:
         return next(phase for phase in self.phases if phase.first <= epoch <= phase.last)
 
     def _enter(self, phase: Phase) -> None:
-        """Begin a phase, with an optimizer and a schedule of its own."""
+        """Begin a phase, with an optimizer, a schedule and steps of its own."""
         self.phase = phase
         phases.start(phase, self.network)
         learning = (parameter for parameter in self.network.parameters() if parameter.requires_grad)
         self.optimization = Optimization(learning, self.settings, lr=phase.lr, epochs=phase.epochs,
-                                         steps_an_epoch=self.train.steps)
+                                         steps_an_epoch=self.train.steps, precision=self.setup.precision)
+        self._steps = Steps(self.setup, self.loss, self.optimization, self.history, train=self._train_inputs,
+                            val=self._val_inputs, augment=self.augment,
+                            first=(phase.first - 1) * self.train.steps + 1, capture=self._capture)
 
-    def _train_epoch(self, progress: Progress) -> None:
+    def _train_epoch(self, progress: Progress) -> Iterator[None]:
         """Train the rest of the epoch."""
         phases.training_mode(self.phase, self.network)
+        first = self.history.step
+        self.history.start_steps(self.optimization.start_epoch(self.epoch - self.phase.first))
+        if self.augment is not None:
+            self.augment.start_epoch(self.epoch)
         self.throughput.start()
-        weight = None if self.network.output_layer is None else self.network.output_layer.weight
-        order = epoch_order(len(self.train), seed=self.seed, epoch=self.epoch)
-        order = order[self.history.step * self.train.batch_size:]
-        for step, batch in enumerate(self.throughput.timed(self.train.batches(order)), self.history.step + 1):
-            iteration = (self.epoch - 1) * self.train.steps + step
-            torch.manual_seed(step_seed(self.seed, iteration))
-            if self.augment is not None:
-                batch = self.augment.batch(batch, task=self.encoding.task, epoch=self.epoch, iteration=iteration)
-            view = self._view(batch)
-            values = self.loss(view)
-            ends_window, lr = step in self.history.window_ends, self.optimization.lr
-            grad_norms = _gradient_norms(values, weight) if ends_window and weight is not None else None
-            self.optimization.step(self.loss.total(values))
-            self.history.learnt(values, self._counts(view), lr=lr, grad_norms=grad_norms)
-            progress.update(len(batch.images_BHWC))
-            if ends_window:
+        self._train_inputs.start(epoch_order(len(self.train), seed=self.seed, epoch=self.epoch), first=first)
+        for step in range(first + 1, self.train.steps + 1):
+            pictures = self._steps.train((self.epoch - 1) * self.train.steps + step,
+                                         ends_window=step in self.history.window_ends)
+            if self.history.learnt():
                 progress.show(self.history.window_loss)
+            progress.update(pictures)
             if self.checkpoint.is_due:
                 self.history.check()  # a GPU was not asked yet
                 if self.optimization.is_finite:  # no loss was computed yet with the weights that this step made
                     self.checkpoint.save(self._state())
-        self.throughput.stop(len(order))
+            yield
+        self.throughput.stop(len(self.train) - first * self.train.batch_size, waited=self._train_inputs.waited)
 
-    @torch.no_grad()
-    def _validate(self) -> None:
+    def _validate(self) -> Iterator[None]:
         self.network.eval()
-        for batch in self.val.batches():
-            view = self._view(batch)
-            self.history.validated(self.loss(view), self._counts(view), pictures=len(batch.images_BHWC))
+        self.history.start_validation()
+        self._val_inputs.start(np.arange(len(self.val)))
+        for _ in range(self.val.steps):
+            self.history.validated(self._steps.validate(self.epoch * self.train.steps))
+            yield
         self.selection.see(self.history.end_validation(), self.network.state_dict)
-        self.snapshots.take(
-            self.epoch, lambda images: self.encoding.present(self.setup.logits(images.to(self.device))))
-
-    def _view(self, batch: Batch) -> View:
-        """A batch as the loss sees it. Everything except the network runs in float32."""
-        planes, valid = self.encoding.planes(batch.masks_BHW, ignores=batch.ignores)
-        logits = self.setup.logits(batch.images_BHWC).float().contiguous()  # in the layout of the planes
-        return View(logits_BKHW=logits, output_BKHW=self.encoding.seen_by_losses(logits),
-                    target_BKHW=self.encoding.targets_of(planes), planes_BKHW=planes, valid_B1HW=valid,
-                    exclusive=self.encoding.exclusive)
-
-    def _counts(self, view: View) -> Tensor:
-        """The pixel counts of the batch's classes, see `metrics.counts`: int64 (K, 4)."""
-        present = self.encoding.present(view.logits_BKHW.detach())
-        return count_BK4(present, view.planes_BKHW, view.valid_B1HW).sum(0)
+        with torch.no_grad():
+            self.snapshots.take(
+                self.epoch, lambda images: self.encoding.present(self.setup.logits(images.to(self.device))))
 
     def _state(self) -> dict[str, Any]:
         return {"conditions": dataclasses.asdict(self.conditions), "history": self.history.state_dict(),
@@ -232,11 +261,6 @@ class Trainer:
         if self.selection.keeps_best and self.selection.epoch < self.epoch:
             said.append(f"keeps the weights of epoch {self.selection.epoch}, the best by {self.selection.title}")
         return said + ([str(outcome.overfit)] if outcome.overfit else [])
-
-
-def _gradient_norms(values: dict[str, Tensor], weight: Tensor) -> Tensor:
-    """The norm of the gradient of each unweighted term in `weight`, the output layer's. Float (terms,)."""
-    return torch.stack([torch.autograd.grad(value, weight, retain_graph=True)[0].norm() for value in values.values()])
 
 
 def loss_of(config: TrainConfig, network: nn.Module, info: DatasetInfo) -> WeightedLoss:

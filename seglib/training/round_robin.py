@@ -18,14 +18,14 @@ from seglib.training.device import OutOfMemory
 from seglib.training.job import EXPECTED, Job, Skipped, tell_end
 from seglib.training.progress import GroupScreen, shown_on
 
-GAIN = 1.05  # one training more must bring at least so many times the steps per second of all together
+GAIN = 1.05  # twice as many trainings must bring at least so many times the steps per second of all together
 MARGIN = 2.0  # so many times the memory of one training must be free before one more starts
-WARM_UP, MEASURED = 2.0, 5.0  # seconds: not counted after a change, and then measured
-FEWEST_ROUNDS = 10  # that are measured, however long they take
+WARM_UP_ROUNDS = 3  # after one has started: in the first, graphs are captured
+MEASURED, FEWEST_ROUNDS = 0.5, 10  # seconds and rounds that are measured at least
 
 
 class Occupancy:
-    """Decides how many trainings share a device. It is found by trying: one more, as long as all together get faster.
+    """Decides how many trainings share a device. It is found by trying: twice as many, as long as that is faster.
 
     at_once: how many run at once if memory allows; None: as many as speed allows.
     """
@@ -33,30 +33,32 @@ class Occupancy:
     def __init__(self, at_once: int | None):
         self._asked = at_once
         self._limit = math.inf if at_once is None else at_once
-        self._rates: dict[int, float] = {}
+        self._tried = 1
+        self._rate: float | None = None  # with half as many as are tried now
 
     @property
-    def limit(self) -> float:
-        """No more trainings than this run at once, as far as is known; infinity if nothing is known."""
-        return self._limit
+    def aim(self) -> float:
+        """So many are to run now."""
+        return min(self._limit, self._tried if self._asked is None else self._asked)
 
-    def may_start(self, running: int, *, free: float, each: float | None) -> bool:
+    def may_start(self, running: int, *, started: int, free: float, each: float | None) -> bool:
         """Whether one more training may start beside those that run.
 
-        free: bytes of the device's memory. each: bytes that one training takes; None while this is not known.
+        started: those of them that have not taken their memory yet. free: bytes of the device's memory. each: bytes
+        that one training takes; None while this is not known.
         """
         if running == 0:
             return True
-        if running >= self._limit or each is None or free < MARGIN * each:
-            return False
-        return self._asked is not None or running in self._rates
+        return running < self.aim and each is not None and free >= MARGIN * each * (started + 1)
 
     def measured(self, running: int, steps_per_second: float) -> None:
         """Note the steps per second of all trainings together, with so many of them."""
-        self._rates[running] = steps_per_second
-        fewer = self._rates.get(running - 1)
-        if self._asked is None and fewer is not None and steps_per_second < GAIN * fewer:
-            self._limit = min(self._limit, running - 1)
+        if self._asked is not None or running != self._tried:
+            return
+        if self._rate is not None and steps_per_second < GAIN * self._rate:
+            self._limit = min(self._limit, running // 2)
+        else:
+            self._tried, self._rate = 2 * running, steps_per_second
 
     def ran_out(self, running: int) -> None:
         """Note that memory ran out with so many trainings."""
@@ -98,22 +100,22 @@ class _Window:
 
     def __init__(self, device: Device, clock: Callable[[], float]):
         self._device, self._clock = device, clock
-        self._begun, self._first, self._steps, self._rounds = clock(), None, 0, 0
+        self._begun, self._steps, self.rounds = 0.0, 0, 0
 
     def add(self, steps: int) -> float | None:
         """Count a round of so many steps. Gives steps per second when enough was measured, else None."""
-        if self._first is None:
-            if self._clock() - self._begun >= WARM_UP:
-                self._device.wait()
-                self._first = self._clock()
+        self.rounds += 1
+        if self.rounds == WARM_UP_ROUNDS:
+            self._device.wait()
+            self._begun = self._clock()
+        if self.rounds <= WARM_UP_ROUNDS:
             return None
         self._steps += steps
-        self._rounds += 1
-        if self._rounds < FEWEST_ROUNDS or self._clock() - self._first < MEASURED:
+        if self.rounds < WARM_UP_ROUNDS + FEWEST_ROUNDS or self._clock() - self._begun < MEASURED:
             return None
         self._device.wait()
-        rate = self._steps / (self._clock() - self._first)
-        self._first, self._begun, self._steps, self._rounds = None, self._clock() - WARM_UP, 0, 0
+        rate = self._steps / (self._clock() - self._begun)
+        self._steps, self.rounds = 0, WARM_UP_ROUNDS - 1
         return rate
 
 
@@ -128,7 +130,8 @@ class RoundRobin:
         self._waiting, self._running = deque(jobs), []
         self._screen, self._occupancy, self._device, self._clock = screen, occupancy, device, clock
         self._each: float | None = None  # bytes that one training takes
-        self._before = 0.0  # bytes that were taken when the last one started
+        self._started = 0  # jobs that have not taken their memory yet
+        self._window = _Window(device, clock)
         self._failed: dict[str, Exception] = {}
 
     def run(self) -> dict[str, Exception]:
@@ -147,11 +150,12 @@ class RoundRobin:
         return self._failed
 
     def _admit(self) -> None:
-        """Start one more job if there is room."""
-        if self._waiting and self._occupancy.may_start(len(self._running), free=self._device.free(), each=self._each):
+        """Start as many more jobs as there is room for."""
+        while self._waiting and self._occupancy.may_start(len(self._running), started=self._started,
+                                                          free=self._device.free(), each=self._each):
             job = self._waiting.popleft()
-            self._before = self._device.taken()
             self._running.append(_Running(job, job.steps(job.on_epoch)))
+            self._started += 1
             self._window = _Window(self._device, self._clock)
 
     def _round(self) -> None:
@@ -166,9 +170,10 @@ class RoundRobin:
             except Exception as error:  # whatever is wrong with one must not end the others
                 self._end(one, _without_frames(error))
         rate = self._window.add(steps)
+        if self._started and self._running and self._window.rounds >= WARM_UP_ROUNDS:
+            self._each, self._started = self._device.taken() / len(self._running), 0
         if rate is not None and self._running:
             self._occupancy.measured(len(self._running), rate)
-            self._each = max(self._each or 0.0, self._device.taken() - self._before)
 
     def _end(self, one: _Running, error: Exception | None) -> None:
         if isinstance(error, OutOfMemory) and len(self._running) > 1:

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seglib import models
 from seglib.configs import TrainConfig, used
@@ -40,6 +40,7 @@ class Setup:
             torch.manual_seed(config.seed)
             network = models.build(config.model, classes=len(self.info.classes), image_size=self.info.image_size,
                                    pretrained=pretrained)
+            set_output_bias(network.output_layer, train.output_bias, self.info, self.encoding)
             self.network = network.to(self.device, memory_format=torch.channels_last)
 
     @property
@@ -62,6 +63,31 @@ class Setup:
         """uint8 (B, H, W, 3) on the device to (B, K, H, W), computed in the training's precision."""
         with autocast(self.device, self.precision):
             return self.network(self.encoding.pictures(images_BHWC))
+
+
+def set_output_bias(layer: nn.Module | None, wanted: str, info: DatasetInfo, encoding: Encoding) -> None:
+    """Set the output layer's bias before the first step.
+
+    wanted: "default" (as PyTorch draws it, near 0), "zero" or "prior": a network whose weights add nothing then
+    predicts the classes' frequencies in the training pixels. RetinaNet starts so (Lin et al. 2017, arXiv 1708.02002).
+    The bias is the logit of the frequency, or its logarithm if classes exclude each other. If losses see the output
+    itself, it is the mean of the targets. A frequency of 0 or 1 counts as one pixel more or less. A network without an
+    output layer, or whose layer has no bias, keeps its own.
+    """
+    if wanted == "default" or layer is None or layer.bias is None:
+        return
+    if wanted == "zero":
+        nn.init.zeros_(layer.bias)
+        return
+    least = 1 / max(info.valid_pixels, 2)
+    frequency_K = (torch.tensor(info.class_pixels, dtype=torch.float64) / max(info.valid_pixels, 1)).clamp(
+        least, 1 - least)
+    if encoding.output == "raw":
+        bias_K = encoding.targets_of(frequency_K.view(1, -1, 1, 1)).flatten()
+    else:
+        bias_K = frequency_K.log() if encoding.exclusive else frequency_K.logit()
+    with torch.no_grad():
+        layer.bias.copy_(bias_K)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator
 from typing import Any
-
-from seglib.training.batches import Batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,25 +22,15 @@ class Throughput:
 
     def __init__(self) -> None:
         self.images, self.seconds, self.waited = 0, 0.0, 0.0
-        self._started, self._waited = 0.0, 0.0  # of what is not over: a state that is kept meanwhile holds none of it
+        self._started = 0.0  # of what is not over: a state that is kept meanwhile holds none of it
 
     def start(self) -> None:
-        self._started, self._waited = time.perf_counter(), 0.0
+        self._started = time.perf_counter()
 
-    def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """The same batches, the time that each took to come added up."""
-        while True:
-            asked = time.perf_counter()
-            batch = next(batches, None)
-            self._waited += time.perf_counter() - asked
-            if batch is None:
-                return
-            yield batch
-
-    def stop(self, images: int) -> None:
-        """`images`: those learnt from since `start`."""
+    def stop(self, images: int, *, waited: float) -> None:
+        """images: those learnt from since `start`. waited: seconds of this time in which batches were being read."""
         self.seconds += time.perf_counter() - self._started
-        self.waited += self._waited
+        self.waited += waited
         self.images += images
 
     @property

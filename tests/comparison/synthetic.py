@@ -131,8 +131,7 @@ def write_variant(name: str, logits: Planes, *, history: pd.DataFrame, terms: Ma
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "NetworkPredictor", lambda path: MadeUp(logits, targets=targets, task=task))
         patch.setattr(evaluate, "wait_for_cores", lambda device: contextlib.nullcontext())
-        patch.setattr(evaluate.records, "leave_result", lambda files: None)
-        patch.setattr(evaluate.tracking, "try_sync", lambda record: None)
+        patch.setattr("seglib.pipeline.records.leave_result", lambda files: None)
         evaluate.main("shapes", name)
     return files
 

@@ -50,3 +50,33 @@ def test_components_and_what_they_enclose_equal_scipy_s_of_each_plane(frame: int
     assert found == before
     firsts = [np.flatnonzero(numbers == number)[0] for number in range(1, found + 1)]
     assert firsts == sorted(firsts)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 6])
+def test_a_spiral_is_one_component_and_encloses_nothing(turns: int):
+    """Its rows are joined one after the other, in the end through its middle."""
+    side = 4 * turns + 3
+    spiral = np.zeros((side, side), bool)
+    y, x, dy, dx = 0, 0, 0, 1
+    spiral[0, 0] = True
+    for length in [side - 1, *np.repeat(range(side - 1, 1, -2), 2)]:
+        for _ in range(length):
+            y, x = y + dy, x + dx
+            spiral[y, x] = True
+        dy, dx = dx, -dy
+    stack = framed(np.stack([spiral, spiral.T, ~spiral]), 1)
+    numbers, found = components(stack)
+    assert found == ndimage.label(~spiral, SQUARE)[1] + 2
+    np.testing.assert_array_equal(numbers[:2], stack[:2] * np.array([1, 2])[:, None, None])
+    for plane, holes in zip(stack, enclosed(stack), strict=True):
+        np.testing.assert_array_equal(holes, ndimage.binary_fill_holes(plane) & ~plane)
+
+
+@given(st.integers(0, 2**32))
+def test_large_noise_has_scipy_s_components(seed: int):
+    random = np.random.default_rng(seed)
+    planes = random.random((3, 90, 70)) < random.uniform(0, 1, (3, 1, 1))
+    numbers, found = components(framed(planes, 1))
+    expected, count = ndimage.label(np.concatenate(framed(planes, 1)), SQUARE)
+    np.testing.assert_array_equal(np.concatenate(numbers), expected)
+    assert found == count

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from seglib.comparison import variants as comparison
 from seglib.configs import PredictConfig
 from seglib.datasets.store import DatasetInfo, Split
-from seglib.evaluation import evaluate as evaluate_split
+from seglib.evaluation import evaluate_splits
 from seglib.files import file_sha256, read_json
 from seglib.metrics.counts import COUNTS
 from seglib.pipeline.workspace import TrainingFiles, live_trainings
@@ -202,11 +202,10 @@ def test_each_predictor_that_no_loss_trains_is_evaluated_once(copied: Path, monk
     write_params(raw, copied)
     resolve.main()
     counted = []
-    monkeypatch.setattr("seglib.evaluation.evaluate", lambda predictor, split, **rest: counted.append(
-        (type(predictor).__name__, split.folder.name)) or evaluate_split(predictor, split, **rest))
+    monkeypatch.setattr(predict, "evaluate_splits", lambda predictor, dataset, **rest: counted.append(
+        type(predictor).__name__) or evaluate_splits(predictor, dataset, **rest))
     predict.main("shapes")
-    assert sorted(counted) == [(kind, split) for kind in ("Background", "Foreground", "Frequency", "Otsu")
-                               for split in ("test", "val")]
+    assert sorted(counted) == ["Background", "Foreground", "Frequency", "Otsu"]
     assert {path.name for path in Path("results/shapes/predictors").iterdir()} == {
         "background", "foreground", "frequency", "otsu"}
 

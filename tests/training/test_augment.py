@@ -28,8 +28,9 @@ def batch(pictures: int = 4, height: int = 12, width: int = 18, dtype: torch.dty
 
 def apply(settings: dict[str, float], images: torch.Tensor, masks: torch.Tensor, *, task: str = "multilabel",
           seed: int = 1, epoch: int = 1, iteration: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    augment = Augment(dataclasses.replace(NEUTRAL, **settings), seed)
-    return augment.apply(images, masks, task=tasks.get(task), epoch=epoch, iteration=iteration)
+    augment = Augment(dataclasses.replace(NEUTRAL, **settings), seed, task=tasks.get(task), steps=1,
+                      batch_size=len(images), device=torch.device("cpu"))
+    return augment.apply(images, masks, augment.draws(len(images), epoch=epoch, iteration=iteration))
 
 
 def positions(height: int, width: int, *, degrees: float = 0, side: float = 1, left: float = 0, top: float = 0

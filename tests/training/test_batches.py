@@ -9,6 +9,7 @@ import torch
 from seglib import tasks
 from seglib.datasets.store import Split
 from seglib.training.batches import Feed
+from seglib.training.inputs import Inputs
 from seglib.training.throughput import Throughput
 
 CPU = torch.device("cpu")
@@ -49,20 +50,42 @@ def test_a_large_split_goes_to_the_device_in_pieces(monkeypatch: pytest.MonkeyPa
     np.testing.assert_array_equal(batch.images_BHWC, split.images)
 
 
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("first", [0, 2, 3])
+def test_steps_read_the_batches_of_a_pass(resident: bool, first: int):
+    """From any batch on, as a resumed epoch does: those of `Feed.batches`."""
+    order, position = np.array([4, 0, 6, 1, 3, 2, 5]), torch.tensor([first])
+    feed = Feed(split_of(7), 2, CPU, resident=resident)
+    inputs, expected = Inputs(feed), list(feed.batches(order))[first:]
+    inputs.start(order, first=first)
+    for batch in expected:
+        size = inputs.advance()
+        found = inputs.batch(size, position)
+        assert size == len(batch.images_BHWC)
+        assert torch.equal(found.images_BHWC, batch.images_BHWC) and torch.equal(found.masks_BHW, batch.masks_BHW)
+        position += 1
+    with pytest.raises(StopIteration):
+        inputs.advance()
+
+
 def test_what_a_batch_costs_is_told_apart(monkeypatch: pytest.MonkeyPatch):
     """A clock that is read, not waited for: a batch takes 2 s to come and 3 s to learn from."""
     now = [0.0]
     monkeypatch.setattr("seglib.training.throughput.time.perf_counter", lambda: now[0])
 
-    def slow():
-        for batch in Feed(split_of(6), 2, CPU).batches():
-            now[0] += 2
-            yield batch
+    class Slow(np.ndarray):
+        def __getitem__(self, chosen: np.ndarray) -> np.ndarray:
+            now[0] += 1
+            return np.asarray(self)[chosen]
 
-    throughput = Throughput()
+    feed, throughput = Feed(split_of(6), 2, CPU), Throughput()
+    vars(feed)["arrays"] = [array.view(Slow) for array in feed.arrays]  # pictures and masks, a second each
+    inputs = Inputs(feed)
     throughput.start()
-    for _ in throughput.timed(slow()):
+    inputs.start(np.arange(6))
+    for _ in range(feed.steps):
+        inputs.advance()
         now[0] += 3
-    throughput.stop(6)
+    throughput.stop(6, waited=inputs.waited)
     assert (throughput.speed.images_per_second, throughput.speed.waiting) == (6 / 15, 6 / 15)
     assert str(throughput.speed) == "0 images/s, 40% of the time waiting for data"

@@ -81,8 +81,8 @@ def test_the_last_good_weights_are_kept_and_predict(training_config: Make, prepa
                         checkpoint_every=0)
     step = training.optimization.step
 
-    def spoil(loss: Tensor) -> None:
-        step(loss)
+    def spoil(loss: Tensor, position: Tensor) -> None:
+        step(loss, position)
         if training.history.step == 1 and training.epoch == 2:  # of three; `learnt` counts it afterwards
             with torch.no_grad():
                 training.optimization.parameters[0].fill_(math.nan)

@@ -13,6 +13,7 @@ from torch import nn
 
 from seglib.metrics.overlap import recorded
 from seglib.training import history
+from seglib.training.history import History
 from seglib.training.selection import Selection
 
 
@@ -31,13 +32,33 @@ def test_where_windows_end(steps: int, log_every: int, ends: set[int]):
     assert history.window_ends(steps, log_every) == ends
 
 
-def test_a_running_mean_is_the_mean_and_starts_over():
-    mean = history.RunningMean(2, torch.device("cpu"))
-    for first, second in ((1.0, 10.0), (3.0, 30.0)):
-        mean.add(torch.tensor([first, second]))
-    assert mean.take().tolist() == [2.0, 20.0]
-    mean.add(torch.tensor([7.0, 8.0]))
-    assert mean.take().tolist() == [7.0, 8.0]
+def history_of(steps: int, val_steps: int = 2, log_every: int = 2) -> History:
+    """Of a loss of two terms, one class and no norms."""
+    return History({"mse": 1.0, "dice": 2.0}, has_norms=False, scores=("iou",), classes=1, steps=steps,
+                   val_steps=val_steps, log_every=log_every, device=torch.device("cpu"))
+
+
+def test_rows_are_the_means_of_what_was_recorded():
+    """Of an epoch of five steps, in windows of two, three; and of val batches of four pictures and one."""
+    values, val_values = torch.rand(5, 2), torch.tensor([[1.0, 2.0], [6.0, 12.0]])
+    found, counts = history_of(5), torch.tensor([[2, 1, 1, 6]])
+    found.start_epoch()
+    found.start_steps([0.1, 0.2, 0.3, 0.4, 0.5])
+    for mse, dice in values:
+        found.record({"mse": mse, "dice": dice}, counts, grad_norms_T=None)
+        found.learnt()
+    found.start_validation()
+    for pictures, (mse, dice) in zip((4, 1), val_values, strict=True):
+        found.record_validation({"mse": mse, "dice": dice}, 2 * counts)
+        found.validated(pictures)
+    found.end_validation()
+    spans = [values[:2], values[2:], values, torch.tensor([[2.0, 4.0]])]
+    assert [row["iteration"] for row in found.rows] == [2, 5, 5, 5]
+    assert [row["lr"] for row in found.rows] == [0.2, 0.5, 0.5, 0.5]
+    for row, span in zip(found.rows, spans, strict=True):
+        mse, dice = span.double().mean(0).tolist()
+        assert (row["mse"], row["dice"], row["loss"]) == pytest.approx((mse, dice, mse + 2 * dice))
+    assert [row["iou_score"] for row in found.rows] == [None, None, 0.5, 0.5]
 
 
 def test_the_file_is_what_pandas_would_write(tmp_path: Path):

@@ -29,7 +29,7 @@ from tests.training.test_resume import train
 Make = Callable[..., TrainConfig]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_the_same_configuration_gives_the_same_bytes(training_config: Make, prepared_shapes: Path, tmp_path: Path,
                                                      precision: str):
     config = training_config(precision=precision, threads=2)
@@ -178,13 +178,12 @@ def test_nothing_within_an_epoch_waits_for_a_gpu(training_config: Make, multicla
                                  lr=1e-3)
         config = dataclasses.replace(config, loss=LossConfig(
             terms={"ce": 1.0, "focal": 1.0, "dice": 1.0}, options={"class_weights": [1.0, 2.0, 1.0, 1.0, 3.0]}))
-        training = Trainer(config, multiclass_shapes)
-        monkeypatch.setattr(training.history, "_waits_for_device", False)
-        for name in ("train", "val"):  # as on a GPU: all pictures lie there
-            split = Split.open(multiclass_shapes, name)
-            monkeypatch.setattr(training, name, Feed(split, batch_size, training.device, resident=True))
-        with monkeypatch.context() as patch, Waits(patch) as waits:
-            training.run(title="test")
+        with monkeypatch.context() as patch:
+            patch.setattr(Feed, "is_resident", True)  # as on a GPU: all pictures lie there
+            training = Trainer(config, multiclass_shapes)
+            training.history._waits_for_device = False
+            with Waits(patch) as waits:
+                training.run(title="test")
         found.append((training.train.steps, waits.found))
     assert [steps for steps, _ in found] == [3, 3, 13]
     assert found[1][1] == found[2][1]

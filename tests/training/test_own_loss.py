@@ -46,7 +46,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def config(training_config: Callable[..., TrainConfig]) -> TrainConfig:
     return dataclasses.replace(
-        training_config(epochs=6, lr=0.1, log_every=1, precision="fp32"),
+        training_config(epochs=6, lr=0.1, log_every=1, precision="fp32", output_bias="default"),
         model=ModelConfig(kind="convnet", arguments={}), loss=LossConfig(terms=dict.fromkeys(TERMS, 1.0), options={}))
 
 
