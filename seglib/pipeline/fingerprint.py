@@ -35,6 +35,7 @@ INERT = frozenset({
     "seglib.pipeline.watchdog",  # a stage ends with its DVC
     "seglib.pipeline.workspace",  # where files are; an entry of compare and report, whose inputs it lists
     "seglib.training.job",  # a training of a group
+    "seglib.training.memory",  # how many trainings fit
     "seglib.training.processes",  # trainings at once, a process for each
     "seglib.training.progress",  # what a terminal shows
     "seglib.training.round_robin",  # trainings at once, a step of each in turn

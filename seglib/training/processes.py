@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
@@ -24,12 +25,14 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from seglib.training import memory
 from seglib.training.job import EXPECTED, Job, OnEpoch, Skipped, tell_end
 from seglib.training.progress import GroupScreen, Relay, Relayed, shown_on
 
 # What the fork server imports, once for all trainings.
 MODULES = ["torch", "seglib.training.loop"]
 GRACE = 10.0  # seconds that a process has to end after SIGTERM
+MARGIN = 1.2  # so many times the memory of one must be free before one more starts
 
 
 @dataclasses.dataclass
@@ -41,49 +44,83 @@ class _Running:
     shown: Relayed
     error: Exception | None
     """What ends the job, as far as its process has told. Until it tells its end, that it ended without a word."""
+    peak: float = 0.0
+    """The most bytes that it has had in memory, as of its last message; 0 before it has trained a step."""
 
 
-def run_in_processes(jobs: Sequence[Job], screen: GroupScreen, *, cores: int, at_once: int) -> dict[str, Exception]:
-    """Run all jobs, in their order, as many at once as their threads fit on the cores, and at most `at_once`.
+class Processes:
+    """Runs jobs in processes of their own: as many at once as their threads fit on the cores, and at most `at_once`.
 
-    Returns the error of each job that failed, by its title. An error of one leaves the others alone.
+    One more is started only if memory is left for it, as far as those that have run before tell how much one takes.
+    One may always run alone.
     """
-    waiting, failed = list(jobs), {}
-    running: dict[Connection, _Running] = {}
-    try:
-        while waiting or running:
-            while waiting and _fits(waiting[0], [one.job for one in running.values()], cores, at_once):
-                _start(waiting.pop(0), running, screen)
-            for connection in wait(list(running)):
-                one = running[connection]
-                try:
-                    _hear(one, connection.recv())
-                except (EOFError, OSError):  # the process has ended
-                    del running[connection]
-                    error = _end(one, connection)
-                    tell_end(screen, one.job, error)
-                    screen.end(one.job.title)
-                    if error is not None and not isinstance(error, Skipped):
-                        failed[one.job.title] = error
-    finally:
-        _stop([one.process for one in running.values()])
-    return failed
 
+    def __init__(self, jobs: Sequence[Job], screen: GroupScreen, *, cores: int, at_once: int,
+                 available: Callable[[], float] = memory.available):
+        self._waiting, self._screen, self._cores, self._at_once = deque(jobs), screen, cores, at_once
+        self._available = available
+        self._running: dict[Connection, _Running] = {}
+        self._each = 0.0  # bytes: the most that one has taken so far; 0 if none has trained a step
+        self._failed: dict[str, Exception] = {}
 
-def _fits(job: Job, running: Sequence[Job], cores: int, at_once: int) -> bool:
-    """Whether a job may start beside those that run. One may always run alone."""
-    threads = sum(one.threads for one in running) + job.threads
-    return not running or (len(running) < at_once and threads <= cores)
+    def run(self) -> dict[str, Exception]:
+        """Run all jobs, begun in their order. Returns the error of each that failed, by its title.
 
+        An error of one leaves the others alone.
+        """
+        try:
+            while self._waiting or self._running:
+                while self._waiting and self._fits(self._waiting[0]):
+                    self._start(self._waiting.popleft())
+                for connection in wait(list(self._running)):
+                    try:
+                        self._hear(self._running[connection], connection.recv())
+                    except (EOFError, OSError):  # the process has ended
+                        self._end(self._running.pop(connection), connection)
+        finally:
+            _stop([one.process for one in self._running.values()])
+        return self._failed
 
-def _start(job: Job, running: dict[Connection, _Running], screen: GroupScreen) -> None:
-    context = _context()
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(job.title, job.steps, theirs, Path.cwd()), daemon=True)
-    died = ChildProcessError("its process was ended from outside, perhaps because memory ran out")
-    running[ours] = _Running(job, process, Relayed(screen), died)
-    process.start()
-    theirs.close()  # so that ours ends when the process does
+    def _fits(self, job: Job) -> bool:
+        """Whether a job may start beside those that run."""
+        running = self._running.values()
+        if not running:
+            return True
+        threads = sum(one.job.threads for one in running) + job.threads
+        if len(running) >= self._at_once or threads > self._cores or not self._each:
+            return False
+        still_to_take = sum(max(self._each - one.peak, 0.0) for one in running)
+        return self._available() >= MARGIN * self._each + still_to_take
+
+    def _start(self, job: Job) -> None:
+        context = _context()
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=_work, args=(job.title, job.steps, theirs, Path.cwd()), daemon=True)
+        died = ChildProcessError("its process was ended from outside, perhaps because memory ran out")
+        self._running[ours] = _Running(job, process, Relayed(self._screen), died)
+        process.start()
+        theirs.close()  # so that ours ends when the process does
+
+    def _hear(self, one: _Running, message: tuple[Any, ...]) -> None:
+        match message:
+            case "epoch", rows:
+                one.job.on_epoch(rows)
+            case "ended", error:
+                one.error = error
+            case _:
+                one.shown.play(message)
+        if message[0] in ("update", "epoch"):
+            one.peak = memory.peak_of(one.process.pid) or 1.0  # a byte if nobody says
+            self._each = max(self._each, one.peak)
+
+    def _end(self, one: _Running, connection: Connection) -> None:
+        connection.close()
+        one.shown.close()
+        one.process.join()
+        tell_end(self._screen, one.job, one.error)
+        self._screen.end(one.job.title)
+        if one.error is not None and not isinstance(one.error, Skipped):
+            self._failed[one.job.title] = one.error
 
 
 def _context() -> BaseContext:
@@ -95,23 +132,6 @@ def _context() -> BaseContext:
     except OSError:
         return multiprocessing.get_context("spawn")
     return context
-
-
-def _hear(one: _Running, message: tuple[Any, ...]) -> None:
-    match message:
-        case "epoch", rows:
-            one.job.on_epoch(rows)
-        case "ended", error:
-            one.error = error
-        case _:
-            one.shown.play(message)
-
-
-def _end(one: _Running, connection: Connection) -> Exception | None:
-    connection.close()
-    one.shown.close()
-    one.process.join()
-    return one.error
 
 
 def _stop(processes: Sequence[BaseProcess]) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from seglib.cores import physical_cores
 from seglib.training.job import Job
-from seglib.training.processes import run_in_processes
+from seglib.training.processes import Processes
 from seglib.training.progress import GroupScreen
 from seglib.training.round_robin import Device, Occupancy, RoundRobin
 
@@ -32,6 +32,6 @@ def train_together(name: str, jobs: Sequence[Job], device: torch.device, at_once
         if device.type == "cuda":
             return RoundRobin(jobs, screen, Occupancy(at_once), Device(device)).run()
         cores = physical_cores()
-        return run_in_processes(jobs, screen, cores=cores, at_once=cores if at_once is None else at_once)
+        return Processes(jobs, screen, cores=cores, at_once=cores if at_once is None else at_once).run()
     finally:
         screen.close()
