@@ -80,6 +80,14 @@ def images_of(files: TrainingFiles) -> int:
     return train.epochs * (pictures if train.overfit is None else min(train.overfit, pictures))
 
 
+NOTE = ".finished.json"
+
+
+def is_still_to_be_written(folder: Path) -> bool:
+    """Whether a group has finished a training whose states are in this folder, and its outputs are not written yet."""
+    return any(folder.glob(f"*{NOTE}"))
+
+
 class Finished:
     """A note beside a finished state: a group has trained this training, and its own stage has still to write it.
 
@@ -87,7 +95,7 @@ class Finished:
     """
 
     def __init__(self, files: TrainingFiles, identity: str):
-        self._path = checkpoint_folder(files) / f"{identity}.finished.json"
+        self._path = checkpoint_folder(files) / f"{identity}{NOTE}"
 
     @classmethod
     def of(cls, files: TrainingFiles) -> "Finished":

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from seglib import params, resolve
 from seglib.files import file_sha256, read_json, repository_root, work_dir
 from seglib.pipeline import records, tracking
+from seglib.pipeline.group import is_still_to_be_written
 from seglib.pipeline.identity import identity_of
 from seglib.pipeline.workspace import TrainingFiles, live_datasets, live_trainings, predictors_folder
 from seglib.tools.units import size
@@ -139,9 +140,10 @@ def _states(unfinished: bool) -> Iterator[Item]:
         except Timeout:
             in_use.append(folder)
             continue
-        (finished if all(state is None or state["finished"] for state in states) else stopped).append(folder)
+        is_finished = all(state is None or state["finished"] for state in states) and not is_still_to_be_written(folder)
+        (finished if is_finished else stopped).append(folder)
     yield Item(what="states of finished trainings: one with more epochs would start over", paths=finished)
-    yield Item(what="states of trainings that were stopped", paths=stopped,
+    yield Item(what="states of trainings that were stopped, or whose outputs are still to be written", paths=stopped,
                stays="" if unfinished else "they go on from there; --unfinished removes them")
     yield Item(what="states of trainings that run now", paths=in_use, stays="they are in use")
 

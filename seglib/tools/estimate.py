@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from seglib import models, resolve
 from seglib.configs import FetchConfig, ModelConfig, PrepareConfig, TrainSettings
+from seglib.cores import physical_cores
 from seglib.datasets.readers import reader_of
 from seglib.datasets.samples import Description
 from seglib.datasets.store import Contents
@@ -29,6 +30,7 @@ from seglib.tools.units import duration, size
 from seglib.training.device import autocast, choose_device, choose_precision, prepare_process
 from seglib.training.optimization import OPEN_ENDED
 from seglib.training.optimizers import OPTIMIZERS
+from seglib.training.together import places
 
 # The published numbers of train and test pictures, of datasets that are not at hand. None: all are split by a fraction.
 PUBLISHED = {
@@ -73,7 +75,10 @@ class Cost:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """The trainings of one model on one dataset. Seconds are those of one training: their mean if they differ."""
+    """The trainings of one model on one dataset. Seconds are those of one training: their mean if they differ.
+
+    at_once: how many trainings of the dataset run at once, on average. Stages start and evaluate one after another.
+    """
 
     dataset: str
     model: str
@@ -82,12 +87,13 @@ class Row:
     flop: float  # a training picture, forward and backward
     rate: float  # FLOP/s
     train_seconds: float
+    at_once: float
     evaluate_seconds: float
     disk: float  # bytes, of all these trainings
 
     @property
     def seconds(self) -> float:
-        return self.trainings * (self.train_seconds + self.evaluate_seconds)
+        return self.trainings * (START + (self.train_seconds - START) / self.at_once + self.evaluate_seconds)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,6 +118,9 @@ class Estimate:
             lines.append(f"  {f'{row.dataset} {row.model}':<{width}}  {row.pictures.train:>9,} {row.flop / 1e9:>11.1f} "
                          f"{row.rate / 1e9:>8.0f} {row.trainings:>10} {duration(row.train_seconds):>8} "
                          f"{duration(row.evaluate_seconds):>9} {duration(row.seconds):>8}")
+        at_once = {row.dataset: row.at_once for row in self.rows}
+        lines += [f"  trainings of {dataset}: {number:.2g} at once on average" for dataset, number in at_once.items()
+                  if number > 1]
         sources = {row.dataset: row.pictures.source for row in self.rows}
         lines += [f"  pictures of {dataset}: {source}" for dataset, source in sources.items()]
         return "\n".join([*lines, "  downloads and raw data come on top"])
@@ -127,7 +136,9 @@ def estimate(settings: Params) -> Estimate:
     for dataset in settings.run.datasets:
         config = resolve.prepare_config(settings, dataset)
         description, pictures = reader_of(config.kind).describe(config), pictures_of(settings, dataset)
-        rows += [_row(pictures, description, grouped[dataset, model], measured) for model in settings.run.models]
+        count = sum(training.dataset == dataset for training in trainings)
+        rows += [_row(pictures, description, grouped[dataset, model], measured, settings.train.together, count)
+                 for model in settings.run.models]
         predictors = len(resolve.predict_config(settings, dataset).predictors)
         predict += START + predictors * (pictures.val + pictures.test) * _counting(description)
         disk += predictors * COPIES * pictures.test * _mask_bytes(description)
@@ -189,7 +200,8 @@ def _measured(model: str, speed: Speed, classes: int, image_size: tuple[int, int
 
 
 def _row(pictures: Pictures, description: Description, trainings: list[Training],
-         measured: Callable[..., tuple[Cost, float]]) -> Row:
+         measured: Callable[..., tuple[Cost, float]], together: int | str, count: int) -> Row:
+    """together: the key of params.yaml. count: the dataset's trainings."""
     model, train = trainings[0].train.model, trainings[0].train.train
     cost, rate = measured(json.dumps(model.content()),
                           Speed(train.device, train.precision, train.threads, train.batch_size),
@@ -200,9 +212,20 @@ def _row(pictures: Pictures, description: Description, trainings: list[Training]
     masks = pictures.test * _mask_bytes(description)
     return Row(dataset=trainings[0].dataset, model=trainings[0].model, trainings=len(trainings), pictures=pictures,
                flop=cost.step, rate=rate, train_seconds=sum(train_seconds) / len(trainings),
+               at_once=_at_once(train, together, count),
                evaluate_seconds=START + evaluated * (cost.forward / rate + counting),
                disk=sum(COPIES * masks + cost.bytes * (WEIGHT_COPIES + _kept_states(training.train.train))
                         for training in trainings))
+
+
+def _at_once(train: TrainSettings, together: int | str, count: int) -> float:
+    """How many of `count` trainings run at once, on average: of three in two places, one and a half.
+
+    One if only trying tells how many, on a GPU: the estimate is then too high.
+    """
+    asked = None if together == "auto" else together
+    most = places(choose_device(train.device), train.threads or physical_cores(), asked) or 1
+    return count / math.ceil(count / most)
 
 
 def _counting(description: Description) -> float:

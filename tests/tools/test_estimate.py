@@ -10,6 +10,7 @@ import pytest
 
 from seglib import params, resolve
 from seglib.configs import ModelConfig, TrainConfig
+from seglib.cores import physical_cores
 from seglib.tools import estimate, studies
 from seglib.tools.estimate import Cost, Pictures, cost_of, pictures_of
 from seglib.tools.units import duration, size
@@ -88,7 +89,8 @@ def test_a_study_is_the_sum_of_its_trainings(raw_params: dict[str, Any], tmp_pat
     assert row.trainings == 6 and row.pictures.train == 90 and not found.stops_early
     counting = estimate.COUNT_PICTURE + estimate.COUNT_PIXEL * 64 * 64 * 5
     assert found.predict == pytest.approx(estimate.START + 3 * (10 + 20) * counting)  # of three baselines
-    trainings = 6 * (row.train_seconds + row.evaluate_seconds)
+    assert row.at_once == 6 / math.ceil(6 / min(physical_cores(), 6))
+    trainings = 6 * (estimate.START + (row.train_seconds - estimate.START) / row.at_once + row.evaluate_seconds)
     assert found.seconds == pytest.approx(trainings + found.predict + estimate.COMPARE)
     trained = 2 * (90 * row.flop + 10 * row.flop / 3) / row.rate
     assert row.train_seconds == pytest.approx(estimate.START + trained, rel=0.05)
@@ -99,6 +101,18 @@ def test_a_study_is_the_sum_of_its_trainings(raw_params: dict[str, Any], tmp_pat
     text = str(found)
     assert text.startswith(f"about {duration(found.seconds)} on this machine (CPU, fp32, 1 thread), and ")
     assert "shapes munet" in text and "pictures of shapes: params.yaml" in text
+
+
+@pytest.mark.parametrize(("together", "threads", "count", "expected"), [
+    ("auto", 1, 8, 4), ("auto", 1, 3, 3), ("auto", 1, 6, 3), ("auto", 2, 3, 1.5), ("auto", None, 8, 1), (1, 1, 8, 1),
+    (2, 1, 8, 2), (9, 1, 8, 4), ("auto", 3, 8, 1)])
+def test_how_many_trainings_run_at_once_on_four_cores(
+        training_config: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch, together: int | str,
+        threads: int | None, count: int, expected: float):
+    monkeypatch.setattr(estimate, "physical_cores", lambda: 4)
+    monkeypatch.setattr("seglib.training.together.physical_cores", lambda: 4)
+    settings = with_settings(training_config(), threads=threads, device="cpu").train
+    assert estimate._at_once(settings, together, count) == expected
 
 
 def test_what_may_stop_early_is_said_and_states_that_are_kept_are_counted(raw_params: dict[str, Any], tmp_path: Path,
