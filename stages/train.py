@@ -73,22 +73,25 @@ def main(dataset: str, training: str) -> None:
             checkpoint.remove(kept)
 
 
-def train(files: TrainingFiles, code: RunningCode, *, title: str, on_epoch: OnEpoch, waits: bool = True
+def train(files: TrainingFiles, code: RunningCode, *, title: str, on_epoch: OnEpoch, in_group: bool = False
           ) -> Generator[None, None, tuple[Outcome, Path]]:
     """Train, and give control back after each step. Returns the outcome, and the path of the finished state.
 
-    If another process trains the same, wait: the state that it leaves is found. waits: if not, raise HeldElsewhere.
+    If another process trains the same, wait: the state that it leaves is found. in_group: raise HeldElsewhere in place
+    of waiting, and leave a note beside the finished state.
     """
     config, device = TrainConfig.read(files.train_config), torch.device(provenance_of(files).device)
     prepare_process(config.train.threads)
-    with exclusive(lock_of(files), f"trains {files.title} already", waits=waits), (
+    with exclusive(lock_of(files), f"trains {files.title} already", waits=not in_group), (
             contextlib.nullcontext() if Finished.of(files).is_noted else wait_for_cores(device)):
         trainer = Trainer(config, files.prepared, checkpoint_path=checkpoint_folder(files) / checkpoint.NAME)
         code.check()  # the wait may have been long, and only now all modules are loaded: no state of other code is kept
         with last_good_kept(trainer.setup.header, trainer.checkpoint.path), trainer.progress(title) as progress:
             yield from trainer.steps(progress, on_epoch)
             outcome = trainer.finish(progress)
-    code.check()
+        code.check()
+        if in_group:
+            Finished.of(files).note(peak_memory_mb=peak_memory_mb(device))
     return outcome, trainer.checkpoint.path
 
 
@@ -100,7 +103,7 @@ def job_of(files: TrainingFiles) -> Job:
 
 
 def train_in_group(files: TrainingFiles, identity: str, on_epoch: OnEpoch) -> Iterator[None]:
-    """Train what has this identity, and leave a note beside its finished state. Gives control back after each step.
+    """Train what has this identity, and give control back after each step.
 
     Raises Skipped if another process trains it, and ValueError if `files` describe another training by now.
     """
@@ -108,11 +111,9 @@ def train_in_group(files: TrainingFiles, identity: str, on_epoch: OnEpoch) -> It
     if identity_of(files) != identity:
         raise ValueError(f"{files.train_config} was written anew meanwhile; run `dvc repro` again")
     try:
-        yield from train(files, code, title=files.title, on_epoch=on_epoch, waits=False)
+        yield from train(files, code, title=files.title, on_epoch=on_epoch, in_group=True)
     except HeldElsewhere as error:
         raise Skipped(str(error)) from None
-    device = torch.device(provenance_of(files).device)
-    Finished(files, identity).note(peak_memory_mb=peak_memory_mb(device))
 
 
 if __name__ == "__main__":
