@@ -29,8 +29,6 @@ from seglib.training import memory
 from seglib.training.job import EXPECTED, Job, OnEpoch, Skipped, tell_end
 from seglib.training.progress import GroupScreen, Relay, Relayed, shown_on
 
-# What the fork server imports, once for all trainings.
-MODULES = ["torch", "seglib.training.loop"]
 GRACE = 10.0  # seconds that a process has to end after SIGTERM
 MARGIN = 1.2  # so many times the memory of one must be free before one more starts
 
@@ -126,7 +124,8 @@ class Processes:
 def _context() -> BaseContext:
     """Starts processes from a fork server, or each anew if the path of the server's socket would be too long."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(MODULES)
+    # Imported once for all. Not `stages`, whose import watches DVC in a thread: a fork must have one thread.
+    context.set_forkserver_preload(["torch", *(name for name in list(sys.modules) if name.startswith("seglib."))])
     try:
         forkserver.ensure_running()
     except OSError:

@@ -65,8 +65,8 @@ class _TerminalBar:
         self._bar.set_postfix(**values)
 
     def move_to(self, images: int, text: str) -> None:
-        """Put the bar there, with a text beside it."""
-        self._bar.set_postfix_str(text, refresh=False)
+        """Put the bar there, behind this text."""
+        self._bar.set_description_str(text, refresh=False)
         self._bar.update(images - self._bar.n)
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class GroupScreen(Screen):
         self._at = dict.fromkeys(images, 0)  # for each training, how many pictures are behind it
         self._seen, self._ended, self._started = 0, 0, clock()
         self._line = _terminal_bar(name, images=sum(images.values()), done=0, stays=False,
-                                   bar_format="{desc}: {percentage:3.0f}%|{bar}|{postfix}")
+                                   bar_format="{desc} {percentage:3.0f}%|{bar}|")
 
     def open(self, title: str, *, images: int, done: int) -> Bar:
         self._images[title], self._at[title] = images, done
@@ -163,7 +163,7 @@ class GroupScreen(Screen):
 
     def _draw(self) -> None:
         if self._line is not None:
-            self._line.move_to(sum(self._at.values()), self.summary())
+            self._line.move_to(sum(self._at.values()), f"{self._name}: {self.summary()}")
 
 
 class _GroupBar:
