@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from seglib import params, resolve
-from seglib.configs import Augmentation, DownloadConfig, TrainConfig, TrainSettings
+from seglib.configs import Augmentation, DownloadConfig, MachineConfig, TrainConfig, TrainSettings
 from seglib.datasets import readers
 from seglib.losses import TERMS
 from seglib.models import KINDS
@@ -34,6 +34,12 @@ def test_the_committed_file_defines_at_least_three_losses_and_two_seeds():
 @pytest.mark.parametrize(("path", "value", "said"), [
     ("train.lr", -1, "train.lr: input should be greater than 0 (found -1)"),
     ("train.batch_sise", 3, "train: unknown key 'batch_sise': did you mean 'batch_size'?"),
+    ("train.together", 0, "train.together: expected auto, or how many from 1; found 0"),
+    ("train.together", "all", "train.together: expected auto, or how many from 1; found 'all'"),
+    ("datasets.shapes.train", {"together": 1},
+     f"datasets.shapes.train: unknown key 'together': known: {', '.join(Train.model_fields)}"),
+    ("studies.shapes.train", {"together": 1},
+     f"studies.shapes.train: unknown key 'together': known: {', '.join(Train.model_fields)}"),
     ("train.epochs", 1.5, "train.epochs: input should be a valid integer (found 1.5)"),
     ("loss.dice_scal", 1, "loss: unknown key 'dice_scal': did you mean 'dice_scale'?"),
     ("losses.a", {"mse": "dice_scal"}, "losses.a.mse: a weight is a number from 0 or one of: dice_scale; "
@@ -107,6 +113,17 @@ def test_overrides_apply_dataset_then_model_then_loss(raw_params: dict[str, Any]
     raw_params["losses"]["mse"]["train"] = {"lr": 3.0}
     train = configs(raw_params)["munet-mse-1234"].train
     assert (train.lr, train.epochs, train.batch_size) == (3.0, 12, 3)
+
+
+@pytest.mark.parametrize("together", ["auto", 1, 7])
+def test_how_many_trainings_run_at_once_is_in_no_trainings_configuration(raw_params: dict[str, Any],
+                                                                         together: int | str):
+    before = configs(raw_params)
+    raw_params["train"]["together"] = together
+    raw_params["studies"]["shapes"]["set"] = {"train.together": 1}
+    assert configs(raw_params) == before
+    expected = None if together == "auto" else together
+    assert resolve.machine_config(params.parse(raw_params)) == MachineConfig(together=expected)
 
 
 def test_dice_scale_changes_only_the_trainings_that_use_it(raw_params: dict[str, Any]):

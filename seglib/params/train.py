@@ -1,13 +1,14 @@
 """The `train` section: how a network is trained. A dataset, a model, a loss or a study may override any key of it."""
 
 import dataclasses
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, create_model, model_validator
+from pydantic import BeforeValidator, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from seglib.configs import NEUTRAL, Augmentation, TrainSettings
 from seglib.metrics.overlap import OVERLAP
+from seglib.names import brief
 from seglib.strict import Once, Strict
 from seglib.training.optimizers import OPTIMIZERS
 
@@ -74,10 +75,16 @@ class Train(Strict):
         return self
 
 
+def _auto_or_count(value: Any) -> Any:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise PydanticCustomError("together", "expected auto, or how many from 1; found {value}", {"value": brief(value)})
+
+
 class TrainSection(Train):
     """The `train` section itself. It holds one key more, which nothing overrides, because it changes no result."""
 
-    together: Literal["auto"] | FromOne
+    together: Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_count)]
 
 
 # The keys of a training, each optional: a dataset, a model, a loss or a study may override them.

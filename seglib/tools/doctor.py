@@ -189,6 +189,7 @@ def _sources(root: Path) -> Iterator[Finding]:
         yield Finding(name="params", ok=False, text=str(error).splitlines()[0],
                       fix="correct params.yaml as the message says")
         return
+    yield _together(settings)
     yield _user_paths(settings, root)
     mirror = None if settings.fetch.mirror is None else (root / settings.fetch.mirror).resolve()
     picked = settings.run
@@ -202,6 +203,28 @@ def _sources(root: Path) -> Iterator[Finding]:
              for (encoder, weights), models in pretrained.items()]
     with ThreadPoolExecutor(len(jobs)) as pool:  # a host that does not answer is waited for beside the others
         yield from pool.map(lambda job: job(), jobs)
+
+
+def _together(settings: "Params") -> Finding:
+    """How many trainings `train.together` runs at once here."""
+    from seglib.cores import physical_cores
+    from seglib.training.device import choose_device
+    from seglib.training.together import places
+
+    train, found = settings.train, functools.partial(Finding, name="together", needed=False)
+    try:
+        device = choose_device(train.device)
+    except ValueError as error:  # there is no such device here
+        return found(ok=False, text=str(error), fix="-S train.device=auto")
+    asked, threads = None if train.together == "auto" else train.together, train.threads or physical_cores()
+    if device.type == "cuda":
+        most = "as many trainings as memory and speed allow" if asked is None else f"up to {asked} trainings"
+        return found(ok=True, text=f"{most} at once, in one process")
+    most = places(device, threads, asked)
+    idle = asked != 1 and most * threads < physical_cores()
+    text = (f"{most} training{'s' * (most > 1)} at once, {threads} thread{'s' * (threads > 1)} each, on "
+            f"{physical_cores()} cores")
+    return found(ok=not idle, text=text, fix="train.together: auto with train.threads: 1 uses all cores")
 
 
 def _user_paths(settings: "Params", root: Path) -> Finding:

@@ -63,6 +63,9 @@ def workspace(tmp_path: Path, raw_params: dict[str, Any], monkeypatch: pytest.Mo
         folder = tmp_path / ".work/checkpoints" / name
         folder.mkdir(parents=True)
         checkpoint.save(folder / "last.pt", {"finished": finished, "network": {"weight": torch.zeros(100)}})
+    folder = tmp_path / ".work/checkpoints" / "unwritten"  # a group has finished it, and its stage has still to run
+    checkpoint.save(fill(folder / "last.pt"), {"finished": True, "network": {}})
+    fill(folder / "of-a-training.finished.json", "{}")
     fill(Path(".work/checkpoints/damaged/last.pt"), "no checkpoint")
     for name, finished in (("last.pt", True), ("last-2.pt", False)):  # a shorter training beside a longer one's state
         checkpoint.save(fill(Path(".work/checkpoints/shorter", name)), {"finished": finished, "network": {}})
@@ -78,7 +81,7 @@ NEEDED_BY_NOTHING = {
     ".work/downloads/ab", ".work/checkpoints/finished", ".work/checkpoints/damaged", f".work/tracking/of-{DEAD}",
     f"runs/shapes/{DEAD}", "runs/pets/unet-bce-1", "results/pets/predictors", f"results/shapes/{DEAD}",
     f"timings/shapes/{DEAD}.json"}
-STOPPED = {".work/checkpoints/stopped", ".work/checkpoints/shorter"}
+STOPPED = {".work/checkpoints/stopped", ".work/checkpoints/shorter", ".work/checkpoints/unwritten"}
 
 
 def test_what_could_go_is_what_nothing_live_needs(workspace: Path):
