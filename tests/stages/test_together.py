@@ -120,7 +120,8 @@ def test_the_first_stage_trains_all_and_the_others_only_write(start: Start, expe
 
 
 @pytest.mark.parametrize("words", [
-    ["repro", f"train@shapes-{NAMES[0]}"], pytest.param(["exp", "exec-run", "--infofile", "i"], marks=pytest.mark.slow)])
+    ["repro", f"train@shapes-{NAMES[0]}"],
+    pytest.param(["exp", "exec-run", "--infofile", "i"], marks=pytest.mark.slow)])
 def test_what_dvc_was_not_asked_for_is_not_trained(start: Start, expected: Hashes, words: list[str]):
     said = said_by(start(NAMES[0], *words))
     assert epochs(said) == [f"shapes {NAMES[0]} (1 of 4)"] * 2
