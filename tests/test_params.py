@@ -131,7 +131,7 @@ def test_dice_scale_changes_only_the_trainings_that_use_it(raw_params: dict[str,
     raw_params["loss"]["dice_scale"] = 20
     after = configs(raw_params)
     assert {name for name in before if before[name] != after[name]} == {
-        f"munet-mse_dice-{seed}" for seed in (1234, 1235, 1236)}
+        f"munet-mse_dice-{seed}" for seed in range(1234, 1239)}
 
 
 def test_a_configuration_holds_no_names_so_equal_ones_are_equal(raw_params: dict[str, Any]):

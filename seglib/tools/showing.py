@@ -15,7 +15,6 @@ from seglib.datasets.store import SPLITS, DatasetInfo, Split
 from seglib.figures import pictures
 from seglib.files import repository_root
 from seglib.names import nearest
-from seglib.tasks.task import Task
 from seglib.training.augment import Augment
 from seglib.training.batches import Feed, epoch_order
 
@@ -65,12 +64,14 @@ def augmented(dataset: Path, ids: Sequence[str], training: Path | None, changes:
 
     differing = {name: value for name, value in settings.content().items() if value != getattr(NEUTRAL, name)}
     print(f"augmentation of {path}: {', '.join(f'{name} {value:g}' for name, value in differing.items())}")
-    augment = Augment(settings, config.seed)
+    size = config.train.batch_size
+    augment = Augment(settings, config.seed, task=info.task, steps=-(-len(train) // size), batch_size=size,
+                      device=torch.device("cpu"))
     rows, hatched = [], pictures.any_ignored(train, chosen, info)
     for i in chosen:
         rows.append([pictures.mask_overlay(train.images[i], train.masks[i], info)])
         for epoch in range(1, EPOCHS + 1):
-            image_HWC, mask_HW = seen(train, i, augment, config, info.task, epoch)
+            image_HWC, mask_HW = seen(train, i, augment, config, epoch)
             rows[-1].append(pictures.mask_overlay(image_HWC, mask_HW, info))
             hatched |= bool(info.task.ignored(mask_HW).any())
     pictures.comparison_grid(
@@ -78,16 +79,16 @@ def augmented(dataset: Path, ids: Sequence[str], training: Path | None, changes:
         captions=[[names[i]] + [""] * EPOCHS for i in chosen], legend=info.classes, hatched=hatched, path=out, side=200)
 
 
-def seen(train: Split, i: int, augment: Augment, config: TrainConfig, task: Task, epoch: int
+def seen(train: Split, i: int, augment: Augment, config: TrainConfig, epoch: int
          ) -> tuple[np.ndarray, np.ndarray]:
     """Picture i as the network sees it in an epoch, uint8 (H, W, 3), and its mask (H, W), as `train` packs masks."""
     order, size = epoch_order(len(train), seed=config.seed, epoch=epoch), config.train.batch_size
     place = int(np.flatnonzero(order == i)[0])
     step = place // size
     batch, = Feed(train, size, torch.device("cpu")).batches(order[step * size:(step + 1) * size])
-    images_BHWC, masks_BHW = augment.apply(batch.images_BHWC, batch.masks_BHW, task=task, epoch=epoch,
-                                           iteration=(epoch - 1) * -(-len(train) // size) + step + 1)
-    return images_BHWC[place % size].numpy(), masks_BHW[place % size].numpy().view(train.masks.dtype)
+    augment.start_epoch(epoch)
+    batch = augment.batch(batch, position=torch.tensor([step]))
+    return batch.images_BHWC[place % size].numpy(), batch.masks_BHW[place % size].numpy().view(train.masks.dtype)
 
 
 def _first_training(dataset: str) -> Path:

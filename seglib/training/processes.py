@@ -10,7 +10,6 @@ import dataclasses
 import io
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -22,6 +21,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,7 @@ def _portable(error: Exception) -> Exception:
     if not isinstance(error, (*EXPECTED, Skipped)):
         error.add_note("".join(traceback.format_exception(error)))
     try:
-        pickle.loads(pickle.dumps(error))
+        ForkingPickler.loads(ForkingPickler.dumps(error))
     except Exception:  # its class takes other arguments than it keeps, or holds what cannot be pickled
         return RuntimeError("".join(traceback.format_exception(error)))
     return error

@@ -26,7 +26,7 @@ def test_the_repositorys_claims_name_what_there_is():
     predictors = {name for name, kind in prediction.KINDS.items() if kind.baseline} | settings.predictors.keys()
     for one in found:
         assert set(one.datasets) <= set(settings.datasets)
-        assert set(one.train) <= set(params.Train.model_fields)
+        assert set(one.train) <= set(params.TrainSection.model_fields)
         for part in one.parts:
             sides = [side for side in (part.a, part.b) if side is not None]
             for key, known in (("model", settings.models), ("loss", settings.losses), ("predictor", predictors)):

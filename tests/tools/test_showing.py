@@ -60,10 +60,11 @@ def test_what_is_drawn_is_what_training_sees(prepared_shapes: Path, training_con
     train = Split.open(prepared_shapes, "train")
     shown = torch.cat(batches)
     assert len(shown) == 2 * len(train)
-    augment = Augment(AUGMENT, config.seed)
+    augment = Augment(AUGMENT, config.seed, task=tasks.get("multilabel"), steps=-(-len(train) // 8), batch_size=8,
+                      device=torch.device("cpu"))
     for epoch in (1, 2):
         of_epoch = {image.numpy().tobytes() for image in shown[(epoch - 1) * len(train):epoch * len(train)]}
-        drawn = [showing.seen(train, i, augment, config, tasks.get("multilabel"), epoch) for i in range(len(train))]
+        drawn = [showing.seen(train, i, augment, config, epoch) for i in range(len(train))]
         assert {image.tobytes() for image, _ in drawn} == of_epoch
         masks = np.stack([mask for _, mask in drawn])
         assert masks.dtype == train.masks.dtype and (masks == 128).any() and (masks < 32).any()  # turned, and ignored
