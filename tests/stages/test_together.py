@@ -119,6 +119,7 @@ def test_the_first_stage_trains_all_and_the_others_only_write(start: Start, expe
     assert not list(work_dir().glob("checkpoints/*/*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [
     ["repro", f"train@shapes-{NAMES[0]}"],
     pytest.param(["exp", "exec-run", "--infofile", "i"], marks=pytest.mark.slow)])
@@ -167,6 +168,7 @@ def test_no_process_outlives_a_killed_stage_and_the_same_command_resumes(start: 
     assert list(work_dir().glob("checkpoints/*/last.pt"))
 
 
+@pytest.mark.slow
 def test_a_group_that_was_killed_goes_on_to_the_same_bytes(start: Start, expected: Hashes, written: Written):
     dvc = start(NAMES[0])
     while " epoch 1/2" not in dvc.stdout.readline():
