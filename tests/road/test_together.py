@@ -53,5 +53,6 @@ def test_the_first_stage_trains_all_that_dvc_was_asked_for(repository: Path):
     alone = epochs_by_stage(run(repository, "dvc", "exp", "run", "--force", "-S", "train.together=1", "train"))
     assert alone == {name: [name] for name in NAMES}
     assert hashes(repository) == expected
-    output = run(repository, "dvc", "exp", "run", "--temp", "-S", "train.together=auto", "-S", "train.epochs=3", "train")
+    changes = ("-S", "train.together=auto", "-S", "train.epochs=3")
+    output = run(repository, "dvc", "exp", "run", "--temp", *changes, "train")
     assert sorted(epochs_by_stage(output)[NAMES[0]]) == sorted(NAMES)
