@@ -49,5 +49,5 @@ def test_test_pictures_are_read_by_no_training():
 
 def test_a_predictor_that_no_loss_trains_runs_once_per_dataset_however_many_trainings_there_are():
     names = listed()
-    assert sum(name.startswith("train@") for name in names) == 9
+    assert sum(name.startswith("train@") for name in names) == 15
     assert [name for name in names if name.startswith("predict")] == ["predict@shapes"]

@@ -119,12 +119,15 @@ def test_the_first_stage_trains_all_and_the_others_only_write(start: Start, expe
     assert not list(work_dir().glob("checkpoints/*/*"))
 
 
-@pytest.mark.parametrize("words", [["repro", f"train@shapes-{NAMES[0]}"], ["exp", "exec-run", "--infofile", "i"]])
+@pytest.mark.parametrize("words", [
+    ["repro", f"train@shapes-{NAMES[0]}"],
+    pytest.param(["exp", "exec-run", "--infofile", "i"], marks=pytest.mark.slow)])
 def test_what_dvc_was_not_asked_for_is_not_trained(start: Start, expected: Hashes, words: list[str]):
     said = said_by(start(NAMES[0], *words))
     assert epochs(said) == [f"shapes {NAMES[0]} (1 of 4)"] * 2
 
 
+@pytest.mark.slow
 def test_one_at_a_time_if_params_say_so(start: Start, expected: Hashes):
     write_json(Path("conf/machine.json"), {"code": None, "config": {"together": 1}})
     assert epochs(said_by(start(NAMES[0]))) == [f"shapes {NAMES[0]} (1 of 4)"] * 2
@@ -137,7 +140,8 @@ def workers(stage_of: subprocess.Popen) -> list[psutil.Process]:
     return [one for one in descendants if one.ppid() in servers]
 
 
-@pytest.mark.parametrize("how", ["SIGKILL to the stage", "SIGKILL to dvc", "SIGTERM to the stage", "Ctrl-C"])
+@pytest.mark.parametrize("how", ["SIGKILL to the stage", *(pytest.param(how, marks=pytest.mark.slow) for how in (
+    "SIGKILL to dvc", "SIGTERM to the stage", "Ctrl-C"))])
 def test_no_process_outlives_a_killed_stage_and_the_same_command_resumes(start: Start, how: str,
                                                                          expected: Hashes):
     for name in NAMES[:2]:
@@ -175,6 +179,7 @@ def test_a_group_that_was_killed_goes_on_to_the_same_bytes(start: Start, expecte
     assert {NAMES[0]: hashes(TrainingFiles("shapes", NAMES[0]))} | written(*NAMES[1:]) == expected
 
 
+@pytest.mark.slow
 def test_two_stages_with_the_same_group_train_nothing_twice(start: Start, expected: Hashes, written: Written):
     both = [start(NAMES[0]), start(NAMES[2])]
     said = "".join(said_by(process) for process in both)
@@ -196,6 +201,7 @@ def test_one_that_diverges_leaves_the_others_alone(start: Start, expected: Hashe
     assert found == {name: expected[name] for name in found}
 
 
+@pytest.mark.slow
 def test_one_whose_process_is_killed_leaves_the_others_alone(start: Start, expected: Hashes, written: Written):
     change(NAMES[1], epochs=10_000)
     dvc = start(NAMES[0])
@@ -214,6 +220,7 @@ def test_one_whose_process_is_killed_leaves_the_others_alone(start: Start, expec
     assert found == {name: expected[name] for name in found}
 
 
+@pytest.mark.slow
 def test_a_second_run_trains_what_is_new_and_not_what_was_finished(start: Start, expected: Hashes, written: Written):
     said_by(start(NAMES[0]))
     written(*NAMES[1:])
@@ -221,6 +228,7 @@ def test_a_second_run_trains_what_is_new_and_not_what_was_finished(start: Start,
     assert epochs(said_by(start(NAMES[0]))) == [f"shapes {NAMES[0]} (4 of 4)"] * 3
 
 
+@pytest.mark.slow
 def test_a_forced_run_trains_all_again_once(start: Start, expected: Hashes, written: Written):
     said_by(start(NAMES[0]))
     written(*NAMES[1:])
