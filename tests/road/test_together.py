@@ -43,6 +43,7 @@ def hashes(repository: Path) -> dict[str, str]:
 
 
 @pytest.mark.skipif(physical_cores() < 2, reason="one core trains one at a time")
+@pytest.mark.slow
 def test_the_first_stage_trains_all_that_dvc_was_asked_for(repository: Path):
     one = run(repository, "dvc", "repro", f"train@shapes-{NAMES[1]}")
     assert re.findall(r"^shapes (\S+) .*epoch 1/2: ", one, re.MULTILINE) == [NAMES[1]]
