@@ -21,8 +21,9 @@ from seglib.configs import TrainConfig
 from seglib.datasets.store import Split
 from seglib.training.loop import Trainer
 
-# Of each size, the pictures to train on: of the default study, and of the course's data (10,000, of which a tenth is
-# val); epochs, if not the recipe's; trainings of each of the default study's three losses in the two sets.
+# default, course: how many pictures the default study and the course's recipe train on. The course has 10,000, and a
+# tenth of them is val. epochs: None for those of the recipe. seeds: how many each of the three losses has in the set
+# "study" and in the set "many".
 SIZES = {
     "full": {"default": 2340, "course": 9000, "epochs": None, "seeds": (5, 12)},
     "tiny": {"default": 32, "course": 32, "epochs": 1, "seeds": (1, 2)},

@@ -1,6 +1,6 @@
 """Many trainings on a CPU: one process per core with one thread each, beside one after another with a thread per core.
 
-    python -m benchmarks.together [--size tiny|short|full]    # seconds, a quarter of an hour, hours
+    python -m benchmarks.together [--size tiny|short|full]    # seconds, 5 minutes, an hour
 
 The trainings are the default study's: three losses, five seeds each. Every way is timed on the machine as it is, which
 should be idle, and beside a process that keeps one core busy. A training's threads wait for each other, so that one
@@ -22,10 +22,10 @@ from benchmarks.harness import heading, in_turn, machine, table
 from benchmarks.jobs import train_all
 from seglib.cores import physical_cores
 
-# Of each size: pictures to train on, epochs, seeds, rounds, and the network's width. The default study is `full`.
+# pictures: how many are trained on. width: of the network. `full` is the default study itself.
 SIZES = {
     "tiny": {"pictures": 16, "epochs": 1, "seeds": 1, "rounds": 1, "width": 8},
-    "short": {"pictures": 640, "epochs": 1, "seeds": 5, "rounds": 3, "width": 32},
+    "short": {"pictures": 320, "epochs": 1, "seeds": 5, "rounds": 2, "width": 32},
     "full": {"pictures": 2340, "epochs": 5, "seeds": 5, "rounds": 1, "width": 32},
 }
 ONE_BY_ONE, AT_ONCE = "one after another, a thread per core", "a process per core, one thread each"

@@ -189,7 +189,7 @@ class TrainSettings(Config):
     schedule: str
     lr: float
     momentum: float | None
-    """Of "sgd"; None for the other optimizers."""
+    """The momentum of "sgd". None for the other optimizers."""
     one_cycle_momentum: str | None
     """None unless the schedule is "one_cycle"."""
     weight_decay: float

@@ -26,8 +26,8 @@ from seglib.metrics.counts import COUNTS, OWN
 from seglib.metrics.objects import OBJECT, SHAPE
 from seglib.metrics.pictures import PictureCounts, count_pictures, pixel_counts_BK4
 from seglib.metrics.ranking import ScoreHistogram, coarse_histograms, places_of, write_histograms
+from seglib.pipeline.forked import ForkedProcesses, can_fork
 from seglib.pipeline.locks import SpareCores
-from seglib.pipeline.processes import ForkedProcesses, can_fork
 from seglib.pipeline.workspace import ResultFiles
 from seglib.prediction.hints import Hint, hint_of
 from seglib.prediction.predictor import Predictor

@@ -11,8 +11,6 @@ The first of several trainings that DVC was asked for trains the others of its d
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Generator, Iterator
-from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
@@ -22,24 +20,13 @@ from seglib.configs import TrainConfig
 from seglib.files import write_json
 from seglib.pipeline import records, tracking
 from seglib.pipeline.code import RunningCode
-from seglib.pipeline.group import (
-    Finished,
-    at_once,
-    checkpoint_folder,
-    counted_title,
-    images_of,
-    lock_of,
-    trained_with,
-)
+from seglib.pipeline.group import Finished, at_once, counted_title, images_of, lock_of, trained_with
 from seglib.pipeline.identity import can_be_extended, identity_of, provenance_of
-from seglib.pipeline.locks import HeldElsewhere, exclusive, wait_for_cores
+from seglib.pipeline.training_run import train, train_in_group
 from seglib.pipeline.workspace import TrainingFiles
 from seglib.training import checkpoint, history, weights
-from seglib.training.device import machine, peak_memory_mb, prepare_process
-from seglib.training.job import Job, OnEpoch, Skipped, result_of
-from seglib.training.last_good import last_good_kept
-from seglib.training.loop import Trainer
-from seglib.training.setup import Outcome
+from seglib.training.device import machine, peak_memory_mb
+from seglib.training.job import Job, result_of
 from seglib.training.together import train_together
 
 
@@ -73,47 +60,11 @@ def main(dataset: str, training: str) -> None:
             checkpoint.remove(kept)
 
 
-def train(files: TrainingFiles, code: RunningCode, *, title: str, on_epoch: OnEpoch, in_group: bool = False
-          ) -> Generator[None, None, tuple[Outcome, Path]]:
-    """Train, and give control back after each step. Returns the outcome, and the path of the finished state.
-
-    If another process trains the same, wait: the state that it leaves is found. in_group: raise HeldElsewhere in place
-    of waiting, and leave a note beside the finished state.
-    """
-    config, device = TrainConfig.read(files.train_config), torch.device(provenance_of(files).device)
-    prepare_process(config.train.threads)
-    with exclusive(lock_of(files), f"trains {files.title} already", waits=not in_group), (
-            contextlib.nullcontext() if Finished.of(files).is_noted else wait_for_cores(device)):
-        trainer = Trainer(config, files.prepared, checkpoint_path=checkpoint_folder(files) / checkpoint.NAME)
-        code.check()  # the wait may have been long, and only now all modules are loaded: no state of other code is kept
-        with last_good_kept(trainer.setup.header, trainer.checkpoint.path), trainer.progress(title) as progress:
-            yield from trainer.steps(progress, on_epoch)
-            outcome = trainer.finish(progress)
-        code.check()
-        if in_group:
-            Finished.of(files).note(peak_memory_mb=peak_memory_mb(device))
-    return outcome, trainer.checkpoint.path
-
-
 def job_of(files: TrainingFiles) -> Job:
     """The training as one of a group."""
     this = identity_of(files)
     return Job(title=files.title, images=images_of(files), threads=provenance_of(files).threads,
                steps=functools.partial(train_in_group, files, this), on_epoch=tracking.LiveRun(this, files))
-
-
-def train_in_group(files: TrainingFiles, identity: str, on_epoch: OnEpoch) -> Iterator[None]:
-    """Train what has this identity, and give control back after each step.
-
-    Raises Skipped if another process trains it, and ValueError if `files` describe another training by now.
-    """
-    code = RunningCode(files.train_config)
-    if identity_of(files) != identity:
-        raise ValueError(f"{files.train_config} was written anew meanwhile; run `dvc repro` again")
-    try:
-        yield from train(files, code, title=files.title, on_epoch=on_epoch, in_group=True)
-    except HeldElsewhere as error:
-        raise Skipped(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -224,7 +224,7 @@ def test_kernels_are_read_from_a_trace(tmp_path: Path):
 
 
 def test_pytorchs_profiler_writes_such_traces(tmp_path: Path):
-    """Of a CPU, whose operations are no kernels."""
+    """The trace is that of a CPU, which runs no kernels."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         torch.ones(8).sum()
     profiler.export_chrome_trace(str(tmp_path / "trace.json"))

@@ -3,14 +3,13 @@
 import collections
 import itertools
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TypeVar
+
+from seglib import child
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
@@ -66,7 +65,7 @@ class Workers:
         if self._pool is None:
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(self._modules)
-            self._pool = ProcessPoolExecutor(self._count, context, _begin, (Path.cwd(),))
+            self._pool = ProcessPoolExecutor(self._count, context, child.begin, (Path.cwd(),))
         return self._pool
 
 
@@ -78,16 +77,3 @@ def _done(work: Callable[[Item], Result], batch: list[Item]) -> "Future[list[Res
     future: Future[list[Result]] = Future()
     future.set_result(_work_through(work, batch))
     return future
-
-
-def _begin(folder: Path) -> None:
-    """In a new process, before its first item."""
-    os.chdir(folder)  # items may hold relative paths
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the process that started us ends us
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Killed, it can no longer end us: and a process that waits for work would wait for ever."""
-    multiprocessing.parent_process().join()
-    os._exit(1)

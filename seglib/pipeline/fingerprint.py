@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 # Modules that cannot change a byte of an output. They are in no closure, nor is what only they import, unless a
 # consumer names one as an entry.
 INERT = frozenset({
+    "seglib.child",  # how a process that does part of the work ends
     "seglib.metrics.scores.headline",  # the line that an evaluation prints
     "seglib.pipeline.asked",  # what DVC was asked for
     "seglib.pipeline.background",  # the thread in which MLflow is written
@@ -25,7 +26,7 @@ INERT = frozenset({
     "seglib.pipeline.identity",  # the names of checkpoints and of MLflow's runs, and a training's provenance
     "seglib.pipeline.locks",  # who waits for whom
     "seglib.pipeline.normal_form",
-    "seglib.pipeline.processes",  # which process does the work
+    "seglib.pipeline.forked",  # which process does the work
     "seglib.pipeline.provenance",  # where a result was made; an entry of compare, which reads it
     "seglib.pipeline.records",  # what results leave for MLflow
     "seglib.pipeline.repair",  # of dvc.lock

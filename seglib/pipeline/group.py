@@ -25,7 +25,7 @@ def checkpoint_folder(files: TrainingFiles) -> Path:
 
 
 def lock_of(files: TrainingFiles) -> Path:
-    """Who trains this training holds this lock."""
+    """The process that trains this training holds this lock."""
     return checkpoint_folder(files).with_suffix(".lock")
 
 

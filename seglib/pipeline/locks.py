@@ -15,7 +15,7 @@ from seglib.cores import physical_cores
 
 
 class HeldElsewhere(Exception):
-    """Another process holds a lock, and this one does not wait. Its text says who, and what it does."""
+    """Another process holds a lock, and this one does not wait. Its text names that process, and says what it does."""
 
 
 @contextlib.contextmanager

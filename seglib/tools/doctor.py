@@ -207,6 +207,7 @@ def _sources(root: Path) -> Iterator[Finding]:
 
 def _together(settings: "Params") -> Finding:
     """How many trainings `train.together` runs at once here."""
+    from seglib import resolve
     from seglib.cores import physical_cores
     from seglib.training.device import choose_device
     from seglib.training.together import places
@@ -216,7 +217,7 @@ def _together(settings: "Params") -> Finding:
         device = choose_device(train.device)
     except ValueError as error:  # there is no such device here
         return found(ok=False, text=str(error), fix="-S train.device=auto")
-    asked, threads = None if train.together == "auto" else train.together, train.threads or physical_cores()
+    asked, threads = resolve.machine_config(settings).together, train.threads or physical_cores()
     if device.type == "cuda":
         most = "as many trainings as memory and speed allow" if asked is None else f"up to {asked} trainings"
         return found(ok=True, text=f"{most} at once, in one process")

@@ -137,7 +137,8 @@ def estimate(settings: Params) -> Estimate:
         config = resolve.prepare_config(settings, dataset)
         description, pictures = reader_of(config.kind).describe(config), pictures_of(settings, dataset)
         count = sum(training.dataset == dataset for training in trainings)
-        rows += [_row(pictures, description, grouped[dataset, model], measured, settings.train.together, count)
+        asked = resolve.machine_config(settings).together
+        rows += [_row(pictures, description, grouped[dataset, model], measured, asked, count)
                  for model in settings.run.models]
         predictors = len(resolve.predict_config(settings, dataset).predictors)
         predict += START + predictors * (pictures.val + pictures.test) * _counting(description)
@@ -200,8 +201,8 @@ def _measured(model: str, speed: Speed, classes: int, image_size: tuple[int, int
 
 
 def _row(pictures: Pictures, description: Description, trainings: list[Training],
-         measured: Callable[..., tuple[Cost, float]], together: int | str, count: int) -> Row:
-    """together: the key of params.yaml. count: the dataset's trainings."""
+         measured: Callable[..., tuple[Cost, float]], asked: int | None, count: int) -> Row:
+    """asked: how many trainings are to run at once; None: as many as the machine allows. count: the dataset's."""
     model, train = trainings[0].train.model, trainings[0].train.train
     cost, rate = measured(json.dumps(model.content()),
                           Speed(train.device, train.precision, train.threads, train.batch_size),
@@ -212,18 +213,17 @@ def _row(pictures: Pictures, description: Description, trainings: list[Training]
     masks = pictures.test * _mask_bytes(description)
     return Row(dataset=trainings[0].dataset, model=trainings[0].model, trainings=len(trainings), pictures=pictures,
                flop=cost.step, rate=rate, train_seconds=sum(train_seconds) / len(trainings),
-               at_once=_at_once(train, together, count),
+               at_once=_at_once(train, asked, count),
                evaluate_seconds=START + evaluated * (cost.forward / rate + counting),
                disk=sum(COPIES * masks + cost.bytes * (WEIGHT_COPIES + _kept_states(training.train.train))
                         for training in trainings))
 
 
-def _at_once(train: TrainSettings, together: int | str, count: int) -> float:
+def _at_once(train: TrainSettings, asked: int | None, count: int) -> float:
     """How many of `count` trainings run at once, on average: of three in two places, one and a half.
 
     One if only trying tells how many, on a GPU: the estimate is then too high.
     """
-    asked = None if together == "auto" else together
     most = places(choose_device(train.device), train.threads or physical_cores(), asked) or 1
     return count / math.ceil(count / most)
 

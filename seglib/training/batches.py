@@ -82,12 +82,16 @@ class Feed:
         """The pictures in `order` (default: as stored), `batch_size` at a time; the last batch may be smaller."""
         order = np.arange(self._images) if order is None else order
         places = to_device(torch.from_numpy(order), self.device) if self.is_resident else order
-        for start in range(0, len(order), self.batch_size):
-            chosen = places[start:start + self.batch_size]
-            read = [array[chosen] for array in self.arrays]
+        for read in self.read(places):
             if not self.is_resident:
                 read = [to_device(torch.from_numpy(array), self.device) for array in read]
             yield Batch(*read, self.ignores)
+
+    def read(self, order: np.ndarray | Tensor) -> Iterator[list[np.ndarray] | list[Tensor]]:
+        """Images and masks of each batch, from `arrays`: the pictures in `order`, `batch_size` at a time."""
+        for start in range(0, len(order), self.batch_size):
+            chosen = order[start:start + self.batch_size]
+            yield [array[chosen] for array in self.arrays]
 
 
 _resident: weakref.WeakValueDictionary[tuple, Tensor] = weakref.WeakValueDictionary()

@@ -7,7 +7,6 @@ import platform
 import resource
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from seglib.configs import TrainSettings
 from seglib.cores import physical_cores
+from seglib.training import memory
 
 TENSOR_CORES = (7, 0)  # the first compute capability whose GPUs multiply in fp16: V100; then T4, RTX 20
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -150,8 +150,7 @@ def peak_memory_mb(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     if sys.platform == "linux":  # where `getrusage` gives the parent's, if that was larger
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
+        return memory.peak_of(os.getpid()) / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes elsewhere
 

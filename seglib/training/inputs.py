@@ -6,7 +6,6 @@ Shapes: N pictures, B batch, H, W.
 """
 
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -37,7 +36,7 @@ class Inputs:
         if self._is_resident:
             self._order_N[:len(order)].copy_(torch.from_numpy(order))
         else:
-            self._read = self._batches(order[start:])
+            self._read = self.feed.read(order[start:])
 
     def advance(self) -> int:
         """Bring the next batch into its place. Returns the number of its pictures."""
@@ -57,11 +56,6 @@ class Inputs:
         places_B = position * self.feed.batch_size + torch.arange(size, device=position.device)
         chosen_B = self._order_N.index_select(0, places_B)
         return Batch(*(array.index_select(0, chosen_B) for array in self.feed.arrays), self.feed.ignores)
-
-    def _batches(self, order: np.ndarray) -> Iterator[list[np.ndarray]]:
-        for start in range(0, len(order), self.feed.batch_size):
-            chosen = order[start:start + self.feed.batch_size]
-            yield [array[chosen] for array in self.feed.arrays]
 
 
 class _Copies:

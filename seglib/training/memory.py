@@ -8,9 +8,9 @@ CONTAINER = Path("/sys/fs/cgroup")
 
 
 def available(machine: Path = MACHINE, container: Path = CONTAINER) -> float:
-    """Bytes that processes can still take before this machine or its container runs out; infinity if nobody says.
+    """Bytes that processes can still take before this machine or its container runs out; infinity if this is unknown.
 
-    machine, container: where the system says so.
+    machine, container: where Linux reports it.
     """
     try:
         found = _fields(machine)["MemAvailable:"] * 1024.0
@@ -26,7 +26,7 @@ def available(machine: Path = MACHINE, container: Path = CONTAINER) -> float:
 
 
 def peak_of(process: int) -> float:
-    """The most bytes that a process has had in memory so far; 0 if it has ended, or if nobody says."""
+    """The most bytes that a process has had in memory so far; 0 if it has ended, or if this is unknown."""
     try:
         return _fields(Path(f"/proc/{process}/status"))["VmHWM:"] * 1024.0
     except (OSError, KeyError):

@@ -15,7 +15,7 @@ from seglib.training.optimizers import OPTIMIZERS
 # Schedules whose first epochs do not depend on how many follow: a finished training can be extended.
 OPEN_ENDED = ("constant", "plateau")
 
-# Of one_cycle (Smith and Topin 2017), as torch's OneCycleLR has them by default.
+# The defaults of torch's OneCycleLR, which is the schedule one_cycle (Smith and Topin 2017).
 RISING = 0.3  # the part of the steps in which the rate rises
 RISE, FALL = 25.0, 1e4  # the peak over the first rate, and the first rate over the last
 LEAST_MOMENTUM, MOST_MOMENTUM = 0.85, 0.95  # of a cycled momentum: the least at the peak

@@ -9,10 +9,8 @@ import contextlib
 import dataclasses
 import io
 import multiprocessing
-import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections import deque
@@ -25,6 +23,7 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
+from seglib import child
 from seglib.training import memory
 from seglib.training.job import EXPECTED, Job, OnEpoch, Skipped, tell_end
 from seglib.training.progress import GroupScreen, Relay, Relayed, shown_on
@@ -108,7 +107,7 @@ class Processes:
             case _:
                 one.shown.play(message)
         if message[0] in ("update", "epoch"):
-            one.peak = memory.peak_of(one.process.pid) or 1.0  # a byte if nobody says
+            one.peak = memory.peak_of(one.process.pid) or 1.0  # one byte if it is unknown
             self._each = max(self._each, one.peak)
 
     def _end(self, one: _Running, connection: Connection) -> None:
@@ -147,10 +146,8 @@ def _stop(processes: Sequence[BaseProcess]) -> None:
 
 def _work(title: str, steps: Callable[[OnEpoch], Iterator[None]], connection: Connection, folder: Path) -> None:
     """Run a job in a process of its own; tell the process that started it what it shows and how it ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the process that started us ends us
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.chdir(folder)  # the fork server may have started elsewhere
+    child.begin(folder, GRACE)
     relay, error = Relay(connection.send), None
     try:
         with shown_on(relay), contextlib.redirect_stdout(_Lines(title, relay)):
@@ -159,14 +156,6 @@ def _work(title: str, steps: Callable[[OnEpoch], Iterator[None]], connection: Co
     except Exception as raised:  # the process that started us decides
         error = _portable(raised)
     connection.send(("ended", error))
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it is gone: killed, it can no longer end us."""
-    multiprocessing.parent_process().join()
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(GRACE)
-    os._exit(1)
 
 
 def _portable(error: Exception) -> Exception:

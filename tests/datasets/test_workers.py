@@ -2,16 +2,14 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from seglib.datasets import workers
 from seglib.datasets.workers import AHEAD, BATCH, FEW, Workers
+from tests.processes import assert_none_is_left
 
 MANY = 3 * FEW
 
@@ -104,28 +102,5 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_nothing_outlives_the_process_that_asked(tmp_path: Path, how: signal.Signals):
-    (tmp_path / "busy.py").write_text(BUSY)
-    started = subprocess.Popen([sys.executable, "busy.py"], cwd=tmp_path, stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, text=True, start_new_session=True,
-                               env=os.environ | {"PYTHONPATH": str(Path(workers.__file__).parents[2])})
-    at_work = {int(number) for _ in range(20) for number in started.stdout.readline().split()}  # and the fork server
-    assert len(at_work) == 3
-    if how == signal.SIGINT:  # as a terminal does it: to all of them
-        os.killpg(started.pid, how)
-    else:
-        started.send_signal(how)
-    started.wait(timeout=60)
-    for _ in range(600):
-        if not any(map(is_running, at_work)):
-            break
-        time.sleep(0.1)
-    assert not any(map(is_running, at_work))
-    started.stdout.close()
-
-
-def is_running(process: int) -> bool:
-    """Not merely a zombie, which an init that reaps none would leave."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    _, at_work = assert_none_is_left(BUSY, tmp_path, how)
+    assert len(at_work) == 3  # two and the fork server

@@ -34,7 +34,7 @@ def alone(configs: list[TrainConfig], dataset: Path, out: Path) -> list[Files]:
 
 
 def test_trainings_at_once_end_in_their_own_bytes(gpu_config: Make, prepared_shapes: Path, tmp_path: Path):
-    """Of other seeds, losses, lengths and recipes."""
+    """Trainings with other seeds, losses, lengths and recipes."""
     configs = [dataclasses.replace(gpu_config(loss, precision="bf16"), seed=seed)
                for loss in ("mse", "dice", "mse_dice") for seed in (1, 2)]
     configs += [gpu_config(precision="bf16", **KINDS[kind]) for kind in ("constant", "plateau", "cosine")]

@@ -17,7 +17,7 @@ from seglib.pipeline.workspace import TrainingFiles
 from tests.conftest import ROOT
 from tests.stages.conftest import write_params
 
-# Of a package below DVC.
+# A package that DVC uses raises this warning.
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")
 
 LIVE = [TrainingFiles(dataset, f"munet-{loss}-{seed}")

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from seglib.files import file_sha256, read_json, write_json
-from seglib.pipeline import code
+from seglib.pipeline import code, training_run
 from seglib.pipeline.fingerprint import Fingerprinter
 from seglib.pipeline.identity import state_key
 from seglib.pipeline.locks import wait_for_cores
@@ -91,7 +91,7 @@ def test_no_state_of_code_that_was_edited_while_a_training_waited_is_kept(copied
             file.write("\nWIDTH = 7\n")
         return Trainer(*arguments, **options)
 
-    monkeypatch.setattr(train, "Trainer", edited)
+    monkeypatch.setattr(training_run, "Trainer", edited)
     with pytest.raises(ValueError, match=r"^the code was edited while it ran \(seglib.models.munet\)"):
         train.main("shapes", "munet-mse-1")
     assert not list(Path(".work/checkpoints").rglob("*.pt"))

@@ -1,13 +1,12 @@
 """How stages end that do not end well: with whoever started them, one at a time, with a line that says what to do."""
 
-import contextlib
 import os
 import platform
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,22 +39,17 @@ def train_longer(epochs: int) -> None:
 
 
 @pytest.fixture
-def start(copied: Path) -> Iterator:
+def start(copied: Path, groups: list[subprocess.Popen]) -> Callable[[str, str], subprocess.Popen]:
     """Starts the training as DVC does, in a shell: gives DVC's process."""
-    processes = []
 
     def as_dvc(shell: str, name: str) -> subprocess.Popen:
         process = subprocess.Popen([sys.executable, "-c", DVC, shell, name, *COMMAND], text=True,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | ENVIRONMENT,
                                    start_new_session=True)
-        processes.append(process)
+        groups.append(process)
         return process
 
-    yield as_dvc
-    for process in processes:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    return as_dvc
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who has lost its parent")

@@ -39,7 +39,7 @@ def test_batches_hold_the_pictures_in_order(resident: bool, order: list | None):
 
 @pytest.mark.parametrize(("ignored", "expected"), [(0, False), (1, True)])
 def test_a_feed_knows_whether_anything_is_ignored(ignored: int, expected: bool):
-    """Of all its pictures: the first batches of a split hold none."""
+    """The answer covers all pictures. The first batches of the split hold no pixel to ignore."""
     assert [batch.ignores for batch in Feed(split_of(5, ignored=ignored), 2, CPU).batches()] == [expected] * 3
 
 

@@ -33,13 +33,13 @@ def test_where_windows_end(steps: int, log_every: int, ends: set[int]):
 
 
 def history_of(steps: int, val_steps: int = 2, log_every: int = 2) -> History:
-    """Of a loss of two terms, one class and no norms."""
+    """The history of a training with two loss terms, one class and no gradient norms."""
     return History({"mse": 1.0, "dice": 2.0}, has_norms=False, scores=("iou",), classes=1, steps=steps,
                    val_steps=val_steps, log_every=log_every, device=torch.device("cpu"))
 
 
 def test_rows_are_the_means_of_what_was_recorded():
-    """Of an epoch of five steps, in windows of two, three; and of val batches of four pictures and one."""
+    """An epoch has windows of two and three steps. Val has batches of four pictures and of one picture."""
     values, val_values = torch.rand(5, 2), torch.tensor([[1.0, 2.0], [6.0, 12.0]])
     found, counts = history_of(5), torch.tensor([[2, 1, 1, 6]])
     found.start_epoch()

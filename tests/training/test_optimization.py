@@ -35,7 +35,7 @@ def make(parameter: nn.Parameter | None = None, *, epochs: int = 1, steps_an_epo
 
 
 def rates(optimization: Optimization, epochs: int) -> list[float]:
-    """Of all steps of so many epochs."""
+    """The learning rate of each step of the first epochs."""
     return [rate for epoch in range(epochs) for rate in optimization.start_epoch(epoch)]
 
 

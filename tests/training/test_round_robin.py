@@ -45,7 +45,7 @@ def tried(occupancy: Occupancy, rate: Callable[[int], float], *, jobs: int = 100
             running += 1
         found.append(running)
         occupancy.measured(running, rate(running))
-        running = min(running, int(occupancy.aim)) if occupancy.aim < running else running
+        running = int(min(running, occupancy.aim))
     return found
 
 

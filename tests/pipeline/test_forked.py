@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seglib.pipeline import processes
-from seglib.pipeline.processes import ForkedProcesses, can_fork
-from tests.datasets.test_workers import is_running
+from seglib.pipeline.forked import ForkedProcesses, can_fork
+from tests.processes import assert_none_is_left, is_running
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="processes are forked on Linux alone")
 
@@ -104,7 +101,7 @@ def test_no_process_is_left_when_the_caller_stops_early():
 
 BUSY = """
 import os, signal, sys, time
-from seglib.pipeline.processes import ForkedProcesses
+from seglib.pipeline.forked import ForkedProcesses
 
 def work(number):
     os.write(1, f"{os.getpid()} {os.getppid()}\\n".encode())  # at once: the others write there too
@@ -119,20 +116,5 @@ with ForkedProcesses(work, 2) as pool:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_nothing_outlives_the_process_that_forked(tmp_path: Path, how: signal.Signals):
-    (tmp_path / "busy.py").write_text(BUSY)
-    started = subprocess.Popen([sys.executable, "busy.py"], cwd=tmp_path, stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, text=True, start_new_session=True,
-                               env=os.environ | {"PYTHONPATH": str(Path(processes.__file__).parents[2])})
-    at_work = {int(number) for _ in range(20) for number in started.stdout.readline().split()}
-    assert len(at_work) == 3 and started.pid in at_work
-    if how == signal.SIGINT:  # as a terminal does it: to all of them
-        os.killpg(started.pid, how)
-    else:
-        started.send_signal(how)
-    assert started.wait(timeout=60) != 0
-    for _ in range(600):
-        if not any(map(is_running, at_work)):
-            break
-        time.sleep(0.1)
-    assert not any(map(is_running, at_work))
-    started.stdout.close()
+    program, at_work = assert_none_is_left(BUSY, tmp_path, how)
+    assert len(at_work) == 3 and program in at_work
