@@ -192,6 +192,7 @@ def test_two_stages_with_the_same_group_train_nothing_twice(start: Start, expect
     assert found | written(*rest) == expected
 
 
+@pytest.mark.slow
 def test_one_that_diverges_leaves_the_others_alone(start: Start, expected: Hashes, written: Written):
     change(NAMES[1], lr=1e30)
     said = said_by(start(NAMES[0]))

@@ -99,7 +99,8 @@ def log(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("cores", "at_once", "threads", "expected"), [
-    (2, 2, 1, 2), (2, 9, 1, 2), (4, 2, 1, 2), (4, 9, 2, 2), (2, 9, 4, 1), (9, 1, 1, 1)])
+    (2, 9, 1, 2), (2, 9, 4, 1), *(pytest.param(*case, marks=pytest.mark.slow) for case in (
+        (2, 2, 1, 2), (4, 2, 1, 2), (4, 9, 2, 2), (9, 1, 1, 1)))])
 def test_as_many_at_once_as_fit_and_all_in_their_order(log: Path, cores: int, at_once: int, threads: int,
                                                        expected: int):
     meeting = functools.partial(work, meets=expected)
@@ -162,7 +163,8 @@ def begun(log: Path, tmp_path: Path, **environment: str) -> subprocess.Popen:
     return process
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [
+    signal.SIGKILL, *(pytest.param(how, marks=pytest.mark.slow) for how in (signal.SIGINT, signal.SIGTERM))])
 def test_no_process_outlives_the_one_that_started_it(log: Path, tmp_path: Path, how: signal.Signals):
     process = begun(log, tmp_path)
     children = psutil.Process(process.pid).children(recursive=True)
@@ -172,6 +174,7 @@ def test_no_process_outlives_the_one_that_started_it(log: Path, tmp_path: Path, 
     assert not psutil.wait_procs(children, timeout=30)[1]
 
 
+@pytest.mark.slow
 def test_a_long_path_for_temporary_files_is_no_trouble(log: Path, tmp_path: Path):
     """A socket's path has at most some hundred characters."""
     with tempfile.TemporaryDirectory(prefix="x" * 100) as folder:
