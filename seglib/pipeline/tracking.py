@@ -12,6 +12,8 @@ import os
 import re
 import sqlite3
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ MLFLOW_BATCH = 1000  # metrics, the most that one call may log
 _lost: set[str] = set()  # stores about which a warning was printed
 ILLEGAL = re.compile(r"[^\w\-. :]")  # in a part of MLflow's metric names, which have at most 250 characters
 LONGEST_CLASS = 150
+UPLOADING = ".artifact.uploading."  # how MLflow names the copy of a file in a local store until it is whole
 
 
 def store_uri() -> str:
@@ -237,12 +240,21 @@ def sync(record: Path) -> bool:
             history = pd.read_csv(record / "history.csv").to_dict("records")
             _log_missing_epochs(client, run_id, _epoch_metrics(history))
             _log_final(client, run, dict(_final_metrics(record)))
+        _remove_partial_artifacts(run)
         for path in missing:
             client.log_artifact(run_id, str(path))
             client.set_tag(run_id, f"{SYNCED_TAG}.{path.name}", hashes[path])
         if run.info.status != "FINISHED":
             client.set_terminated(run_id)
     return True
+
+
+def _remove_partial_artifacts(run: Any) -> None:
+    """Remove half-written copies, left by a process that was killed. Called under the lock: nobody else writes."""
+    address = urllib.parse.urlparse(run.info.artifact_uri)
+    if address.scheme == "file":
+        for left in Path(urllib.request.url2pathname(address.path)).glob(f"{UPLOADING}*"):
+            left.unlink()
 
 
 def _log_final(client: Any, run: Any, values: dict[str, float]) -> None:

@@ -82,6 +82,17 @@ def test_only_files_that_changed_are_sent_again(copied: Path, monkeypatch: pytes
     assert run.data.metrics["test/mine"] == 0.25
 
 
+def test_what_a_killed_upload_left_is_removed(copied: Path):
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+    CliRunner().invoke(cli.app, ["mlsync"])
+    record = records.leave_training(TrainingFiles("shapes", "munet-mse-1"))
+    run, = [run for run in mlflow_runs() if run.data.tags[tracking.IDENTITY_TAG] == record.name]
+    _, left, _ = LocalArtifactRepository(run.info.artifact_uri)._create_staging_artifact("scores.csv")
+    (record / "scores.csv").write_text("split,class,score,value\ntest,,mine,0.25\n")
+    assert tracking.sync(record) and not Path(left).exists()
+    assert (Path(left).parent / "scores.csv").read_bytes() == (record / "scores.csv").read_bytes()
+
+
 def test_syncing_without_a_workspace_or_a_store_is_no_traceback(copied: Path, monkeypatch: pytest.MonkeyPatch):
     shutil.rmtree("conf")
     assert "5 runs, 5 brought up to date" in CliRunner().invoke(cli.app, ["mlsync"]).output
