@@ -118,6 +118,8 @@ class PrepareConfig(Config):
     """The part of the training pictures that becomes val, if the dataset has no val split of its own."""
     max_rejected: float
     """The largest part of all pictures that may be left out."""
+    allow: list[str]
+    """Keys of `seglib.datasets.truth.DEGENERATE`: what may be wrong with the truth."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from seglib.configs import PrepareConfig
 from seglib.datasets import folder
-from seglib.datasets.folder_masks import class_ids
+from seglib.datasets.folder.ids import class_ids
 from seglib.datasets.readers import SELECTION, reader_of
 from seglib.datasets.samples import done
 from seglib.datasets.survey import EXAMPLES, LEVELS, Finding, Survey, counted

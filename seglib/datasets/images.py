@@ -16,6 +16,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "SGI", "SUN", "TIFF", "WEBP")
 EXACT_FORMATS = ("BMP", "GIF", "PNG", "TIFF")  # what keeps every pixel's value
 LOSSY = ("jpeg", "tiff_jpeg", "webp")  # but for these compressions of a TIFF
+MAX_PIXELS = 89_478_485  # of a picture, if nothing else is said: a quarter of a gigabyte in RGB
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 

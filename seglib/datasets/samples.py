@@ -1,11 +1,22 @@
 """What a dataset's reader gives for each picture, before it is resized and packed. Shapes: K classes, H, W."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
 from seglib.tasks.task import Task
+
+# Every annotation ends in exactly one of these tallies.
+TALLIES = {
+    "drawn": "its mask is part of the truth",
+    "crowd": "it marks a crowd, whose pixels count nowhere",
+    "undrawable": "its outline cannot be drawn, so the pixels of its box count nowhere",
+    "outside": "nothing of it lies within its picture",
+    "dangling": "its picture or its category is not in the file",
+    "other": "it is of a class that is not asked for",
+    "left out": "its picture is left out, or in no split",
+}
 
 Box = tuple[float, float, float, float]  # min_x, min_y, max_x, max_y in pixels, an edge lying between two pixels
 
@@ -32,6 +43,7 @@ class Sample:
     ignore_HW: np.ndarray | None = None  # bool: pixels that nobody labelled
     objects: list[tuple[int, Box]]  # (class index, box)
     licence: str
+    tally: Mapping[str, int] = dataclasses.field(default_factory=dict)  # annotations that end here, by a key of TALLIES
 
     def __post_init__(self) -> None:
         assert self.image_HWC.dtype == np.uint8 and self.image_HWC.shape[2:] == (3,), self.image_HWC.shape
@@ -54,6 +66,7 @@ class Rejection:
     source: str
     what: str  # "picture" | "annotation" | "file"
     reason: str
+    tally: Mapping[str, int] = dataclasses.field(default_factory=dict)  # as a sample's
 
 
 Entry = Sample | Rejection

@@ -1,12 +1,16 @@
 """The `datasets` section: one class per kind of dataset."""
 
+import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from seglib import tasks
 from seglib.configs import DownloadConfig, FetchConfig, PrepareConfig
+from seglib.datasets.images import MAX_PIXELS
+from seglib.datasets.truth import DEGENERATE
+from seglib.names import brief
 from seglib.params.train import TrainOverride
 from seglib.strict import OfAKind, Once, Strict, Text
 
@@ -15,7 +19,20 @@ MOST_EXCLUSIVE = tasks.get("multiclass").max_classes
 
 
 # The keys that `prepare` reads itself. The others, but for `kind` and `train`, are the reader's own options.
-PREPARE_KEYS = ("image_size", "resize", "val_fraction")
+PREPARE_KEYS = ("image_size", "resize", "val_fraction", "allow")
+
+
+PixelValue = Annotated[int, Field(ge=0, le=65535)]
+Color = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise PydanticCustomError("pattern", "expected a regular expression, found {text}: {error}",
+                                  {"text": brief(text), "error": str(error)}) from None
+    return text
 
 
 class Dataset(Strict):
@@ -23,6 +40,7 @@ class Dataset(Strict):
 
     kind: str
     val_fraction: float = Field(gt=0, lt=1)
+    allow: Annotated[list[Literal[tuple(DEGENERATE)]], Once] = []  # what may be wrong with the truth
     train: TrainOverride = TrainOverride()
     coursework: ClassVar[bool] = False  # whether the coursework that seglib repeats studied datasets of this kind
 
@@ -160,8 +178,21 @@ class Folder(Resized):
     kind: Literal["folder"]
     path: Text
     masks: Literal["ids", "folders", "coco"]
+    pictures: Text = "images"  # the folder of the pictures, in `path`
+    truth: Text | None = None  # the folder or file of the masks, in `path`; None: the usual one of the form
     classes: Annotated[list[Text], Field(min_length=1, max_length=MOST_EXCLUSIVE), Once]
-    ignore: Annotated[list[Annotated[int, Field(ge=0, le=65535)]], Once] = []  # ids of masks: ids
+    values: Annotated[dict[PixelValue, Text], Field(min_length=1)] | None = None  # of masks: ids
+    colors: Annotated[dict[Color, Text], Field(min_length=1)] | None = None  # of masks: ids
+    ignore: Annotated[list[PixelValue | Color], Once] = []  # of masks: ids
+    mask_ending: Text | None = None  # what a mask's name has after the picture's; None: what all masks have in common
+    crowds: Literal["ignore", "objects"] = "ignore"
+    unlisted: Literal["skip", "empty"] | None = None  # pictures that the annotations do not list; None: left out
+    group: Annotated[Text, AfterValidator(_pattern)] | None = None  # pictures of one group stay in one split
+    upright: bool = False  # whether masks fit the pictures as their EXIF orientation turns them
+    range: Literal["percentile"] | Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    page: Annotated[int, Field(ge=1)] | None = None  # of a file with several pages
+    alpha: Literal["drop", "white"] | None = None  # what to do with a fourth band that is not constant
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)  # of a picture
     test_fraction: float = Field(gt=0, lt=1)
 
     @model_validator(mode="after")
@@ -179,7 +210,7 @@ class Folder(Resized):
         return len(self.classes)
 
     def fetch_keys(self) -> tuple[str, ...]:
-        return ("path", "masks", "classes")
+        return ("path", "masks", "pictures", "truth", "classes", "mask_ending")
 
     def from_network(self) -> bool:
         return False

@@ -9,11 +9,15 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from seglib.datasets import folder
+from seglib.datasets.images import MAX_PIXELS
 from seglib.datasets.samples import Rejection, Sample, done
 from tests.conftest import prepare_config
 
 CONFIG = {"kind": "folder", "masks": "ids", "classes": ["background", "cat", "dog"], "ignore": [255],
-          "image_size": 16, "resize": "stretch", "val_fraction": 0.25, "test_fraction": 0.3, "max_rejected": 0.0}
+          "pictures": "images", "truth": None, "values": None, "colors": None, "mask_ending": None, "crowds": "ignore",
+          "unlisted": None, "group": None, "upright": False, "range": None, "page": None, "alpha": None,
+          "max_pixels": MAX_PIXELS, "image_size": 16, "resize": "stretch", "val_fraction": 0.25, "test_fraction": 0.3,
+          "max_rejected": 0.0}
 NAMES = [f"p{i}" for i in range(8)]
 SIZE = (20, 30)
 

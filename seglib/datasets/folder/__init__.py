@@ -17,8 +17,8 @@ others join. Shapes: K classes, H, W.
 
 import functools
 import shutil
-from collections.abc import Callable, Collection, Iterator
-from pathlib import Path, PurePath
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,18 +27,11 @@ from tqdm import tqdm
 
 from seglib import tasks
 from seglib.configs import FetchConfig, PrepareConfig
-from seglib.datasets.folder_masks import SUFFIXES, Masks, open_masks
+from seglib.datasets.folder.forms import Masks, open_masks
+from seglib.datasets.folder.layout import pictures_of, source_folder
+from seglib.datasets.folder.splits import SPLITS, assign_splits, listed_splits, split_lists
 from seglib.datasets.images import FORMATS, is_turned, read_rgb
-from seglib.datasets.labels import files_by_name, split_by_hash, text_of
 from seglib.datasets.samples import Description, Job, Rejection, Sample, spaced_labels
-from seglib.files import repository_root
-
-SPLITS = ("train", "val", "test")
-
-
-def picture_suffixes() -> list[str]:
-    """The file name endings of the formats that are read."""
-    return [suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS]
 
 
 def describe(config: PrepareConfig) -> Description:
@@ -55,7 +48,7 @@ def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
     Raises ValueError for a folder that is not laid out as it should be, and for lists that contradict each other.
     """
     folder = source_folder(config.options)
-    pictures = _pictures(folder)
+    pictures = pictures_of(folder)
     wanted = files_to_fetch(folder, config.options)
     for path in tqdm(sorted(wanted), desc=f"copying {folder.name}", unit="file", disable=None):
         target = out / path.relative_to(folder)
@@ -67,64 +60,12 @@ def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
 
 def files_to_fetch(folder: Path, options: dict[str, Any]) -> set[Path]:
     """The lists, and the pictures and masks that they name; all if there are no lists. Raises ValueError as `fetch`."""
-    pictures, masks = _pictures(folder), open_masks(folder, options)
+    pictures, masks = pictures_of(folder), open_masks(folder, options)
     known = pictures.keys() | masks.names
-    listed = _listed(folder, known)
+    listed = listed_splits(folder, known)
     names = known if listed is None else listed
-    return {*_lists(folder).values(),
+    return {*split_lists(folder).values(),
             *(path for name in names for path in (*pictures.get(name, []), *masks.files(name)))}
-
-
-def source_folder(options: dict[str, Any]) -> Path:
-    """Where the user's folder is; a relative path starts at the repository's root."""
-    return repository_root() / options["path"]
-
-
-def _pictures(folder: Path) -> dict[str, list[Path]]:
-    found = files_by_name(folder / "images", picture_suffixes())
-    if not found:
-        raise ValueError(f"{folder / 'images'} holds no pictures: expected images/NAME.jpg, or another format, in the "
-                         "folder that datasets.*.path names")
-    return found
-
-
-def _lists(folder: Path) -> dict[str, Path]:
-    return {split: path for split in SPLITS if (path := folder / f"{split}.txt").is_file()}
-
-
-def _listed(folder: Path, known: Collection[str]) -> dict[str, str] | None:
-    """The list that holds each name; None if the folder has no lists. A line holds a name or a file's path.
-
-    Raises ValueError if there are lists, but no train.txt or no test.txt, and for a name in two of them.
-    """
-    lists = _lists(folder)
-    if missing := {"train", "test"} - lists.keys() if lists else ():
-        raise ValueError(f"{folder} has {', '.join(path.name for path in lists.values())}, but no "
-                         f"{' and no '.join(f'{split}.txt' for split in sorted(missing))}: add it (without val.txt, "
-                         "val_fraction of train.txt becomes val), or take the lists away to split by hash")
-    found: dict[str, str] = {}
-    for split, path in lists.items():
-        for line in text_of(path.read_bytes(), path).splitlines():
-            if not line.strip() or line.startswith("#"):
-                continue
-            entry = PurePath(line.strip())
-            is_file = entry.suffix.lower() in (*picture_suffixes(), *SUFFIXES)
-            name = entry.stem if is_file and entry.name not in known else entry.name
-            if found.setdefault(name, split) != split:
-                raise ValueError(f"{name} stands in {found[name]}.txt and in {path.name}: a picture belongs to one")
-    return found if lists else None
-
-
-def assign_splits(folder: Path, config: PrepareConfig, known: Collection[str]) -> dict[str, str]:
-    """The split of each name: by the lists if there are any (a name in none has no split), else by its hash."""
-    listed = _listed(folder, known)
-    fractions = {"val_fraction": config.val_fraction, "test_fraction": config.options["test_fraction"]}
-    if listed is None:
-        return {name: split_by_hash(name, **fractions) for name in known}
-    if "val" not in _lists(folder):
-        fractions["test_fraction"] = 0
-        return {name: split_by_hash(name, **fractions) if split == "train" else split for name, split in listed.items()}
-    return listed
 
 
 def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | Job]:
@@ -132,7 +73,7 @@ def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | J
 
     `raw` may be the user's own folder as well. Raises ValueError as `fetch` does.
     """
-    pictures, masks = _pictures(raw), open_masks(raw, config.options)
+    pictures, masks = pictures_of(raw), open_masks(raw, config.options)
     split_of = assign_splits(raw, config, pictures.keys() | masks.names)
     if split == "train":
         yield from masks.of_no_picture()
@@ -169,7 +110,7 @@ def remarks(folder: Path, config: PrepareConfig) -> Iterator[tuple[str, str, lis
 
     Opens every picture for its orientation. Raises ValueError as `fetch` does.
     """
-    pictures, masks = _pictures(folder), open_masks(folder, config.options)
+    pictures, masks = pictures_of(folder), open_masks(folder, config.options)
     named = pictures.keys() | masks.names
     taken = {path for name in named for path in (*pictures.get(name, []), *masks.files(name))}
     there = [path for place in ("images", "masks") for path in (folder / place).rglob("*") if path.is_file()]

@@ -1,21 +1,8 @@
-"""The three forms in which a user's folder may hold masks (see `folder`), each read picture by picture.
-
-Each class here has
-
-    names           the names of pictures that have masks
-    files           the files with a picture's masks
-    of              a picklable callable that reads the masks of one picture: it is given the picture, uint8 (H, W, 3),
-                    and raises ValueError if the picture has no masks that can be used
-    of_no_picture   what belongs to none of the names
-
-Shapes: K classes, H, W.
-"""
+"""masks: coco. annotations.json, in COCO's format. Shapes: K classes, H, W."""
 
 import collections
-import dataclasses
 import functools
-import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict
 
@@ -24,110 +11,10 @@ import numpy as np
 
 from seglib.datasets.coco_annotations import category_ids, check_unique, licence_of
 from seglib.datasets.coco_masks import decode
-from seglib.datasets.images import ImageError, read_ids
-from seglib.datasets.labels import check_size, files_by_name, planes_of_numbers
-from seglib.datasets.samples import Box, Rejection, box_around
-from seglib.names import nearest
+from seglib.datasets.folder.masks import Masks
+from seglib.datasets.samples import Rejection, box_around
 
-SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")  # formats that keep every pixel's value
 ANNOTATIONS = "annotations.json"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Masks:
-    """What is known of one picture."""
-
-    planes_KHW: np.ndarray  # bool
-    ignore_HW: np.ndarray | None = None  # bool
-    objects: Sequence[tuple[int, Box]] = ()  # (class index, box), if instances are told apart
-    left_out: Sequence[str] = ()  # the reason for each annotation that could not be used
-    licence: str = "not recorded"
-
-
-def _read(paths: list[Path]) -> np.ndarray:
-    if len(paths) > 1:
-        raise ValueError(f"{len(paths)} masks have its name")
-    try:
-        return read_ids(paths[0])
-    except ImageError as error:
-        raise ValueError(f"its mask: {error}") from None
-
-
-def class_ids(classes: int, ignore: Collection[int]) -> list[int]:
-    """The id of each class if `masks` is ids: counted from 0, and ignored ids are skipped."""
-    return list(itertools.islice((number for number in itertools.count() if number not in ignore), classes))
-
-
-class ClassIds:
-    """masks/NAME.png: the id of each pixel's class."""
-
-    def __init__(self, folder: Path, options: dict[str, Any]):
-        self._files = files_by_name(folder / "masks", SUFFIXES)
-        if not self._files:
-            raise ValueError(f"{folder / 'masks'} holds no masks: expected masks/NAME.png for images/NAME.jpg")
-        self._options = options
-
-    @property
-    def names(self) -> set[str]:
-        return set(self._files)
-
-    def files(self, name: str) -> list[Path]:
-        return self._files.get(name, [])
-
-    def of_no_picture(self) -> Iterator[Rejection]:
-        return iter(())
-
-    def of(self, name: str) -> Callable[[np.ndarray], Masks]:
-        ignore = self._options["ignore"]
-        ids = class_ids(len(self._options["classes"]), ignore)
-        return functools.partial(_masks_of_ids, self.files(name), ids, ignore)
-
-
-def _masks_of_ids(files: list[Path], ids: Sequence[int], ignore: Collection[int], image_HWC: np.ndarray) -> Masks:
-    if not files:
-        raise ValueError("no mask has its name")
-    ids_HW = _read(files)
-    check_size(ids_HW, image_HWC)
-    planes_KHW, ignore_HW = planes_of_numbers(ids_HW, ids, ignore)
-    return Masks(planes_KHW=planes_KHW, ignore_HW=ignore_HW)
-
-
-class ClassFolders:
-    """masks/CLASS/NAME.png: not 0 in the pixels of the class."""
-
-    def __init__(self, folder: Path, options: dict[str, Any]):
-        there = sorted(path.name for path in (folder / "masks").glob("*/"))
-        for name in options["classes"]:
-            if name not in there:
-                raise ValueError(f"{folder / 'masks'} has no folder for the class {name!r}: "
-                                 + (nearest(name, there) if there else "it holds no folders at all"))
-        self._files = [files_by_name(folder / "masks" / name, SUFFIXES) for name in options["classes"]]
-
-    @property
-    def names(self) -> set[str]:
-        return set().union(*self._files)
-
-    def files(self, name: str) -> list[Path]:
-        return [path for files in self._files for path in files.get(name, [])]
-
-    def of_no_picture(self) -> Iterator[Rejection]:
-        return iter(())
-
-    def of(self, name: str) -> Callable[[np.ndarray], Masks]:
-        return functools.partial(_masks_of_folders, [files.get(name, []) for files in self._files])
-
-
-def _masks_of_folders(files: list[list[Path]], image_HWC: np.ndarray) -> Masks:
-    """files: those of each class; none if the picture does not hold the class."""
-    if not any(files):
-        raise ValueError("no mask has its name, not even an empty one")
-    planes_KHW = np.zeros((len(files), *image_HWC.shape[:2]), bool)
-    for k, paths in enumerate(files):
-        if paths:
-            plane_HW = _read(paths) != 0
-            check_size(plane_HW, image_HWC)
-            planes_KHW[k] = plane_HW
-    return Masks(planes_KHW=planes_KHW)
 
 
 Id = int | str
@@ -238,11 +125,3 @@ def _masks_of_coco(images: list[_Picture], licences: list[str], annotations: lis
         raise ValueError(f"none of its annotations gave a mask, such as {left_out[0]}")
     return Masks(planes_KHW=planes_KHW, ignore_HW=crowds_HW & ~planes_KHW.any(0), objects=objects, left_out=left_out,
                  licence=licences[0])
-
-
-AnyMasks = ClassIds | ClassFolders | Coco
-
-
-def open_masks(folder: Path, options: dict[str, Any]) -> AnyMasks:
-    """The masks of a folder, in the form that its options name. Raises ValueError if it has none in that form."""
-    return {"ids": ClassIds, "folders": ClassFolders, "coco": Coco}[options["masks"]](folder, options)
