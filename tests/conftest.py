@@ -168,7 +168,8 @@ def fetch_config(keys: dict[str, Any], download: DownloadConfig | None = None) -
 
 def prepare_config(keys: dict[str, Any]) -> PrepareConfig:
     """What `prepare` is given for a dataset with these keys, named as in params.yaml; some may be left out."""
-    defaults = {"image_size": None, "resize": "stretch", "val_fraction": 0.0, "max_rejected": 0.0, "allow": []}
+    defaults = {"image_size": None, "resize": "stretch", "val_fraction": 0.0, "max_rejected": 0.0,
+                "allow": ["absent_class", "unscored_class"]}
     return PrepareConfig(kind=keys["kind"], options=fetch_config(keys).options,
                          **{key: keys.get(key, default) for key, default in defaults.items()})
 

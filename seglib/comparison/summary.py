@@ -32,6 +32,8 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, fac
         "resize": info.resize,
         "resized": facts.resized,
         "selection": contents.selection,
+        "annotations": contents.annotations,
+        "allowed": contents.allowed,
         "rejected": json_rows(rejected.reset_index(name="n")),
         "cases": {v.label: {"best": v.best_case().seed, "worst": v.worst_case().seed} for v in trained(variants)},
         "configs": {variant.label: used(variant.config) for variant in variants},

@@ -2,6 +2,7 @@
 
 import dataclasses
 import filecmp
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from seglib.configs import PrepareConfig
-from seglib.datasets import folder
-from seglib.datasets.folder.ids import class_ids
+from seglib.cores import physical_cores
+from seglib.datasets import folder, measure
+from seglib.datasets.folder.values import class_ids
+from seglib.datasets.measure import Measurer
 from seglib.datasets.readers import SELECTION, reader_of
-from seglib.datasets.samples import done
+from seglib.datasets.samples import Entry
 from seglib.datasets.survey import EXAMPLES, LEVELS, Finding, Survey, counted
+from seglib.datasets.workers import Workers
 from seglib.files import repository_root
 from seglib.pipeline.workspace import raw_folder
 
@@ -65,8 +69,10 @@ class Report:
         return " ".join([f"{name:<{width}}", *(f"{share:>9.2%}" for share in shares)])
 
 
-def run(dataset: str, config: PrepareConfig) -> Report:
+def run(dataset: str, config: PrepareConfig, *, processes: int | None = None) -> Report:
     """Look for what is wrong with a dataset; `config` is the one that `prepare` would be given.
+
+    processes: how many decode pictures; None: one per core, if that many are worth their start.
 
     A user's folder is read in its place, any other dataset where `fetch` puts it. A mistake that would stop a stage is
     a finding, not an exception.
@@ -74,7 +80,8 @@ def run(dataset: str, config: PrepareConfig) -> Report:
     reader = reader_of(config.kind)
     raw = repository_root() / raw_folder(dataset)
     place = folder.source_folder(config.options) if reader is folder else raw
-    survey = Survey(reader.describe(config), config)
+    description = reader.describe(config)
+    survey, measurer = Survey(description, config), Measurer(size=description.image_size, mode=config.resize)
     findings = []
     if not place.is_dir():
         text = (f"{place} is not there: give its path as datasets.{dataset}.path" if reader is folder else
@@ -84,16 +91,23 @@ def run(dataset: str, config: PrepareConfig) -> Report:
         try:
             if reader is folder:
                 findings += _of_folder(place, raw, dataset, config)
-            for split in survey.description.splits:
-                for entry in tqdm(done(reader.read(place, config, split)), desc=f"checking {split}", unit="picture",
-                                  disable=None):
-                    survey.add(split, entry)
+            with Workers(processes or physical_cores(), [measure.__name__, reader.__name__]) as workers:
+                for split in description.splits:
+                    given = workers.map(measurer.measure, reader.read(place, config, split),
+                                        lambda one: isinstance(one, Entry))
+                    for entry in tqdm(itertools.chain.from_iterable(given), desc=f"checking {split}", unit="picture",
+                                      disable=None):
+                        survey.add(split, entry)
             findings += survey.findings()
+            if any(finding.level == "error" for finding in findings) and hasattr(reader, "advice"):
+                advice = reader.advice(place, config)
+                findings += [Finding(level="note", text=advice)] if advice else []
         except (ValueError, OSError) as error:
             findings.append(Finding(level="error", text=str(error)))
-    return Report(dataset=dataset, place=place, classes=survey.description.classes, pictures=survey.pictures,
-                  class_pixels={split: pixels.tolist() for split, pixels in survey.class_pixels.items()},
-                  valid_pixels=survey.valid_pixels, ignored_pixels=survey.ignored_pixels, findings=findings)
+    truth = survey.truth
+    return Report(dataset=dataset, place=place, classes=description.classes, pictures=truth.pictures,
+                  class_pixels={split: pixels.tolist() for split, pixels in truth.class_pixels.items()},
+                  valid_pixels=truth.valid_pixels, ignored_pixels=truth.ignored_pixels, findings=findings)
 
 
 def _of_folder(place: Path, raw: Path, dataset: str, config: PrepareConfig) -> Iterator[Finding]:
@@ -102,7 +116,7 @@ def _of_folder(place: Path, raw: Path, dataset: str, config: PrepareConfig) -> I
     for noun, text, names in folder.remarks(place, config):
         if names:
             yield Finding(level="note", text=f"{counted(len(names), noun)} {text}", names=tuple(names[:EXAMPLES]))
-    if options["masks"] == "ids":
+    if options["masks"] == "ids" and not options["values"] and not options["colors"]:
         ids = class_ids(len(options["classes"]), options["ignore"])
         meaning = ", ".join(f"{i} {name}" for i, name in zip(ids, options["classes"], strict=True))
         ignored = ", ".join(map(str, options["ignore"])) or "none"

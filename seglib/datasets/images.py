@@ -67,6 +67,29 @@ def read_ids(source: Path | BinaryIO) -> np.ndarray:
     return values_HW.astype(np.uint8) if values_HW.dtype == bool else values_HW
 
 
+def read_labels(source: Path | BinaryIO) -> tuple[np.ndarray, dict[int, int]]:
+    """A mask of numbers, (H, W), or of colours, uint8 (H, W, 3), and the colour of each number if it has a palette.
+
+    Numbers that are saved as RGB, three equal channels, are numbers. Raises ImageError as `read_ids` does, and for a
+    mask with transparent pixels.
+    """
+    with _decoded(source, upright=False) as (image, _):
+        mode, palette = image.mode, image.getpalette("RGB") if image.mode == "P" else None
+        lossless = image.format in EXACT_FORMATS and image.info.get("compression") not in LOSSY
+        colors_HWC = np.array(image) if mode in ("RGB", "RGBA", "LA") and lossless else None
+    if colors_HWC is None:
+        colors = np.reshape(palette or [], (-1, 3)).tolist()
+        return read_ids(source), {i: red << 16 | green << 8 | blue for i, (red, green, blue) in enumerate(colors)}
+    if mode != "RGB":
+        if colors_HWC[..., -1].min() < 255:
+            raise ImageError("it has transparent pixels, and nothing says which class these are; store it without "
+                             "transparency")
+        colors_HWC = colors_HWC[..., :-1]
+    if (colors_HWC == colors_HWC[..., :1]).all():
+        return np.ascontiguousarray(colors_HWC[..., 0]), {}
+    return np.ascontiguousarray(colors_HWC), {}
+
+
 def is_turned(image: Image.Image) -> bool:
     """Whether its EXIF orientation has viewers turn or mirror it."""
     return image.getexif().get(ExifTags.Base.Orientation) in range(2, 9)

@@ -38,6 +38,8 @@ class Record:
     row: dict[str, Any]  # of index.parquet
     class_pixels: list[int]  # pixels of each class in the stored mask, without those to ignore
     valid_pixels: int  # all pixels that are not ignored
+    tally: dict[str, int]  # of its annotations: see `samples`
+    palette: dict[str, str]  # of its mask: the colour of each number
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,7 +111,8 @@ class Packer:
         valid_HW = ~self.task.ignored(mask_HW)
         stored_KHW = self.task.unpack(mask_HW, len(self.classes))
         record = json.dumps({"row": _row(sample, objects, planes_KHW), "valid_pixels": int(valid_HW.sum()),
-                             "class_pixels": (stored_KHW & valid_HW).sum((1, 2)).tolist()}).encode()
+                             "class_pixels": (stored_KHW & valid_HW).sum((1, 2)).tolist(),
+                             "tally": sample.tally, "palette": sample.palette}).encode()
         name = str(os.getpid())
         with (self.folder / name).open("ab") as file:
             start = file.tell()

@@ -10,6 +10,7 @@ import itertools
 import math
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -19,8 +20,9 @@ from seglib.cores import physical_cores
 from seglib.datasets import packing, store
 from seglib.datasets.packing import Packed, Packer
 from seglib.datasets.readers import SELECTION, reader_of
-from seglib.datasets.samples import Entry, Rejection
+from seglib.datasets.samples import TALLIES, Entry, Rejection
 from seglib.datasets.store_tables import OwnMaskWriter, write_index
+from seglib.datasets.truth import TruthSurvey, judge
 from seglib.datasets.workers import Workers
 from seglib.files import read_json
 
@@ -56,16 +58,20 @@ def prepare(raw: Path, config: PrepareConfig, out: Path, *, processes: int | Non
             pictures["train"], pictures["val"] = _carve_val(pictures["train"], config.val_fraction)
         counts = {split: len(found) for split, found in pictures.items()}
         _write_rejected(out / "rejected.csv", rejected)
-        _judge(counts, [rejection for _, rejection in rejected], config.max_rejected, out)
+        truth = _survey(pictures, rejected, packer)
+        if faults := _faults(counts, [rejection for _, rejection in rejected], truth, config):
+            advice = reader.advice(raw, config) if hasattr(reader, "advice") else ""
+            raise ValueError("\n".join([*faults, *([advice] if advice else [])]))
         for split, found in pictures.items():
             _write_split(found, packer, out / split)
-        class_pixels, valid_pixels = _count_pixels(pictures["train"], packer)
-    contents = store.Contents(counts=counts, selection=read_json(raw / SELECTION), files=store.hash_files(out))
+    contents = store.Contents(counts=counts, selection=read_json(raw / SELECTION), files=store.hash_files(out),
+                              annotations=_tallies(truth), allowed=[fault.text for fault in truth.faults()])
     contents.write(out)
     store.DatasetInfo(
         task=description.task, classes=description.classes, label_values=description.label_values,
-        image_size=list(description.image_size), resize=config.resize, class_pixels=class_pixels,
-        valid_pixels=valid_pixels, train_val_sha256=contents.sha256_of("train", "val")).write(out)
+        image_size=list(description.image_size), resize=config.resize,
+        class_pixels=truth.class_pixels["train"].tolist(), valid_pixels=truth.valid_pixels["train"],
+        train_val_sha256=contents.sha256_of("train", "val")).write(out)
     return contents
 
 
@@ -93,14 +99,25 @@ def _write_split(pictures: list[Packed], packer: Packer, out: Path) -> None:
                 own_masks.append(picture.id, packer.own_mask(picture))
 
 
-def _count_pixels(pictures: list[Packed], packer: Packer) -> tuple[list[int], int]:
-    """How many pixels each class has, and how many are not ignored."""
-    class_pixels_K, valid_pixels = np.zeros(len(packer.classes), np.int64), 0
-    for picture in pictures:
-        record = packer.record(picture)
-        class_pixels_K += record.class_pixels
-        valid_pixels += record.valid_pixels
-    return class_pixels_K.tolist(), valid_pixels
+def _survey(pictures: dict[str, list[Packed]], rejected: list[tuple[str, Rejection]], packer: Packer) -> TruthSurvey:
+    """What the stored masks hold, and where every annotation ended."""
+    survey = TruthSurvey(packer.task, packer.classes, list(pictures))
+    for split, found in pictures.items():
+        for picture in found:
+            record = packer.record(picture)
+            survey.add(split, picture.id, record.class_pixels, record.valid_pixels,
+                       math.prod(packer.size) - record.valid_pixels,
+                       {int(number): color for number, color in record.palette.items()})
+            survey.add_tally(record.tally)
+    for _, rejection in rejected:
+        survey.add_tally(rejection.tally, rejection.source)
+    return survey
+
+
+def _tallies(survey: TruthSurvey) -> dict[str, dict[str, Any]]:
+    """How many annotations ended in each tally, and a few of those that did not become truth."""
+    return {key: {"count": survey.tally[key], "examples": survey.examples[key] if key != "drawn" else []}
+            for key in TALLIES if survey.tally[key]}
 
 
 def _write_rejected(path: Path, rejected: list[tuple[str, Rejection]]) -> None:
@@ -110,13 +127,15 @@ def _write_rejected(path: Path, rejected: list[tuple[str, Rejection]]) -> None:
         writer.writerows((split, r.what, r.id, r.source, r.reason) for split, r in rejected)
 
 
-def _judge(counts: dict[str, int], rejected: list[Rejection], max_rejected: float, out: Path) -> None:
+def _faults(counts: dict[str, int], rejected: list[Rejection], truth: TruthSurvey, config: PrepareConfig) -> list[str]:
+    """What stops the road: too few pictures, or truth from which nothing can be learned or scored."""
     pictures = [rejection for rejection in rejected if rejection.what == "picture"]
     total = sum(counts.values()) + len(pictures)
-    examples = "; ".join(f"{r.source}: {r.reason}" for r in itertools.islice(pictures, 3))
-    if len(pictures) > max_rejected * total:
-        raise ValueError(f"{len(pictures)} of {total} pictures cannot be used, more than prepare.max_rejected "
-                         f"({max_rejected:g}) allows: {examples}")
+    if len(pictures) > config.max_rejected * total:
+        examples = "; ".join(f"{r.source}: {r.reason}" for r in itertools.islice(pictures, 3))
+        return [f"{len(pictures)} of {total} pictures cannot be used, more than prepare.max_rejected "
+                f"({config.max_rejected:g}) allows: {examples}"]
     if empty := [split for split, count in counts.items() if not count]:
-        raise ValueError(f"{out.name}: the split {', '.join(empty)} would be empty (pictures: {counts}); "
-                         "fetch more pictures or change val_fraction")
+        return [f"the split {', '.join(empty)} would be empty (pictures: {counts}); add pictures, or change "
+                "val_fraction"]
+    return [fault.text for fault in judge(truth.faults(), config.allow)]

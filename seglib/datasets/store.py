@@ -90,6 +90,8 @@ class Contents:
     counts: dict[str, int]  # pictures per split
     selection: dict[str, Any]  # how many raw pictures were considered and how many were taken
     files: dict[str, str]  # sha256 by path
+    annotations: dict[str, Any]  # tally: how many annotations ended there, and a few of them (see samples.TALLIES)
+    allowed: list[str]  # what is wrong with the truth and was allowed
 
     @classmethod
     def read(cls, folder: Path) -> "Contents":

@@ -1,18 +1,18 @@
-"""Findings about a dataset, collected while its pictures pass by, one in memory at a time.
+"""Findings about a dataset, collected while its pictures pass by.
 
-Only the id, the split and a hash of the pixels of each picture are kept. Shapes: K classes, H, W.
+Only the id, the split and hashes of the pixels of each picture are kept.
 """
 
 import dataclasses
-import hashlib
 import re
 from collections.abc import Iterator
 
 import numpy as np
 
 from seglib.configs import PrepareConfig
-from seglib.datasets.geometry import Fit
-from seglib.datasets.samples import Description, Rejection, Sample
+from seglib.datasets.measure import Measured
+from seglib.datasets.samples import TALLIES, Description, Rejection
+from seglib.datasets.truth import TruthSurvey
 
 LEVELS = ("error", "warning", "note")
 EXAMPLES = 3  # names that a finding gives
@@ -59,15 +59,11 @@ class _Names:
 
 
 class Survey:
-    """Takes samples and rejections as a reader gives them, and then gives findings."""
+    """Takes what `measure` gives, and then gives findings."""
 
     def __init__(self, description: Description, config: PrepareConfig):
-        self.description, self._config = description, config
-        self._mode = config.resize
-        self.pictures = dict.fromkeys(description.splits, 0)
-        self.valid_pixels = dict.fromkeys(description.splits, 0)
-        self.ignored_pixels = dict.fromkeys(description.splits, 0)
-        self.class_pixels = {split: np.zeros(len(description.classes), np.int64) for split in description.splits}
+        self.truth = TruthSurvey(description.task, description.classes, description.splits)
+        self._description, self._config = description, config
         self._left_out: dict[tuple[str, str], tuple[list[str], _Names]] = {}  # what and gist: up to two reasons, names
         self._split_of: dict[str, str] = {}  # by id
         self._seen: dict[bytes, tuple[str, str]] = {}  # split and id, by the hash of the pixels
@@ -75,66 +71,59 @@ class Survey:
         self._mostly_ignored, self._nothing, self._lost = _Names(), _Names(), _Names()
         self._misfits, self._enlarged, self._worst = _Names(), _Names(), 0.0
 
-    def add(self, split: str, entry: Sample | Rejection) -> None:
+    def add(self, split: str, entry: Measured | Rejection) -> None:
         if isinstance(entry, Rejection):
+            self.truth.add_tally(entry.tally, entry.source)
             reasons, names = self._left_out.setdefault((entry.what, _gist(entry)), ([], _Names()))
             names.add(entry.source)
             if len(reasons) < 2 and entry.reason not in reasons:
                 reasons.append(entry.reason)
             return
-        self.pictures[split] += 1
+        self.truth.add(split, entry.id, entry.class_pixels, entry.valid_pixels, entry.ignored_pixels, entry.palette)
+        self.truth.add_tally(entry.tally)
         if self._split_of.setdefault(entry.id, split) != split:
             self._shared_ids.add(entry.id)
-        self._add_pixels(split, entry)
+        if entry.valid_pixels < (1 - MOSTLY_IGNORED) * (entry.valid_pixels + entry.ignored_pixels):
+            self._mostly_ignored.add(entry.id)
+        elif not any(entry.class_pixels):
+            self._nothing.add(entry.id)
         self._add_fit(entry)
-        digest = hashlib.blake2b(repr(entry.own_size).encode() + entry.image_HWC.tobytes(), digest_size=16).digest()
-        other_split, other = self._seen.setdefault(digest, (split, entry.id))
+        other_split, other = self._seen.setdefault(entry.digest, (split, entry.id))
         if other_split != split:
             self._leaked.add(f"{entry.id} ({split}) = {other} ({other_split})")
         elif other != entry.id:
             self._repeated.add(f"{entry.id} = {other}")
 
-    def _add_pixels(self, split: str, sample: Sample) -> None:
-        valid_HW = np.ones(sample.own_size, bool) if sample.ignore_HW is None else ~sample.ignore_HW
-        valid = int(valid_HW.sum())
-        pixels_K = (sample.planes_KHW & valid_HW).sum((1, 2))
-        self.class_pixels[split] += pixels_K
-        self.valid_pixels[split] += valid
-        self.ignored_pixels[split] += valid_HW.size - valid
-        if valid < (1 - MOSTLY_IGNORED) * valid_HW.size:
-            self._mostly_ignored.add(sample.id)
-        elif not pixels_K.any():
-            self._nothing.add(sample.id)
-
-    def _add_fit(self, sample: Sample) -> None:
-        fit = Fit(self._mode, sample.own_size, self.description.image_size)
-        (height, width), (old_height, old_width) = fit.target.size, fit.source.size
-        scales = height / old_height, width / old_width
-        if max(scales) > ENLARGED:
-            self._enlarged.add(sample.id)
-        misfit, limit = {"stretch": (max(scales) / min(scales), DISTORTED),
-                         "crop": (1 - old_height * old_width / np.prod(fit.own), LOST),
-                         "pad": (1 - height * width / np.prod(fit.size), LOST)}[self._mode]
-        self._worst = max(self._worst, misfit)
-        if misfit > limit:
-            self._misfits.add(sample.id)
-        if any(plane_HW.any() and not fit.plane(plane_HW).any() for plane_HW in sample.planes_KHW):
-            self._lost.add(sample.id)
+    def _add_fit(self, entry: Measured) -> None:
+        if entry.enlarged > ENLARGED:
+            self._enlarged.add(entry.id)
+        self._worst = max(self._worst, entry.misfit)
+        if entry.misfit > {"stretch": DISTORTED, "crop": LOST, "pad": LOST}[self._config.resize]:
+            self._misfits.add(entry.id)
+        if entry.lost:
+            self._lost.add(entry.id)
 
     def findings(self) -> list[Finding]:
-        return [*self._about_rejections(), *self._about_splits(), *self._about_classes(), *self._about_sizes()]
+        return [*self._about_rejections(), *self._about_annotations(), *self._about_splits(), *self._about_classes(),
+                *self._about_sizes()]
 
     def _about_rejections(self) -> Iterator[Finding]:
         left_out = sum(names.count for (what, _), (_, names) in self._left_out.items() if what == "picture")
-        total = left_out + sum(self.pictures.values())
+        total = left_out + sum(self.truth.pictures.values())
         if left_out > (limit := self._config.max_rejected) * total:
             yield Finding(level="error", text=f"{left_out:,} of {total:,} pictures cannot be used, more than "
                                               f"prepare.max_rejected ({limit:g}) allows")
         for (what, _), ((reason, *others), names) in self._left_out.items():
             yield from names.finding("warning", what, f"left out: {reason}{', and the like' * bool(others)}")
 
+    def _about_annotations(self) -> Iterator[Finding]:
+        counts = [f"{self.truth.tally[key]:,} {key}" for key in TALLIES if self.truth.tally[key]]
+        if counts:
+            total = counted(sum(self.truth.tally.values()), "annotation")
+            yield Finding(level="note", text=f"{total}: {', '.join(counts)}")
+
     def _about_splits(self) -> Iterator[Finding]:
-        for split, count in self.pictures.items():
+        for split, count in self.truth.pictures.items():
             if not count:
                 yield Finding(level="error", text=f"the split {split} is empty")
             elif count < FEW and split != "train":
@@ -145,26 +134,24 @@ class Survey:
         yield from self._repeated.finding("warning", "picture", "the same as another of the split, pixel for pixel")
 
     def _about_classes(self) -> Iterator[Finding]:
-        for split, pixels_K in self.class_pixels.items():
-            for k in np.flatnonzero(pixels_K == 0) if self.pictures[split] else ():
-                cannot = "no network can learn it" if split == "train" else "it will have no score there"
-                yield Finding(level="error" if split == "train" else "warning",
-                              text=f"the class {self.description.classes[k]} never occurs in {split}: {cannot}")
-        rare_K = self.class_pixels["train"] / max(self.valid_pixels["train"], 1)
+        for fault in self.truth.faults():
+            yield Finding(level="note" if fault.key in self._config.allow else "error", text=fault.text)
+        rare_K = self.truth.class_pixels["train"] / max(self.truth.valid_pixels["train"], 1)
         for k in np.flatnonzero((rare_K > 0) & (rare_K < RARE)):
-            yield Finding(level="warning", text=f"the class {self.description.classes[k]} has {rare_K[k]:.3%} of "
+            yield Finding(level="warning", text=f"the class {self._description.classes[k]} has {rare_K[k]:.3%} of "
                                                 "train's pixels: weigh classes (ce), or take a loss of overlap (dice)")
         yield from self._mostly_ignored.finding("warning", "picture",
                                                 f"with more than {MOSTLY_IGNORED:.0%} of the pixels ignored")
         yield from self._nothing.finding("note", "picture", "without any of the classes")
 
     def _about_sizes(self) -> Iterator[Finding]:
-        size = "×".join(map(str, reversed(self.description.image_size)))
+        size = "×".join(map(str, reversed(self._description.image_size)))
+        mode = self._config.resize
         level, misfit = {
             "stretch": ("warning", f"distorted by more than {DISTORTED:g} (at most {self._worst:.2f})"),
             "crop": ("warning", f"cut by more than {LOST:.0%} of the area (at most {self._worst:.0%})"),
-            "pad": ("note", f"with more than {LOST:.0%} of the frame empty (at most {self._worst:.0%})")}[self._mode]
-        yield from self._misfits.finding(level, "picture", f"{misfit} at {size} with resize: {self._mode}")
+            "pad": ("note", f"with more than {LOST:.0%} of the frame empty (at most {self._worst:.0%})")}[mode]
+        yield from self._misfits.finding(level, "picture", f"{misfit} at {size} with resize: {mode}")
         yield from self._enlarged.finding("note", "picture", f"enlarged more than {ENLARGED:g} times to {size}")
         yield from self._lost.finding("warning", "picture",
                                       f"with a class lost altogether at {size}, too small or cut away")

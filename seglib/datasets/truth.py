@@ -1,4 +1,15 @@
-"""Truth from which nothing can be learned or scored: what stops `prepare`, and what a dataset's `allow` lets pass."""
+"""Truth from which nothing can be learned or scored. It stops `prepare`, unless a dataset's key `allow` names it.
+
+Shapes: K classes.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping
+
+import numpy as np
+
+from seglib.tasks.task import Task
 
 DEGENERATE = {
     "absent_class": "a class never occurs in train, so no network can learn it",
@@ -8,4 +19,94 @@ DEGENERATE = {
     "single_class": "there is one class that excludes all others, so it always wins",
     "dangling": "most annotations point to pictures or categories that are not there",
     "only_crowds": "all annotations mark crowds, whose pixels count nowhere",
+    "palettes": "masks have different palettes, so one number may stand for several classes",
 }
+EXAMPLES = 3  # names that a fault gives
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One thing that is wrong with the truth. `text` says what, which key mends it and which key allows it."""
+
+    key: str  # of DEGENERATE
+    text: str
+
+
+class TruthSurvey:
+    """Adds up what a dataset's truth holds, picture by picture, and says what is wrong with it."""
+
+    def __init__(self, task: Task, classes: list[str], splits: Collection[str]):
+        self._task, self._classes = task, classes
+        self.pictures = dict.fromkeys(splits, 0)
+        self.class_pixels = {split: np.zeros(len(classes), np.int64) for split in splits}
+        self.valid_pixels, self.ignored_pixels = dict.fromkeys(splits, 0), dict.fromkeys(splits, 0)
+        self.tally: collections.Counter[str] = collections.Counter()  # of annotations, see samples.TALLIES
+        self.examples: dict[str, list[str]] = collections.defaultdict(list)  # of annotations in a tally
+        self._colors: dict[int, tuple[str, str]] = {}  # of a palette's number: the colour, and a picture that has it
+        self._palettes: list[str] = []
+
+    def add(self, split: str, name: str, class_pixels: list[int], valid_pixels: int, ignored_pixels: int,
+            palette: Mapping[int, str]) -> None:
+        """Add a picture. palette: the colour of each number in its mask, if that has a palette."""
+        self.pictures[split] += 1
+        self.class_pixels[split] += class_pixels
+        self.valid_pixels[split] += valid_pixels
+        self.ignored_pixels[split] += ignored_pixels
+        for number, color in palette.items():
+            there, other = self._colors.setdefault(number, (color, name))
+            if there != color and len(self._palettes) < EXAMPLES:
+                self._palettes.append(f"{number} is {there} in the mask of {other}, {color} in that of {name}")
+
+    def add_tally(self, tally: Mapping[str, int], source: str = "") -> None:
+        """Add annotations by where they ended. source: the annotation's name, if there is one alone."""
+        self.tally.update(tally)
+        for key in tally:
+            if source and len(self.examples[key]) < EXAMPLES:
+                self.examples[key].append(source)
+
+    def faults(self) -> list[Fault]:
+        return [Fault(key=key, text=f"{text}. To go on all the same, set datasets.*.allow: [{key}]")
+                for key, text in self._found()]
+
+    def _found(self) -> Iterator[tuple[str, str]]:
+        if self._task.exclusive and len(self._classes) == 1:
+            yield "single_class", (f"the class {self._classes[0]} is the only one, and excludes all others: it always "
+                                   "wins. Name two classes or more, such as classes: [background, "
+                                   f"{self._classes[0]}], and ignore no value that is one of them")
+        yield from self._about_annotations()
+        for split in (split for split, count in self.pictures.items() if count):
+            if not self.valid_pixels[split]:
+                yield "ignored_masks", (f"all pixels of {split} are ignored. Take values that stand for a class out of "
+                                        "ignore, or map them by the key values")
+            elif not self.class_pixels[split].any():
+                yield "empty_masks", (f"no picture of {split} holds any of the classes {', '.join(self._classes)}. "
+                                      "Compare classes with the names and numbers in the masks")
+            elif absent := [self._classes[k] for k in np.flatnonzero(self.class_pixels[split] == 0)]:
+                names = f"the class{'es' * (len(absent) > 1)} {', '.join(absent)} never occur{'s' * (len(absent) == 1)}"
+                if split == "train":
+                    yield "absent_class", (f"{names} in train: no network can learn it. Take it out of classes, map "
+                                           "its value in the masks by the key values, or add pictures that show it")
+                else:
+                    there = len(self._classes) - len(absent)
+                    yield "unscored_class", (f"{names} in {split}: a mean there is over {there} of "
+                                             f"{len(self._classes)} classes. Move pictures that show it to {split}, "
+                                             "or make the split larger (its list, val_fraction, test_fraction)")
+        if self._palettes:
+            yield "palettes", (f"masks differ in their palettes: {'; '.join(self._palettes)}. Map colours by the key "
+                               "colors")
+
+    def _about_annotations(self) -> Iterator[tuple[str, str]]:
+        total = sum(self.tally.values()) - self.tally["other"]
+        shown = {key: f" (such as {', '.join(names)})" for key, names in self.examples.items() if names}
+        if 2 * self.tally["dangling"] > total:
+            yield "dangling", (f"{self.tally['dangling']:,} of {total:,} annotations point to pictures or categories "
+                               f"that are not there{shown.get('dangling', '')}. Compare image_id and category_id with "
+                               "the ids of images and categories")
+        if total and self.tally["crowd"] == total:
+            yield "only_crowds", (f"all {total:,} annotations are crowds (iscrowd: 1), as brushes of some tools write "
+                                  "them, and the pixels of crowds count nowhere. Set crowds: objects")
+
+
+def judge(faults: list[Fault], allowed: Collection[str]) -> list[Fault]:
+    """The faults that nobody allowed."""
+    return [fault for fault in faults if fault.key not in allowed]

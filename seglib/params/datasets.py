@@ -10,7 +10,7 @@ from seglib import tasks
 from seglib.configs import DownloadConfig, FetchConfig, PrepareConfig
 from seglib.datasets.images import MAX_PIXELS
 from seglib.datasets.truth import DEGENERATE
-from seglib.names import brief
+from seglib.names import brief, nearest
 from seglib.params.train import TrainOverride
 from seglib.strict import OfAKind, Once, Strict, Text
 
@@ -201,6 +201,21 @@ class Folder(Resized):
             raise PydanticCustomError("classes", "{n} classes that may overlap are more than the {most} a mask holds; "
                                       "choose masks: ids, or fewer",
                                       {"n": len(self.classes), "most": MOST_OVERLAPPING})
+        return self
+
+    @model_validator(mode="after")
+    def _mapped_names_are_classes(self) -> "Folder":
+        for key, mapping in (("values", self.values), ("colors", self.colors)):
+            if mapping is not None and self.masks != "ids":
+                raise PydanticCustomError("mapped", "{key} maps what masks of the form ids hold; masks is {masks}",
+                                          {"key": key, "masks": self.masks})
+            if unknown := [name for name in (mapping or {}).values() if name not in self.classes]:
+                raise PydanticCustomError("mapped", "{key} maps to {name}, which is not one of classes: {hint}",
+                                          {"key": key, "name": brief(unknown[0]),
+                                           "hint": nearest(unknown[0], self.classes)})
+        mapped = {*(self.values or {}).values(), *(self.colors or {}).values()}
+        if self.values is not None and (missing := [name for name in self.classes if name not in mapped]):
+            raise PydanticCustomError("mapped", "values maps nothing to the class {name}", {"name": brief(missing[0])})
         return self
 
     def task(self) -> str:

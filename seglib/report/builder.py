@@ -117,7 +117,9 @@ def _section(source: Source, out: Path, anchor: str) -> dict[str, Any]:
         "script": quote(source.script), "coursework": coursework(comparison),
         "differences": made.differences(comparison), "ways": made.ways(comparison),
         "fingerprints": made.fingerprints(comparison),
-        "left_out": views.left_out(comparison), "configurations": views.configurations(comparison),
+        "left_out": views.left_out(comparison), "annotations": views.annotations(comparison),
+        "allowed": comparison.summary["allowed"],
+        "configurations": views.configurations(comparison),
     }
 
 

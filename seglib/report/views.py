@@ -225,6 +225,12 @@ def left_out(comparison: Comparison) -> list[tuple[str, str, str, str]]:
                      for row in comparison.summary["rejected"]]
 
 
+def annotations(comparison: Comparison) -> list[tuple[str, str, str]]:
+    """(tally, how many, a few of them) of the annotations, by where they ended."""
+    return [(tally, f"{of['count']:,}", ", ".join(of["examples"]))
+            for tally, of in comparison.summary["annotations"].items()]
+
+
 def configurations(comparison: Comparison) -> dict[str, Any]:
     """The settings that all trained variants share, and for each variant, by part, the settings in which they differ.
 

@@ -16,7 +16,8 @@ from tests.conftest import prepare_config
 CONFIG = {"kind": "folder", "masks": "ids", "classes": ["background", "cat", "dog"], "ignore": [255],
           "pictures": "images", "truth": None, "values": None, "colors": None, "mask_ending": None, "crowds": "ignore",
           "unlisted": None, "group": None, "upright": False, "range": None, "page": None, "alpha": None,
-          "max_pixels": MAX_PIXELS, "image_size": 16, "resize": "stretch", "val_fraction": 0.25, "test_fraction": 0.3,
+          "max_pixels": MAX_PIXELS, "allow": [],
+          "image_size": 16, "resize": "stretch", "val_fraction": 0.25, "test_fraction": 0.3,
           "max_rejected": 0.0}
 NAMES = [f"p{i}" for i in range(8)]
 SIZE = (20, 30)

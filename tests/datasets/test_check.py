@@ -12,10 +12,12 @@ from PIL import Image
 
 from seglib import tasks
 from seglib.datasets import check, folder, readers, shapes, stanford
+from seglib.datasets.measure import Measurer
 from seglib.datasets.samples import Description, Sample
 from seglib.datasets.survey import Survey
 from seglib.files import write_json
 from tests.conftest import fetch_config, prepare_config
+from tests.datasets.folders import CONFIG
 from tests.datasets.test_stanford import original
 
 CLASSES = ["background", "cat", "dog"]
@@ -51,8 +53,8 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def keys_of(**changed: Any) -> dict[str, Any]:
-    return {"kind": "folder", "path": "mine", "masks": "ids", "classes": CLASSES, "ignore": [255], "image_size": 16,
-            "resize": "stretch", "val_fraction": 0.1, "test_fraction": 0.2, "max_rejected": 0.05} | changed
+    return CONFIG | {"path": "mine", "classes": CLASSES, "val_fraction": 0.1, "test_fraction": 0.2,
+                     "max_rejected": 0.05} | changed
 
 
 def noticed(**changed: Any) -> list[tuple[str, str, tuple[str, ...]]]:
@@ -126,12 +128,12 @@ FLAWS = {
          ("images/val1.png", "images/val2.png", "images/val3.png")),
         ("warning", "val has 7 pictures: scores on it will say little", ())]),
     "ids": (lambda mine: save(mine / "masks/test0.png", ids_of("test0") // 2), [
-        ("warning", "1 picture left out: its mask holds ids that are neither a class nor ignored: 127",
+        ("warning", "1 picture left out: its mask holds values that are neither a class nor ignored: 127; map them *",
          ("images/test0.png",)), ("warning", "test has 9 pictures: scores on it will say little", ())]),
     "train lacks a class": (lambda mine: lack_class(mine, "train"), [
-        ("error", "the class dog never occurs in train: no network can learn it", ())]),
+        ("error", "the class dog never occurs in train: no network can learn it. *.allow: [[]absent_class]", ())]),
     "val lacks a class": (lambda mine: lack_class(mine, "val"), [
-        ("warning", "the class dog never occurs in val: it will have no score there", ())]),
+        ("error", "the class dog never occurs in val: a mean there is over 2 of 3 classes. *[[]unscored_class]", ())]),
     "leak": (lambda mine: [shutil.copyfile(mine / "images/train1.png", mine / f"images/test{i}.png") for i in (2, 5)], [
         ("error", "2 pictures in two splits, pixel for pixel: scores will flatter",
          ("test2 (test) = train1 (train)", "test5 (test) = train1 (train)"))]),
@@ -238,9 +240,11 @@ def test_other_kinds_are_checked_where_they_were_fetched(tmp_path: Path, monkeyp
 def test_a_pixel_that_is_ignored_counts_for_no_class():
     description = Description(task=tasks.get("multilabel"), classes=["cat"], label_values=[250.0], image_size=SIZE)
     survey = Survey(description, prepare_config(keys_of()))
-    survey.add("train", Sample(id="a", source="a.png", image_HWC=picture("a"), planes_KHW=np.ones((1, *SIZE), bool),
-                               ignore_HW=np.arange(400).reshape(SIZE) < 100, objects=[], licence=""))
-    assert survey.class_pixels["train"].tolist() == [survey.valid_pixels["train"]] == [300]
+    sample = Sample(id="a", source="a.png", image_HWC=picture("a"), planes_KHW=np.ones((1, *SIZE), bool),
+                    ignore_HW=np.arange(400).reshape(SIZE) < 100, objects=[], licence="")
+    for measured in Measurer(size=SIZE, mode="stretch").measure(sample):
+        survey.add("train", measured)
+    assert survey.truth.class_pixels["train"].tolist() == [survey.truth.valid_pixels["train"]] == [300]
 
 
 def test_memory_does_not_grow_with_the_dataset(mine: Path):

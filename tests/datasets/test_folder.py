@@ -121,7 +121,8 @@ def test_ids_may_stand_in_palettes_and_in_sixteen_bits(tmp_path: Path):
     (lambda root: (root / "images/p3.png").unlink(), "file", "a mask without a picture"),
     (lambda root: save(root / "masks/p3.png", ids_of("p3").T), "picture", "its mask is 20×30, the picture 30×20"),
     (lambda root: save(root / "masks/p3.png", ids_of("p3") // 25), "picture", "neither a class nor ignored: 10"),
-    (lambda root: save(root / "masks/p3.png", np.zeros((*SIZE, 3), np.uint8)), "picture", "its mask: .* mode RGB"),
+    (lambda root: save(root / "masks/p3.png", np.full((*SIZE, 3), (9, 8, 7), np.uint8)), "picture",
+     "colours that are neither a class nor ignored: #090807"),
     (lambda root: (root / "masks/p3.png").write_bytes(b"no"), "picture", "its mask: p3.png cannot be read"),
     (lambda root: save(root / "masks/p3.tif", ids_of("p3")), "picture", "2 masks have its name"),
     (lambda root: (root / "images/p3.png").write_bytes(b"no"), "picture", "p3.png cannot be read as a picture"),
@@ -242,7 +243,7 @@ def test_a_real_instance_mask_is_a_class_folder_as_it_is(tmp_path: Path, pennfud
         numbers_HW = np.asarray(mask)
     np.testing.assert_array_equal(sample.planes_KHW[0], numbers_HW > 0)
     refused = rejection(root, keys | {"masks": "ids", "classes": ["background", "pedestrian"]})
-    assert refused.reason.endswith("ignored: 2, 3")
+    assert refused.reason.startswith("its mask holds values that are neither a class nor ignored: 2, 3;")
 
 
 @pytest.mark.parametrize("processes", [1, 2])

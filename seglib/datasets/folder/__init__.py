@@ -28,6 +28,7 @@ from tqdm import tqdm
 from seglib import tasks
 from seglib.configs import FetchConfig, PrepareConfig
 from seglib.datasets.folder.forms import Masks, open_masks
+from seglib.datasets.folder.ids import ClassIds
 from seglib.datasets.folder.layout import pictures_of, source_folder
 from seglib.datasets.folder.splits import SPLITS, assign_splits, listed_splits, split_lists
 from seglib.datasets.images import FORMATS, is_turned, read_rgb
@@ -102,7 +103,13 @@ def _read_one(name: str, source: str, path: Path,
         return
     yield from (Rejection(**about, what="annotation", reason=reason) for reason in found.left_out)
     yield Sample(**about, image_HWC=image_HWC, planes_KHW=found.planes_KHW, ignore_HW=found.ignore_HW,
-                 objects=list(found.objects), licence=found.licence)
+                 objects=list(found.objects), licence=found.licence, palette=found.palette)
+
+
+def advice(raw: Path, config: PrepareConfig) -> str:
+    """What the masks hold and how params.yaml could say so, for an error about masks; "" if the form has no values."""
+    masks = open_masks(raw, config.options)
+    return masks.advice() if isinstance(masks, ClassIds) else ""
 
 
 def remarks(folder: Path, config: PrepareConfig) -> Iterator[tuple[str, str, list[str]]]:

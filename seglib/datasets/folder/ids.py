@@ -1,32 +1,32 @@
-"""masks: ids. masks/NAME.png holds the number of each pixel's class. Shapes: K classes, H, W."""
+"""masks: ids. masks/NAME.png holds a number or a colour per pixel, which stands for a class.
+
+Shapes: K classes, H, W.
+"""
 
 import functools
-import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seglib.datasets.folder.layout import MASK_SUFFIXES
-from seglib.datasets.folder.masks import Masks, read_mask
-from seglib.datasets.labels import check_size, files_by_name, planes_of_numbers
+from seglib.datasets.folder.masks import Masks, read_labels_of
+from seglib.datasets.folder.values import ValueCount, ValueMap, hex_of
+from seglib.datasets.labels import check_size, files_by_name
 from seglib.datasets.samples import Rejection
 
-
-def class_ids(classes: int, ignore: Collection[int]) -> list[int]:
-    """The id of each class if `masks` is ids: counted from 0, and ignored ids are skipped."""
-    return list(itertools.islice((number for number in itertools.count() if number not in ignore), classes))
+LOOKED_AT = 200  # masks, for a mapping that is proposed
 
 
 class ClassIds:
-    """masks/NAME.png: the id of each pixel's class."""
+    """masks/NAME.png: the number or the colour of each pixel's class (see `values`)."""
 
     def __init__(self, folder: Path, options: dict[str, Any]):
         self._files = files_by_name(folder / "masks", MASK_SUFFIXES)
         if not self._files:
             raise ValueError(f"{folder / 'masks'} holds no masks: expected masks/NAME.png for images/NAME.jpg")
-        self._options = options
+        self._options, self._map = options, ValueMap.of(options, folder)
 
     @property
     def names(self) -> set[str]:
@@ -39,15 +39,28 @@ class ClassIds:
         return iter(())
 
     def of(self, name: str) -> Callable[[np.ndarray], Masks]:
-        ignore = self._options["ignore"]
-        ids = class_ids(len(self._options["classes"]), ignore)
-        return functools.partial(_masks_of_ids, self.files(name), ids, ignore)
+        return functools.partial(_masks_of_ids, self.files(name), self._map)
+
+    def advice(self) -> str:
+        """What the masks hold, and the lines of params.yaml that map it; "" if all values and classes are mapped."""
+        found = ValueCount()
+        names = sorted(self._files)
+        for name in names[::-(-len(names) // LOOKED_AT)]:
+            try:
+                found.add(read_labels_of(self._files[name])[0])
+            except ValueError:
+                continue  # `read` rejects it and says why
+        if not found.total or self._map.covers(found.pixels):
+            return ""
+        lines = found.mapping(self._options["classes"], self._options["ignore"]).replace("\n", "\n    ")
+        return (f"The masks hold {found.describe()}. These lines map all of them; put the right names:\n    {lines}")
 
 
-def _masks_of_ids(files: list[Path], ids: Sequence[int], ignore: Collection[int], image_HWC: np.ndarray) -> Masks:
+def _masks_of_ids(files: list[Path], mapping: ValueMap, image_HWC: np.ndarray) -> Masks:
     if not files:
         raise ValueError("no mask has its name")
-    ids_HW = read_mask(files)
-    check_size(ids_HW, image_HWC)
-    planes_KHW, ignore_HW = planes_of_numbers(ids_HW, ids, ignore)
-    return Masks(planes_KHW=planes_KHW, ignore_HW=ignore_HW)
+    labels, palette = read_labels_of(files)
+    check_size(labels[..., 0] if labels.ndim == 3 else labels, image_HWC)
+    planes_KHW, ignore_HW = mapping.planes(labels, palette)
+    used = {} if mapping.colors_first else {i: hex_of(palette[i]) for i in np.unique(labels).tolist() if i in palette}
+    return Masks(planes_KHW=planes_KHW, ignore_HW=ignore_HW, palette=used)

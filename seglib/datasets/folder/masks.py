@@ -1,12 +1,12 @@
 """What the readers of all forms of masks give. Shapes: K classes, H, W."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from seglib.datasets.images import ImageError, read_ids
+from seglib.datasets.images import ImageError, read_ids, read_labels
 from seglib.datasets.samples import Box
 
 
@@ -19,6 +19,7 @@ class Masks:
     objects: Sequence[tuple[int, Box]] = ()  # (class index, box), if instances are told apart
     left_out: Sequence[str] = ()  # the reason for each annotation that could not be used
     licence: str = "not recorded"
+    palette: Mapping[int, str] = dataclasses.field(default_factory=dict)  # the colour of each number
 
 
 def read_mask(paths: list[Path]) -> np.ndarray:
@@ -26,5 +27,15 @@ def read_mask(paths: list[Path]) -> np.ndarray:
         raise ValueError(f"{len(paths)} masks have its name")
     try:
         return read_ids(paths[0])
+    except ImageError as error:
+        raise ValueError(f"its mask: {error}") from None
+
+
+def read_labels_of(paths: list[Path]) -> tuple[np.ndarray, dict[int, int]]:
+    """A mask's numbers (H, W) or colours (H, W, 3), and its palette: see `images.read_labels`."""
+    if len(paths) > 1:
+        raise ValueError(f"{len(paths)} masks have its name")
+    try:
+        return read_labels(paths[0])
     except ImageError as error:
         raise ValueError(f"its mask: {error}") from None
