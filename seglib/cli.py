@@ -136,19 +136,24 @@ def everything(sample: Sample = False, changes: Changes = None) -> None:
 
 
 @app.command()
-def check(dataset: Annotated[str, typer.Argument(help="one of `datasets` in params.yaml")]) -> None:
-    """Say what is wrong with a dataset before an hour is spent on it: every picture is read, as for training."""
-    from seglib import params, resolve
-    from seglib.datasets import check
-    from seglib.names import nearest
-    from seglib.pipeline.user_paths import refuse_overlap
+def check(
+    dataset: Annotated[str, typer.Argument(help="one of `datasets` in params.yaml, or the path of a folder")],
+    changes: Changes = None,
+) -> None:
+    """Say what is wrong with a dataset before an hour is spent on it: every picture is read, as for training.
 
+    If params.yaml does not describe the folder, guess its layout and print the entry for params.yaml.
+    """
+    from seglib.tools import checking
+
+    folder = Path(dataset).resolve()
     root = _enter_repository()
-    settings = params.load(Path("params.yaml"))
-    refuse_overlap(settings, root)
-    if dataset not in settings.datasets:
-        raise ValueError(f"params.yaml has no dataset '{dataset}': {nearest(dataset, list(settings.datasets))}")
-    report = check.run(dataset, resolve.prepare_config(settings, dataset))
+    known = (root / "params.yaml").exists()
+    if folder.is_dir() and not (known and checking.is_dataset(dataset)):
+        words, report = checking.check_folder(folder, changes or [], root if known else None)
+        print(words)
+    else:
+        report = checking.check_dataset(dataset, changes or [], root)
     print(report.render())
     if report.failed:
         raise typer.Exit(1)

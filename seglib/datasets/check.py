@@ -69,8 +69,10 @@ class Report:
         return " ".join([f"{name:<{width}}", *(f"{share:>9.2%}" for share in shares)])
 
 
-def run(dataset: str, config: PrepareConfig, *, processes: int | None = None) -> Report:
+def run(dataset: str, config: PrepareConfig, *, place: Path | None = None, processes: int | None = None) -> Report:
     """Look for what is wrong with a dataset; `config` is the one that `prepare` would be given.
+
+    place: the folder to read, if it is not the one that `config` names or that `fetch` fills.
 
     processes: how many decode pictures; None: one per core, if that many are worth their start.
 
@@ -79,7 +81,9 @@ def run(dataset: str, config: PrepareConfig, *, processes: int | None = None) ->
     """
     reader = reader_of(config.kind)
     raw = repository_root() / raw_folder(dataset)
-    place = folder.source_folder(config.options) if reader is folder else raw
+    fetched = place is None
+    if place is None:
+        place = folder.source_folder(config.options) if reader is folder else raw
     description = reader.describe(config)
     survey, measurer = Survey(description, config), Measurer(size=description.image_size, mode=config.resize)
     findings = []
@@ -90,7 +94,7 @@ def run(dataset: str, config: PrepareConfig, *, processes: int | None = None) ->
     else:
         try:
             if reader is folder:
-                findings += _of_folder(place, raw, dataset, config)
+                findings += _of_folder(place, raw if fetched else None, dataset, config)
             with Workers(processes or physical_cores(), [measure.__name__, reader.__name__]) as workers:
                 for split in description.splits:
                     given = workers.map(measurer.measure, reader.read(place, config, split),
@@ -110,7 +114,7 @@ def run(dataset: str, config: PrepareConfig, *, processes: int | None = None) ->
                   valid_pixels=truth.valid_pixels, ignored_pixels=truth.ignored_pixels, findings=findings)
 
 
-def _of_folder(place: Path, raw: Path, dataset: str, config: PrepareConfig) -> Iterator[Finding]:
+def _of_folder(place: Path, raw: Path | None, dataset: str, config: PrepareConfig) -> Iterator[Finding]:
     """Findings that only a user's own folder can have."""
     options = config.options
     for noun, text, names in folder.remarks(place, config):
@@ -121,7 +125,7 @@ def _of_folder(place: Path, raw: Path, dataset: str, config: PrepareConfig) -> I
         meaning = ", ".join(f"{i} {name}" for i, name in zip(ids, options["classes"], strict=True))
         ignored = ", ".join(map(str, options["ignore"])) or "none"
         yield Finding(level="note", text=f"ids in masks stand for: {meaning}; ignored: {ignored}")
-    if raw.is_dir():
+    if raw is not None and raw.is_dir():
         here = {path.relative_to(place): path for path in folder.files_to_fetch(place, options)}
         there = {path.relative_to(raw): path for path in raw.rglob("*") if path.is_file() and path.name != SELECTION}
         changed = [path for path in here.keys() | there.keys() if path not in here or path not in there

@@ -1,0 +1,270 @@
+"""What a folder that nobody described holds: an entry for params.yaml, and why each of its keys is so.
+
+A guess is a start: `check` then reads every picture by it, and the user corrects what is wrong.
+"""
+
+import collections
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from ruamel.yaml import YAML
+
+from seglib.datasets.folder.layout import picture_suffixes
+from seglib.datasets.folder.values import LABELMAP, ValueCount, joined, read_labelmap, voc_palette
+from seglib.datasets.images import ImageError, read_labels
+from seglib.datasets.labels import text_of
+
+SAMPLE = 200  # masks whose values are counted, and annotation files that are read
+PEEK = 8  # files of a folder that say whether it holds masks
+FEW = 64  # values of a mask; a photograph has more
+SPLIT_FOLDERS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+                 "test": "test", "testing": "test"}
+MASK_WORDS = re.compile(r"mask|label|truth|annot|segm|(^|[_\W])(gt|ann)($|[_\W])", re.IGNORECASE)
+YOLO_LINE = re.compile(r"\d+(\s+-?[\d.]+(e-?\d+)?){4,}\s*\Z")
+VOC_CLASSES = ["background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+               "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
+               "tvmonitor"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Guess:
+    """Keys of an entry of kind `folder`, and a sentence for each thing that was guessed."""
+
+    keys: dict[str, Any]
+    reasons: list[str]
+
+
+class _Folder:
+    """The files of a folder by what they may be; hidden ones are left out."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.pictures: dict[str, list[Path]] = collections.defaultdict(list)  # by folder, relative
+        self.by_suffix: dict[str, list[Path]] = collections.defaultdict(list)
+        suffixes = {*picture_suffixes()}
+        for place, folders, names in os.walk(root):
+            folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+            for name in sorted(names):
+                path = Path(place, name)
+                if not name.startswith("."):
+                    self.by_suffix[path.suffix.lower()].append(path)
+                    if path.suffix.lower() in suffixes:
+                        self.pictures[self.relative(path.parent)].append(path)
+
+    def relative(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+
+def guess(root: Path) -> Guess:
+    """Guess layout, form of masks, classes and values. Raises ValueError if the folder holds nothing like a dataset."""
+    files = _Folder(root)
+    if not files.pictures:
+        raise ValueError(f"{root} holds no pictures that can be read ({', '.join(sorted(picture_suffixes()))})")
+    for attempt in (_coco, _labelme, _yolo, _mask_pictures):
+        if (found := attempt(files)) is not None:
+            return found
+    there = ", ".join(f"{place}/ ({len(paths)})" for place, paths in sorted(files.pictures.items())[:PEEK])
+    raise ValueError(f"{root} holds pictures in {there}, but neither masks nor annotations. Expected pictures in "
+                     "images/, and beside it masks/NAME.png, masks/CLASS/NAME.png, annotations.json (COCO), NAME.json "
+                     "(LabelMe) or labels/NAME.txt (YOLO); give the folders by pictures and truth in params.yaml")
+
+
+def _entry(masks: str, pictures: str, truth: str | None, classes: Sequence[str], **more: Any) -> dict[str, Any]:
+    usual = {"ids": "masks", "folders": "masks", "coco": "annotations.json", "yolo": "labels", "labelme": pictures}
+    return ({"masks": masks} | ({"pictures": pictures} if pictures != "images" else {})
+            | ({"truth": truth} if truth not in (None, usual[masks]) else {}) | {"classes": list(classes)} | more)
+
+
+def _coco(files: _Folder) -> Guess | None:
+    found = [(path, content) for path in _few(files.by_suffix[".json"], SAMPLE)
+             if isinstance(content := _json(path), dict) and {"images", "annotations"} <= content.keys()]
+    if not found:
+        return None
+    if len(found) > 1:
+        names = ", ".join(files.relative(path) for path, _ in found[:PEEK])
+        raise ValueError(f"{files.root} holds {len(found)} annotation files in COCO's format: {names}. seglib reads "
+                         "one: merge them, with train.txt, val.txt and test.txt for the splits, or name one by truth")
+    (path, content), = found
+    annotations = [entry for entry in content["annotations"] if isinstance(entry, dict)]
+    used = {str(entry.get("category_id")) for entry in annotations}
+    categories = [entry for entry in content.get("categories", []) if isinstance(entry, dict)]
+    classes = list(dict.fromkeys(str(entry.get("name")) for entry in categories if str(entry.get("id")) in used))
+    names = {PurePosixPath(str(entry.get("file_name", "")).replace("\\", "/")).stem
+             for entry in content["images"] if isinstance(entry, dict)}
+    place = max(files.pictures, key=lambda place: (sum(p.stem in names for p in files.pictures[place]), place))
+    keys = _entry("coco", place, files.relative(path), classes or ["thing"])
+    reasons = [f"masks: coco, because {files.relative(path)} holds images and annotations",
+               f"classes: the categories that annotations refer to, in the file's order ({len(classes)} of "
+               f"{len(categories)})", f"pictures: {place} holds most of the files that it lists"]
+    if annotations and all(entry.get("iscrowd") for entry in annotations):
+        keys["crowds"] = "objects"
+        reasons.append("crowds: objects, because every annotation has iscrowd: 1, as brushes of some tools write it")
+    return Guess(keys=keys, reasons=reasons)
+
+
+def _labelme(files: _Folder) -> Guess | None:
+    found = [(path, content) for path in _few(files.by_suffix[".json"], SAMPLE)
+             if isinstance(content := _json(path), dict) and isinstance(content.get("shapes"), list)]
+    if not found:
+        return None
+    labels = sorted({str(shape["label"]) for _, content in found for shape in content["shapes"]
+                     if isinstance(shape, dict) and "label" in shape})
+    place = max(files.pictures, key=lambda place: (len(files.pictures[place]), place))
+    truth = files.relative(found[0][0].parent)
+    return Guess(keys=_entry("labelme", place, truth, labels or ["thing"]), reasons=[
+        f"masks: labelme, because {files.relative(found[0][0])} and others hold shapes",
+        f"classes: the labels of {len(found)} of these files"])
+
+
+def _yolo(files: _Folder) -> Guess | None:
+    stems = {path.stem for paths in files.pictures.values() for path in paths}
+    found = [path for path in _few([path for path in files.by_suffix[".txt"] if path.stem in stems], SAMPLE)
+             if any(YOLO_LINE.match(line) for line in _lines(path))]
+    if not found:
+        return None
+    numbers = {int(line.split()[0]) for path in found for line in _lines(path) if YOLO_LINE.match(line)}
+    names = _yolo_names(files)
+    classes = names or [f"class_{i}" for i in range(max(numbers) + 1)]
+    place, _ = _root_of([files.relative(path.parent) for path in found])
+    pictures, _ = _root_of([where for where, paths in files.pictures.items() if paths])
+    why = "data.yaml names them" if names else "no data.yaml names them: put the right names"
+    return Guess(keys=_entry("yolo", pictures, place, classes), reasons=[
+        f"masks: yolo, because {files.relative(found[0])} and others hold a class number and an outline per line",
+        f"classes: {why}"])
+
+
+def _yolo_names(files: _Folder) -> list[str]:
+    for path in (*files.by_suffix[".yaml"], *files.by_suffix[".yml"]):
+        try:
+            names = YAML(typ="safe", pure=True).load(text_of(path.read_bytes(), path)).get("names")
+        except Exception:  # a file that is not YAML may raise nearly anything; then it names no classes
+            continue
+        if isinstance(names, dict):
+            names = [names[key] for key in sorted(names)]
+        if isinstance(names, list):
+            return [str(name) for name in names]
+    return []
+
+
+def _mask_pictures(files: _Folder) -> Guess | None:
+    """Masks that are pictures themselves: the folders whose files hold few values."""
+    named = [place for place in files.pictures if any(MASK_WORDS.search(part) for part in PurePosixPath(place).parts)]
+    masks = [place for place in named or files.pictures if _holds_masks(files.pictures[place], 256 if named else FEW)]
+    pictures = [place for place in files.pictures if place not in masks]
+    if not masks or not pictures:
+        return None
+    (truth, below), (root, picture_folders) = _root_of(masks), _root_of(pictures)
+    reasons = [f"pictures: {root}, masks: {truth}, because the pictures below it hold few values"]
+    if below and not {*below} <= {*picture_folders, *SPLIT_FOLDERS} and "{split}" not in truth:
+        return Guess(keys=_entry("folders", root, truth, below), reasons=[
+            *reasons, f"masks: folders, because {truth} holds a folder for each of {', '.join(below)}"])
+    paths = [path for place in masks for path in files.pictures[place]]
+    keys, why = _values(files.root, _few(paths, SAMPLE))
+    return Guess(keys=_entry("ids", root, truth, keys.pop("classes"), **keys), reasons=[*reasons, *why])
+
+
+def _root_of(places: Iterable[str]) -> tuple[str, list[str]]:
+    """The folder that holds these folders, and their names below it; {split} stands for train, val and test."""
+    parts = [PurePosixPath(place).parts for place in places]
+    if all(part and part[0] in SPLIT_FOLDERS and len(part) > 1 for part in parts) and len({p[1] for p in parts}) == 1:
+        return f"{{split}}/{parts[0][1]}", []
+    common = os.path.commonpath(["/".join(part) or "." for part in parts]) if parts else ""
+    depth = len(PurePosixPath(common or ".").parts)
+    return common or ".", sorted({part[depth] for part in parts if len(part) > depth})
+
+
+def _holds_masks(paths: list[Path], most: int) -> bool:
+    """Whether pictures may be masks: they keep every pixel's value, and none of a few has more than `most` values."""
+    counts = []
+    for path in _few(paths, PEEK):
+        try:
+            labels, _ = read_labels(path)
+        except ImageError:
+            continue
+        counts.append(len(np.unique(joined(labels) if labels.ndim == 3 else labels)))
+    return bool(counts) and max(counts) <= most
+
+
+def _values(root: Path, paths: Sequence[Path]) -> tuple[dict[str, Any], list[str]]:
+    """The keys classes, values, colors and ignore for masks of numbers or colours."""
+    count, highest, contiguous, palettes = ValueCount(), set(), True, []
+    for path in paths:
+        try:
+            labels, palette = read_labels(path)
+        except ImageError:
+            continue
+        count.add(labels)
+        if labels.ndim == 2:
+            there = np.unique(labels)
+            highest.add(int(there[-1]))
+            contiguous &= there.tolist() == list(range(len(there)))
+            palettes += [palette] if palette else []
+    seen = f"the masks hold {count.describe()}"
+    colors = sorted(value for value in count.pixels if isinstance(value, str))
+    if colors:
+        return _of_colors(root, colors, seen)
+    values = sorted(count.pixels)
+    if values[-1] > 2 and contiguous and len(highest) > 2:
+        names = {value: "thing" if value else "background" for value in values}
+        return {"classes": ["background", "thing"], "values": names, "ignore": []}, [
+            f"values: {seen}; each mask counts from 0 without a gap and they end at different numbers, so they number "
+            "objects of one class"]
+    voc = voc_palette()
+    if palettes and all(voc.get(palette.get(value)) == value for palette in palettes for value in palette
+                        if value in values):
+        number = max((value for value in values if value < len(VOC_CLASSES)), default=0)
+        if all(value < len(VOC_CLASSES) or value == 255 for value in values) and number > 1:
+            return {"classes": VOC_CLASSES, "ignore": [255]}, [f"classes: PASCAL VOC's, because {seen}, with VOC's "
+                                                               "palette"]
+    ignored = [255] if values[-1] == 255 and len(values) > 2 and values[-2] < FEW else []
+    kept = [value for value in values if value not in ignored]
+    classes = (["background", "thing"] if len(kept) == 2 and kept[0] == 0 else [f"class_{value}" for value in kept])
+    keys: dict[str, Any] = {"classes": classes}
+    if kept != list(range(len(kept))):
+        keys["values"] = dict(zip(kept, classes, strict=True))
+    why = f"; 255 is ignored, because the others end at {kept[-1]}" if ignored else ""
+    return keys | {"ignore": ignored}, [f"values: {seen}{why}; put the right names"]
+
+
+def _of_colors(root: Path, colors: list[str], seen: str) -> tuple[dict[str, Any], list[str]]:
+    labelmap = read_labelmap(root)
+    if labelmap is not None and {int(color[1:], 16) for color in colors} <= labelmap.keys():
+        return {"classes": list(dict.fromkeys(labelmap.values())), "ignore": []}, [
+            f"classes: {LABELMAP} names each colour"]
+    voc = voc_palette()
+    numbers = {voc.get(int(color[1:], 16)) for color in colors}
+    if None not in numbers and all(number < len(VOC_CLASSES) or number == 255 for number in numbers):
+        return {"classes": VOC_CLASSES, "ignore": [255]}, [f"classes: PASCAL VOC's, because {seen}, its colours"]
+    classes = ["background" if color == "#000000" else f"class_{color[1:]}" for color in colors]
+    return {"classes": classes, "colors": dict(zip(colors, classes, strict=True)), "ignore": []}, [
+        f"colors: {seen}; put the right names"]
+
+
+def _few(paths: Sequence[Path], most: int) -> Sequence[Path]:
+    """At most `most` of them, spread evenly."""
+    return paths[::-(-len(paths) // most)] if paths else paths
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes().decode(_encoding(path)))
+    except (ValueError, RecursionError, OSError):
+        return None
+
+
+def _encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        return json.detect_encoding(file.read(4))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return text_of(path.read_bytes(), path).splitlines()
+    except (ValueError, OSError):
+        return []
