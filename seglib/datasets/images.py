@@ -55,9 +55,7 @@ def read_ids(source: Path | BinaryIO) -> np.ndarray:
         if image.mode not in ("1", "L", "P", *SIXTEEN_BIT_MODES):
             raise ImageError(f"its pixels are in mode {image.mode}, expected one number each (a grey or palette "
                              "picture)")
-        if image.format not in EXACT_FORMATS or image.info.get("compression") in LOSSY:
-            raise ImageError(f"its pixels are compressed as {image.format} does, which may change them; store it as "
-                             "PNG")
+        _refuse_lossy(image)
         if stored.startswith(("L;2", "L;4")):
             raise ImageError("its pixels have 2 or 4 bits of grey; store it with 8")
         if "I" in stored.partition(";")[2]:
@@ -65,6 +63,11 @@ def read_ids(source: Path | BinaryIO) -> np.ndarray:
                              "black, as PNG does")
         values_HW = np.array(image)
     return values_HW.astype(np.uint8) if values_HW.dtype == bool else values_HW
+
+
+def _refuse_lossy(image: Image.Image) -> None:
+    if image.format not in EXACT_FORMATS or image.info.get("compression") in LOSSY:
+        raise ImageError(f"its pixels are compressed as {image.format} does, which may change them; store it as PNG")
 
 
 def read_labels(source: Path | BinaryIO) -> tuple[np.ndarray, dict[int, int]]:
@@ -75,8 +78,9 @@ def read_labels(source: Path | BinaryIO) -> tuple[np.ndarray, dict[int, int]]:
     """
     with _decoded(source, upright=False) as (image, _):
         mode, palette = image.mode, image.getpalette("RGB") if image.mode == "P" else None
-        lossless = image.format in EXACT_FORMATS and image.info.get("compression") not in LOSSY
-        colors_HWC = np.array(image) if mode in ("RGB", "RGBA", "LA") and lossless else None
+        if colored := mode in ("RGB", "RGBA", "LA"):
+            _refuse_lossy(image)
+        colors_HWC = np.array(image) if colored else None
     if colors_HWC is None:
         colors = np.reshape(palette or [], (-1, 3)).tolist()
         return read_ids(source), {i: red << 16 | green << 8 | blue for i, (red, green, blue) in enumerate(colors)}
