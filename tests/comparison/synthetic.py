@@ -105,7 +105,8 @@ def write_dataset(truth: Planes, ignore: Planes | None = None, *, task: str = "m
     info = DatasetInfo(task=tasks.get(task), classes=CLASSES, label_values=LABELS, image_size=[SIDE, SIDE],
                        resize=resize, class_pixels=[1] * len(CLASSES), valid_pixels=1, train_val_sha256="")
     info.write(folder)
-    Contents(counts={split: len(planes) for split, planes in truth.items()}, selection={}, files={}).write(folder)
+    Contents(counts={split: len(planes) for split, planes in truth.items()}, selection={}, files={}, annotations={},
+             allowed=[]).write(folder)
     return info
 
 

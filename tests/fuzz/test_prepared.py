@@ -22,7 +22,7 @@ INFO = DatasetInfo(task=tasks.get("multilabel"), classes=["dog", "猫, gross"], 
                    image_size=[4, 5], resize="pad", class_pixels=[7, 9], valid_pixels=60,
                    train_val_sha256="0" * 64)
 CONTENTS = Contents(counts={"train": 3, "val": 1, "test": 2}, selection={"images": {"pictures": 9, "selected": 6}},
-                    files={"train/images.npy": "0" * 64})
+                    files={"train/images.npy": "0" * 64}, annotations={}, allowed=[])
 
 
 @pytest.fixture(scope="module")
