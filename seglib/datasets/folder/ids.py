@@ -10,6 +10,7 @@ import numpy as np
 
 from seglib.datasets.folder.layout import MASK_SUFFIXES
 from seglib.datasets.folder.masks import Masks, read_mask
+from seglib.datasets.images import Reading
 from seglib.datasets.labels import check_size, files_by_name, planes_of_numbers
 from seglib.datasets.samples import Rejection
 
@@ -41,13 +42,14 @@ class ClassIds:
     def of(self, name: str) -> Callable[[np.ndarray], Masks]:
         ignore = self._options["ignore"]
         ids = class_ids(len(self._options["classes"]), ignore)
-        return functools.partial(_masks_of_ids, self.files(name), ids, ignore)
+        return functools.partial(_masks_of_ids, self.files(name), ids, ignore, Reading.of(self._options))
 
 
-def _masks_of_ids(files: list[Path], ids: Sequence[int], ignore: Collection[int], image_HWC: np.ndarray) -> Masks:
+def _masks_of_ids(files: list[Path], ids: Sequence[int], ignore: Collection[int], reading: Reading,
+                  image_HWC: np.ndarray) -> Masks:
     if not files:
         raise ValueError("no mask has its name")
-    ids_HW = read_mask(files)
+    ids_HW = read_mask(files, reading)
     check_size(ids_HW, image_HWC)
     planes_KHW, ignore_HW = planes_of_numbers(ids_HW, ids, ignore)
     return Masks(planes_KHW=planes_KHW, ignore_HW=ignore_HW)

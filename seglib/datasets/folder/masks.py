@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seglib.datasets.images import ImageError, read_ids
+from seglib.datasets.images import ImageError, Reading, read_ids
 from seglib.datasets.samples import Box
 
 
@@ -21,10 +21,11 @@ class Masks:
     licence: str = "not recorded"
 
 
-def read_mask(paths: list[Path]) -> np.ndarray:
+def read_mask(paths: list[Path], reading: Reading) -> np.ndarray:
+    """The numbers of a picture's only mask, as `read_ids` gives them. Raises ValueError."""
     if len(paths) > 1:
         raise ValueError(f"{len(paths)} masks have its name")
     try:
-        return read_ids(paths[0])
+        return read_ids(paths[0], reading)
     except ImageError as error:
         raise ValueError(f"its mask: {error}") from None
