@@ -27,7 +27,7 @@ from seglib.datasets.coco_annotations import AnnotationFile, Instance, category_
 from seglib.datasets.coco_fetched import FetchedAnnotations, Place, read_entries
 from seglib.datasets.coco_masks import decode
 from seglib.datasets.download import Checksum, Downloader
-from seglib.datasets.images import ImageError, read_rgb
+from seglib.datasets.images import STORED, ImageError, read_rgb
 from seglib.datasets.samples import Description, Job, Rejection, Sample, spaced_labels
 from seglib.files import link_or_copy, write_json
 
@@ -89,7 +89,7 @@ def _fetch_pictures(downloader: Downloader, official: str, names: list[str], out
 
 def _decodes(path: Path) -> None:
     with path.open("rb") as file:
-        read_rgb(file, upright=False)
+        read_rgb(file, STORED)
 
 
 def select(content: dict[str, Any], rule: dict[str, Any]) -> dict[int, list[dict[str, Any]]]:
@@ -162,7 +162,7 @@ class _Reader:
 
 def _pixels(path: Path, size: tuple[int, int]) -> Image.Image:
     """A picture of the size (width, height). Raises ImageError for any other."""
-    pixels = read_rgb(path, upright=False)
+    pixels = read_rgb(path, STORED)
     if pixels.size != size:
         raise ImageError(f"{path.name} is {pixels.width}×{pixels.height}, its annotation says {size[0]}×{size[1]}")
     return pixels

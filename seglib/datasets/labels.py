@@ -8,8 +8,11 @@ import os
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+
+from seglib.datasets.images import ImageError, Reading, decoded, numbers_of, refuse_as_mask
 
 
 def split_by_hash(identifier: str, *, val_fraction: float, test_fraction: float) -> str:
@@ -63,6 +66,30 @@ def planes_of_numbers(numbers_HW: np.ndarray, classes: Sequence[int],
         shown = ", ".join(map(str, unknown[:8])) + (" …" if len(unknown) > 8 else "")
         raise ValueError(f"its mask holds ids that are neither a class nor ignored: {shown}")
     return numbers_HW == np.reshape(classes, (-1, 1, 1)), np.isin(numbers_HW, list(ignore))
+
+
+def read_labels(source: Path | BinaryIO, reading: Reading) -> tuple[np.ndarray, dict[int, int]]:
+    """A mask of numbers, (H, W), or of colours, uint8 (H, W, 3), and the colour of each number if it has a palette.
+
+    Numbers that are saved as RGB, three equal channels, are numbers. Raises ImageError as `read_ids` does, and for a
+    mask with transparent pixels.
+    """
+    with decoded(source, reading, counts_pages=True, lone_page=True) as found:
+        image = found.image
+        if image.mode not in ("RGB", "RGBA", "LA"):
+            colors = np.reshape((image.getpalette("RGB") if image.mode == "P" else None) or [], (-1, 3)).tolist()
+            return numbers_of(found, reading), {i: red << 16 | green << 8 | blue
+                                                for i, (red, green, blue) in enumerate(colors)}
+        refuse_as_mask(found, reading)
+        colors_HWC = np.array(image)
+    if image.mode != "RGB":
+        if colors_HWC[..., -1].min() < 255:
+            raise ImageError("it has transparent pixels, and nothing says which class these are; store it without "
+                             "transparency")
+        colors_HWC = colors_HWC[..., :-1]
+    if (colors_HWC == colors_HWC[..., :1]).all():
+        return np.ascontiguousarray(colors_HWC[..., 0]), {}
+    return np.ascontiguousarray(colors_HWC), {}
 
 
 def check_size(labels_HW: np.ndarray, image_HWC: np.ndarray) -> None:

@@ -22,7 +22,7 @@ from seglib import tasks
 from seglib.configs import FetchConfig, PrepareConfig
 from seglib.datasets import archives
 from seglib.datasets.download import Checksum, Downloader
-from seglib.datasets.images import ImageError, read_ids, read_rgb
+from seglib.datasets.images import STORED, ImageError, read_ids, read_rgb
 from seglib.datasets.labels import check_size, planes_of_numbers, text_of
 from seglib.datasets.samples import Description, Entry, Job, Rejection, Sample, box_around, spaced_labels
 from seglib.files import link_or_copy
@@ -110,9 +110,9 @@ def _sample(name: str, source: str, picture: bytes, trimap: bytes | None, border
     """Raises ValueError for a picture or a trimap that cannot be used."""
     if trimap is None:
         raise ValueError("it has no trimap")
-    image_HWC = np.asarray(read_rgb(io.BytesIO(picture), upright=False))
+    image_HWC = np.asarray(read_rgb(io.BytesIO(picture), STORED))
     try:
-        trimap_HW = read_ids(io.BytesIO(trimap))
+        trimap_HW = read_ids(io.BytesIO(trimap), STORED)
     except ImageError as error:
         raise ValueError(f"its trimap: {error}") from None
     check_size(trimap_HW, image_HWC)

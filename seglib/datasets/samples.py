@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,8 @@ class Description:
     label_values: list[float]
     image_size: tuple[int, int]  # (H, W) in pixels; every picture is brought to this size
     splits: tuple[str, ...] = ("train", "test")  # or ("train", "val", "test") if the dataset has a val split of its own
+    reading: dict[str, Any] | None = None  # how pictures are read, as JSON (see `images.Reading`); None: as usual
+    mask_values: list[int] | None = None  # the number of each class in the user's masks; None: they have none
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from seglib import tasks
 from seglib.configs import FetchConfig, PrepareConfig
 from seglib.datasets import archives
 from seglib.datasets.download import Downloader
-from seglib.datasets.images import read_ids, read_rgb
+from seglib.datasets.images import STORED, read_ids, read_rgb
 from seglib.datasets.labels import check_size, files_by_name, planes_of_numbers, split_by_hash, text_of
 from seglib.datasets.samples import Description, Entry, Job, Rejection, Sample, spaced_labels
 from seglib.files import repository_root
@@ -113,7 +113,7 @@ def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | J
     else:
         pictures, labels = files_by_name(raw / split, [PICTURE]), files_by_name(raw / split, [IDS])
         names = list(pictures.keys() | labels.keys())
-        ids_of, (classes, unknown) = read_ids, _course_ids(raw)
+        ids_of, (classes, unknown) = functools.partial(read_ids, reading=STORED), _course_ids(raw)
     for name in sorted(names):
         (picture, *others), (label, *other_labels) = (files.get(name, [None]) for files in (pictures, labels))
         about = {"id": name, "source": (picture or label).relative_to(raw).as_posix()}
@@ -131,7 +131,7 @@ def _read_one(about: dict[str, str], picture: Path, label: Path, ids_of: Callabl
               classes: Sequence[int], unknown: Sequence[int]) -> list[Entry]:
     """A job, see `prepare`."""
     try:
-        image_HWC = np.asarray(read_rgb(picture, upright=False))
+        image_HWC = np.asarray(read_rgb(picture, STORED))
         ids_HW = ids_of(label)
         check_size(ids_HW, image_HWC)
         planes_KHW, ignore_HW = planes_of_numbers(ids_HW, classes, unknown)

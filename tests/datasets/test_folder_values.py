@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seglib.datasets.folder.values import IGNORED, ValueCount, ValueMap, read_labelmap, voc_palette
-from seglib.datasets.images import ImageError, read_labels
+from seglib.datasets.images import STORED, ImageError
+from seglib.datasets.labels import read_labels
 from seglib.datasets.samples import Sample
 from tests.datasets.folders import entries, keys_of, make, rejection
 
@@ -86,7 +87,7 @@ def test_vocs_colours_stand_for_their_numbers():
 def test_grey_numbers_saved_as_rgb_are_numbers(tmp_path: Path, mode: str):
     numbers_HW = np.random.default_rng(1).integers(0, 3, (6, 9), np.uint8)
     Image.fromarray(numbers_HW).convert(mode).save(tmp_path / "mask.png")
-    labels, palette = read_labels(tmp_path / "mask.png")
+    labels, palette = read_labels(tmp_path / "mask.png", STORED)
     np.testing.assert_array_equal(labels, numbers_HW)
     assert palette == {}
 
@@ -94,7 +95,7 @@ def test_grey_numbers_saved_as_rgb_are_numbers(tmp_path: Path, mode: str):
 def test_a_mask_with_transparent_pixels_is_refused(tmp_path: Path):
     Image.new("RGBA", (4, 4), (1, 1, 1, 0)).save(tmp_path / "mask.png")
     with pytest.raises(ImageError, match="transparent"):
-        read_labels(tmp_path / "mask.png")
+        read_labels(tmp_path / "mask.png", STORED)
 
 
 def test_a_photograph_is_no_mask_of_colours(tmp_path: Path):

@@ -9,12 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from seglib.datasets.images import EXACT_FORMATS, FORMATS, ImageError, read_ids, read_rgb
+from seglib.datasets.images import EXACT_FORMATS, FORMATS, STORED, ImageError, Reading, read_ids, read_rgb
+from seglib.datasets.pixels import PixelSurvey, facts_of
 from tests.fuzz.mutation import damage, fuzzed
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(900, method="thread")]  # a thread ends what hangs in C code too
 
 SIZE = (9, 14)
+READINGS = st.builds(Reading, upright=st.booleans(), page=st.sampled_from([None, 1, 2]),
+                     range=st.sampled_from([None, "percentile", (0.0, 4095.0), (-0.5, 0.5)]),
+                     alpha=st.sampled_from([None, "drop", "white"]), max_pixels=st.just(STORED.max_pixels))
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -63,22 +67,25 @@ def test_the_corpus_has_every_format():
 
 
 @fuzzed(0.5)
-@given(damage(pictures()), st.booleans())
-def test_a_damaged_picture_is_rgb_or_an_image_error(data: bytes, upright: bool):
+@given(damage(pictures()), READINGS)
+def test_a_damaged_picture_is_rgb_or_an_image_error(data: bytes, reading: Reading):
+    survey = PixelSurvey(reading)
     try:
-        image = read_rgb(io.BytesIO(data), upright=upright)
+        survey.add("a", facts_of(io.BytesIO(data), reading))
+        image = read_rgb(io.BytesIO(data), reading)
     except ImageError as error:
         assert str(error)
     else:
         assert image.mode == "RGB" and min(image.size) > 0
         assert np.asarray(image).shape == (image.height, image.width, 3)
+    assert all(level in ("error", "warning") and text for level, text, _ in survey.faults())
 
 
 @fuzzed(0.25)
 @given(damage(masks()))
 def test_a_damaged_mask_is_numbers_or_an_image_error(data: bytes):
     try:
-        ids_HW = read_ids(io.BytesIO(data))
+        ids_HW = read_ids(io.BytesIO(data), STORED)
     except ImageError as error:
         assert str(error)
     else:
@@ -100,7 +107,7 @@ def test_a_damaged_png_never_holds_other_numbers(place: int, difference: bytes):
     for i, byte in enumerate(difference):
         spoilt[at + i] ^= byte
     try:
-        found_HW = read_ids(io.BytesIO(bytes(spoilt)))
+        found_HW = read_ids(io.BytesIO(bytes(spoilt)), STORED)
     except ImageError:
         return
     np.testing.assert_array_equal(found_HW, expected_HW)

@@ -208,7 +208,7 @@ def test_what_was_left_out_is_told_and_else_nothing(tmp_path: Path):
     assert views.left_out(comparison) == [
         ("train2017", "picture", "does not pass the dataset's rule", "51 of 74"),
         ("train", "picture", "does not decode", "3")]
-    assert views.annotations(comparison) == [("drawn", "1,200", ""), ("crowd", "3", "annotations.json annotation 7")]
+    assert views.annotations(comparison) == [("crowd", "3", "annotations.json annotation 7"), ("drawn", "1,200", "")]
     whole = comparison.summary | {"rejected": [], "selection": {"all": {"pictures": 9, "selected": 9}}}
     assert views.left_out(dataclasses.replace(comparison, summary=whole)) == []
 

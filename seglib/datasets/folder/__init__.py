@@ -8,7 +8,7 @@
                      ignored. Classes may overlap. Task multilabel.
 
 NAME is the picture's file name without its suffix, and its id. Masks fit the pixels as they are stored, which is how
-label tools and COCO make them. So pictures are not turned by their EXIF orientation; a TIFF that has one is left out.
+most label tools and COCO make them. So pictures are turned by their EXIF orientation only if `upright` says so.
 
 Splits: if the folder holds train.txt and test.txt (one NAME per line), they are the splits, and val is val.txt or,
 without it, `val_fraction` of train. Otherwise the hash of a picture's NAME gives its split, which does not change when
@@ -31,15 +31,29 @@ from seglib.datasets.folder.forms import Masks, open_masks
 from seglib.datasets.folder.ids import ClassIds
 from seglib.datasets.folder.layout import pictures_of, source_folder
 from seglib.datasets.folder.splits import SPLITS, assign_splits, listed_splits, split_lists
-from seglib.datasets.images import FORMATS, is_turned, read_rgb
+from seglib.datasets.folder.values import class_ids
+from seglib.datasets.images import FORMATS, STORED, Reading, orientation_of, read_rgb
 from seglib.datasets.samples import Description, Job, Rejection, Sample, spaced_labels
 
 
 def describe(config: PrepareConfig) -> Description:
     classes, side = config.options["classes"], config.image_size
     task = tasks.get("multiclass" if config.options["masks"] == "ids" else "multilabel")
-    return Description(task=task, classes=classes,
-                       label_values=spaced_labels(len(classes)), image_size=(side, side), splits=SPLITS)
+    reading = Reading.of(config.options)
+    return Description(task=task, classes=classes, label_values=spaced_labels(len(classes)), image_size=(side, side),
+                       splits=SPLITS, reading=None if reading == STORED else reading.content(),
+                       mask_values=_mask_values(config.options))
+
+
+def _mask_values(options: dict[str, Any]) -> list[int] | None:
+    """The number of each class in the user's masks: of several, the first. None if classes have no numbers."""
+    classes, values = options["classes"], options["values"]
+    if options["masks"] != "ids" or options["colors"]:
+        return None
+    if values is None:
+        return class_ids(len(classes), options["ignore"])
+    number_of = {name: int(number) for number, name in reversed(values.items())}
+    return [number_of[name] for name in classes] if number_of.keys() >= set(classes) else None
 
 
 def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
@@ -82,7 +96,8 @@ def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | J
         paths = pictures.get(name, [])
         sources = [path.relative_to(raw).as_posix() for path in paths or masks.files(name)]
         if len(paths) == 1:
-            yield functools.partial(_read_one, name, sources[0], paths[0], masks.of(name))
+            yield functools.partial(_read_one, name, sources[0], paths[0], Reading.of(config.options),
+                                    masks.of(name))
         elif paths:
             yield Rejection(id=name, source=sources[0], what="picture", reason=f"{len(paths)} pictures have its name")
         elif sources:
@@ -91,12 +106,12 @@ def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | J
             yield Rejection(id=name, source=f"images/{name}", what="picture", reason="listed, but not there")
 
 
-def _read_one(name: str, source: str, path: Path,
+def _read_one(name: str, source: str, path: Path, reading: Reading,
               masks_of: Callable[[np.ndarray], Masks]) -> Iterator[Sample | Rejection]:
     """A job, see `prepare`."""
     about = {"id": name, "source": source}
     try:
-        image_HWC = np.asarray(read_rgb(path, upright=False))
+        image_HWC = np.asarray(read_rgb(path, reading))
         found = masks_of(image_HWC)
     except ValueError as error:
         yield Rejection(**about, what="picture", reason=str(error))
@@ -125,12 +140,13 @@ def remarks(folder: Path, config: PrepareConfig) -> Iterator[tuple[str, str, lis
            sorted(path.relative_to(folder).as_posix() for path in there if path not in taken))
     yield "picture", "in none of the split lists", sorted(pictures.keys() - assign_splits(folder, config, named))
     yield ("picture", "with an EXIF orientation, taken as stored, as masks are; predictions turn them",
-           sorted(name for name, paths in pictures.items() if any(map(_is_taken_as_stored, paths))))
+           sorted(name for name, paths in pictures.items()
+                  if not config.options["upright"] and any(map(_is_turned, paths))))
 
 
-def _is_taken_as_stored(path: Path) -> bool:
+def _is_turned(path: Path) -> bool:
     try:
         with Image.open(path, formats=FORMATS) as image:
-            return is_turned(image) and image.format != "TIFF"  # which `read` rejects
+            return orientation_of(image) != 1
     except Exception:  # a damaged file may raise nearly anything; `read` rejects it and says why
         return False

@@ -9,6 +9,7 @@ import numpy as np
 
 from seglib.datasets.folder.layout import MASK_SUFFIXES
 from seglib.datasets.folder.masks import Masks, read_mask
+from seglib.datasets.images import Reading
 from seglib.datasets.labels import check_size, files_by_name
 from seglib.datasets.samples import Rejection
 from seglib.names import nearest
@@ -24,6 +25,7 @@ class ClassFolders:
                 raise ValueError(f"{folder / 'masks'} has no folder for the class {name!r}: "
                                  + (nearest(name, there) if there else "it holds no folders at all"))
         self._files = [files_by_name(folder / "masks" / name, MASK_SUFFIXES) for name in options["classes"]]
+        self._reading = Reading.of(options)
 
     @property
     def names(self) -> set[str]:
@@ -36,17 +38,18 @@ class ClassFolders:
         return iter(())
 
     def of(self, name: str) -> Callable[[np.ndarray], Masks]:
-        return functools.partial(_masks_of_folders, [files.get(name, []) for files in self._files])
+        return functools.partial(_masks_of_folders, [files.get(name, []) for files in self._files],
+                                 self._reading)
 
 
-def _masks_of_folders(files: list[list[Path]], image_HWC: np.ndarray) -> Masks:
+def _masks_of_folders(files: list[list[Path]], reading: Reading, image_HWC: np.ndarray) -> Masks:
     """files: those of each class; none if the picture does not hold the class."""
     if not any(files):
         raise ValueError("no mask has its name, not even an empty one")
     planes_KHW = np.zeros((len(files), *image_HWC.shape[:2]), bool)
     for k, paths in enumerate(files):
         if paths:
-            plane_HW = read_mask(paths) != 0
+            plane_HW = read_mask(paths, reading) != 0
             check_size(plane_HW, image_HWC)
             planes_KHW[k] = plane_HW
     return Masks(planes_KHW=planes_KHW)

@@ -17,8 +17,8 @@ from ruamel.yaml import YAML
 
 from seglib.datasets.folder.layout import picture_suffixes
 from seglib.datasets.folder.values import LABELMAP, ValueCount, joined, read_labelmap, voc_palette
-from seglib.datasets.images import ImageError, read_labels
-from seglib.datasets.labels import text_of
+from seglib.datasets.images import STORED, ImageError
+from seglib.datasets.labels import read_labels, text_of
 
 SAMPLE = 200  # masks whose values are counted, and annotation files that are read
 PEEK = 8  # files of a folder that say whether it holds masks
@@ -184,7 +184,7 @@ def _holds_masks(paths: list[Path], most: int) -> bool:
     counts = []
     for path in _few(paths, PEEK):
         try:
-            labels, _ = read_labels(path)
+            labels, _ = read_labels(path, STORED)
         except ImageError:
             continue
         counts.append(len(np.unique(joined(labels) if labels.ndim == 3 else labels)))
@@ -196,7 +196,7 @@ def _values(root: Path, paths: Sequence[Path]) -> tuple[dict[str, Any], list[str
     count, highest, contiguous, palettes = ValueCount(), set(), True, []
     for path in paths:
         try:
-            labels, palette = read_labels(path)
+            labels, palette = read_labels(path, STORED)
         except ImageError:
             continue
         count.add(labels)

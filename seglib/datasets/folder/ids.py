@@ -13,6 +13,7 @@ import numpy as np
 from seglib.datasets.folder.layout import MASK_SUFFIXES
 from seglib.datasets.folder.masks import Masks, read_labels_of
 from seglib.datasets.folder.values import ValueCount, ValueMap, hex_of
+from seglib.datasets.images import Reading
 from seglib.datasets.labels import check_size, files_by_name
 from seglib.datasets.samples import Rejection
 
@@ -26,7 +27,7 @@ class ClassIds:
         self._files = files_by_name(folder / "masks", MASK_SUFFIXES)
         if not self._files:
             raise ValueError(f"{folder / 'masks'} holds no masks: expected masks/NAME.png for images/NAME.jpg")
-        self._options, self._map = options, ValueMap.of(options, folder)
+        self._options, self._map, self._reading = options, ValueMap.of(options, folder), Reading.of(options)
 
     @property
     def names(self) -> set[str]:
@@ -39,7 +40,7 @@ class ClassIds:
         return iter(())
 
     def of(self, name: str) -> Callable[[np.ndarray], Masks]:
-        return functools.partial(_masks_of_ids, self.files(name), self._map)
+        return functools.partial(_masks_of_ids, self.files(name), self._map, self._reading)
 
     def advice(self) -> str:
         """What the masks hold, and the lines of params.yaml that map it; "" if all values and classes are mapped."""
@@ -47,7 +48,7 @@ class ClassIds:
         names = sorted(self._files)
         for name in names[::-(-len(names) // LOOKED_AT)]:
             try:
-                found.add(read_labels_of(self._files[name])[0])
+                found.add(read_labels_of(self._files[name], self._reading)[0])
             except ValueError:
                 continue  # `read` rejects it and says why
         if not found.total or self._map.covers(found.pixels):
@@ -56,10 +57,10 @@ class ClassIds:
         return (f"The masks hold {found.describe()}. These lines map all of them; put the right names:\n    {lines}")
 
 
-def _masks_of_ids(files: list[Path], mapping: ValueMap, image_HWC: np.ndarray) -> Masks:
+def _masks_of_ids(files: list[Path], mapping: ValueMap, reading: Reading, image_HWC: np.ndarray) -> Masks:
     if not files:
         raise ValueError("no mask has its name")
-    labels, palette = read_labels_of(files)
+    labels, palette = read_labels_of(files, reading)
     check_size(labels[..., 0] if labels.ndim == 3 else labels, image_HWC)
     planes_KHW, ignore_HW = mapping.planes(labels, palette)
     used = {} if mapping.colors_first else {i: hex_of(palette[i]) for i in np.unique(labels).tolist() if i in palette}
