@@ -71,9 +71,10 @@ def test_the_committed_file_defines_at_least_three_losses_and_two_seeds():
                                        "of its own; choose a resnet_unet, or 0"),
     ("run.losses", ["ce"], "shapes × munet × ce: ce is for task multiclass, and this dataset's is multilabel; choose "
                            "among mse, dice, iou, tversky, bce, focal, boundary"),
-    ("datasets.mine", {"kind": "folder", "path": "x", "masks": "folders", "classes": [str(k) for k in range(32)],
+    ("datasets.mine", {"kind": "folder", "path": "x", "masks": "folders", "classes": [str(k) for k in range(1001)],
                        "test_fraction": 0.2, "val_fraction": 0.2, "image_size": 64, "resize": "pad"},
-     "datasets.mine: 32 classes that may overlap are more than the 31 a mask holds; choose masks: ids, or fewer"),
+     "datasets.mine.classes: found 1001 classes, and a mask holds at most 1000: name fewer, or merge some of them in "
+     "your data"),
     ("train", {"schedule": "cosine", "warmup_epochs": 2, "freeze_encoder_epochs": 2},
      "train: warmup_epochs must be fewer than freeze_encoder_epochs, which warm up too"),
     ("datasets.coco.kind", "cocoa", "datasets.coco: unknown kind 'cocoa': did you mean 'coco'?"),

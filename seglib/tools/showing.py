@@ -15,6 +15,7 @@ from seglib.datasets.store import SPLITS, DatasetInfo, Split
 from seglib.figures import pictures
 from seglib.files import repository_root
 from seglib.names import nearest
+from seglib.tasks.task import stored
 from seglib.training.augment import Augment
 from seglib.training.batches import Feed, epoch_order
 
@@ -88,7 +89,7 @@ def seen(train: Split, i: int, augment: Augment, config: TrainConfig, epoch: int
     batch, = Feed(train, size, torch.device("cpu")).batches(order[step * size:(step + 1) * size])
     augment.start_epoch(epoch)
     batch = augment.batch(batch, position=torch.tensor([step]))
-    return batch.images_BHWC[place % size].numpy(), batch.masks_BHW[place % size].numpy().view(train.masks.dtype)
+    return batch.images_BHWC[place % size].numpy(), stored(batch.masks_BHW[place % size].numpy(), train.masks.dtype)
 
 
 def _first_training(dataset: str) -> Path:

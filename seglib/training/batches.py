@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from seglib.datasets.store import Split
+from seglib.tasks.task import signed
 from seglib.training.device import to_device
 
-_SIGNED = {"uint8": np.int8, "uint16": np.int16, "uint32": np.int32}
 UPLOAD = 256 << 20  # bytes that go to a GPU in one go
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
     images_BHWC: Tensor  # uint8
-    masks_BHW: Tensor  # the mask's bits as a signed integer of the same width
+    masks_BHW: Tensor  # as `tasks.task.signed` reads them; (B, H, W, n) if a pixel has n words
     ignores: bool  # whether some pixel of the split is to be ignored
 
 
@@ -50,7 +50,7 @@ class Feed:
     def __init__(self, split: Split, batch_size: int, device: torch.device, *, ignores: bool | None = None,
                  resident: bool | None = None):
         self.batch_size, self.device, self._images = batch_size, device, len(split)
-        self._mapped = split.images, split.masks.view(_SIGNED[split.masks.dtype.name])
+        self._mapped = split.images, signed(split.masks)
         self._ignores, self._resident = ignores, resident
 
     def __len__(self) -> int:
