@@ -1,6 +1,7 @@
 """Confusions against scikit-learn, overlapping classes by hand."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
