@@ -24,7 +24,8 @@ DRAWS = 9  # uniform numbers per picture: flip, vertical flip, angle, area, left
 class Augment:
     """The augmentation of one training: its settings, and the training's seed.
 
-    task: of the masks. steps, batch_size: of an epoch. device: where pictures are changed.
+    task: of the masks. steps: of an epoch. batch_size: of the largest of its batches. device: where pictures are
+    changed.
     """
 
     def __init__(self, settings: Augmentation, seed: int, *, task: Task, steps: int, batch_size: int,
