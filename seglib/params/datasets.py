@@ -11,7 +11,7 @@ from seglib.datasets.images import MAX_PIXELS
 from seglib.datasets.truth import DEGENERATE
 from seglib.names import brief
 from seglib.params.train import TrainOverride
-from seglib.strict import OfAKind, Once, Strict, Text
+from seglib.strict import OfAKind, Once, Strict, Text, expected
 from seglib.tasks.task import MOST_CLASSES
 
 # The keys that `prepare` reads itself. The others, but for `kind` and `train`, are the reader's own options.
@@ -19,7 +19,9 @@ PREPARE_KEYS = ("image_size", "resize", "val_fraction", "allow")
 
 
 PixelValue = Annotated[int, Field(ge=0, le=65535)]
-Color = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
+Color = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$"), expected("a color such as '#ff0000'")]
+ValueOrColor = Annotated[PixelValue | Color, expected("a number from 0 to 65535, or a color such as '#ff0000'")]
+Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 def _pattern(text: str) -> str:
@@ -189,13 +191,13 @@ class Folder(Resized):
     classes: ClassNames
     values: Annotated[dict[PixelValue, Text], Field(min_length=1)] | None = None  # of masks: ids
     colors: Annotated[dict[Color, Text], Field(min_length=1)] | None = None  # of masks: ids
-    ignore: Annotated[list[PixelValue | Color], Once] = []  # of masks: ids
+    ignore: Annotated[list[ValueOrColor], Once] = []  # of masks: ids
     mask_ending: Text | None = None  # what a mask's name has after the picture's; None: what all masks have in common
     crowds: Literal["ignore", "objects"] = "ignore"
     unlisted: Literal["skip", "empty"] | None = None  # pictures that the annotations do not list; None: left out
     group: Annotated[Text, AfterValidator(_pattern)] | None = None  # pictures of one group stay in one split
     upright: bool = False  # whether masks fit the pictures as their EXIF orientation turns them
-    range: Literal["percentile"] | Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    range: Annotated[Literal["percentile"] | Bounds | None, expected("percentile, or [LOWEST, HIGHEST]")] = None
     page: Annotated[int, Field(ge=1)] | None = None  # of a file with several pages
     alpha: Literal["drop", "white"] | None = None  # what to do with a fourth band that is not constant
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)  # of a picture
