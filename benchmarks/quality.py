@@ -168,7 +168,7 @@ def seglib_points(*, dataset: str, config: dict[str, Any], since: float) -> Poin
     """A training's test IoU after each epoch, by its weights at that time. config: a TrainConfig's content."""
     clock, points = Clock(since), []
     training = Trainer(TrainConfig.of(config), Path(dataset))
-    test = training.setup.feed(Split.open(Path(dataset), "test"))
+    test = training.setup.feed(Split.open(Path(dataset), "test"), learns=False)
 
     def predictions() -> Iterator[tuple[Tensor, Tensor]]:
         for batch in test.batches():

@@ -4,13 +4,42 @@ import re
 from collections.abc import Container
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from seglib.names import brief, nearest
 
 MOST_LINES = 12  # of what is wrong, at once
 LONGEST_NAME = 64  # characters: three of them, a seed and an ending are a file's name, for which 255 bytes are the most
+
+# What is said of each kind of mistake, with the names that pydantic has for them and for what they hold.
+KEYS = "expected keys and their values"
+WORDS = {
+    "missing": "this key is missing", "union_tag_not_found": "the key kind is missing",
+    "extra_forbidden": "unknown key",
+    "int_type": "expected a whole number", "int_from_float": "expected a whole number",
+    "int_parsing": "expected a whole number", "float_type": "expected a number", "float_parsing": "expected a number",
+    "finite_number": "expected a finite number", "string_type": "expected text", "list_type": "expected a list",
+    "string_unicode": "expected text", "bool_type": "expected true or false", "bool_parsing": "expected true or false",
+    "dict_type": KEYS, "model_type": KEYS, "model_attributes_type": KEYS,
+    "literal_error": "expected {expected}", "multiple_of": "expected a multiple of {multiple_of}",
+    "greater_than": "expected more than {gt}", "greater_than_equal": "expected at least {ge}",
+    "less_than": "expected less than {lt}", "less_than_equal": "expected at most {le}",
+    "too_short": "expected at least {min_length}, found {actual_length}",
+    "too_long": "expected at most {max_length}, found {actual_length}",
+    "string_too_short": "expected a text that is not empty",
+    "string_too_long": "expected a text of at most {max_length} characters",
+}
 
 
 class ParamsError(ValueError):
@@ -38,6 +67,17 @@ def _unique(values: list) -> list:
 
 
 Once = AfterValidator(_unique)  # of a list: no entry stands twice
+
+
+def expected(what: str) -> WrapValidator:
+    """Of a value that may have several forms: what is said if it has none of them."""
+    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise PydanticCustomError("expected", "expected {what}, found {value}",
+                                      {"what": what, "value": brief(value)}) from None
+    return WrapValidator(check)
 
 
 def _on_one_line(text: str) -> str:
@@ -74,11 +114,20 @@ def _line(item: Any, where: str, tags: Container[str]) -> str:
             for part in item["loc"]]
     if len(path) > 2 and (path[0] in ("datasets", "models") or (path[0] == "predictors" and path[2] in tags)):
         del path[2]  # the tag of the union, which stands in no params.yaml
+    if path[-1:] == ["[key]"]:  # pydantic's mark of a mistake in a key
+        path.pop()
     if item["type"] == "union_tag_invalid":
         known = re.findall(r"'(\w+)'", item["ctx"]["expected_tags"])
         message = f"unknown kind {brief(item['ctx']['tag'])}: {nearest(item['ctx']['tag'], known)}"
+    elif item["type"] in WORDS:
+        message = WORDS[item["type"]].format(**{name: _shown(value) for name, value in item.get("ctx", {}).items()})
     else:
         message = item["msg"][:1].lower() + item["msg"][1:]
     if not isinstance(item["input"], dict) and "found" not in message:
         message += f" (found {brief(item['input'])})"
     return ": ".join(filter(None, [where, ".".join(path), message]))
+
+
+def _shown(value: Any) -> Any:
+    """A whole number as one, whatever its type."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -25,7 +25,7 @@ import numpy as np
 
 from seglib import tasks
 from seglib.files import file_sha256, read_json, write_json
-from seglib.tasks.task import MASK_DTYPES, Task, check_class_count
+from seglib.tasks.task import Task, check_class_count, is_mask_dtype
 
 # A training maps the arrays and opens no table: it starts without pandas and pyarrow, which take a second to import.
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Split:
     """One split, its arrays memory-mapped: nothing is read until it is indexed."""
 
     images: np.ndarray  # uint8 (N, H, W, 3)
-    masks: np.ndarray  # (N, H, W)
+    masks: np.ndarray  # (N, H, W), of the task's `mask_dtype`
 
     folder: Path
 
@@ -130,7 +130,7 @@ class Split:
         """Raises ValueError if the length or the header of an array shows that it is damaged."""
         folder = dataset / name
         images, masks = (_map(folder / f"{kind}.npy") for kind in ("images", "masks"))
-        if images.dtype != np.uint8 or masks.dtype not in MASK_DTYPES or images.shape != (*masks.shape, 3):
+        if images.dtype != np.uint8 or not is_mask_dtype(masks.dtype) or images.shape != (*masks.shape, 3):
             raise _damaged(folder, f"images {images.dtype} {images.shape} and masks {masks.dtype} {masks.shape}")
         return cls(images, masks, folder)
 

@@ -21,13 +21,14 @@ def pixel_confusion(predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray,
 
 
 def _single_class(planes_BKHW: np.ndarray) -> np.ndarray:
-    """The class that a pixel holds, K for none, K + 1 for several: uint8 (B, H, W)."""
+    """The class that a pixel holds, K for none, K + 1 for several: (B, H, W) of the narrowest unsigned type."""
     classes = planes_BKHW.shape[1]
-    class_BHW = np.full(planes_BKHW[:, 0].shape, classes, np.uint8)
+    dtype = np.min_scalar_type(classes + 1)
+    class_BHW = np.full(planes_BKHW[:, 0].shape, classes, dtype)
     held_BHW, several_BHW = np.zeros((2, *class_BHW.shape), bool)
     for k in range(classes):
         plane_BHW = planes_BKHW[:, k]
-        class_BHW -= plane_BHW * np.uint8(classes - k)
+        class_BHW -= plane_BHW * dtype.type(classes - k)
         several_BHW |= held_BHW & plane_BHW
         held_BHW |= plane_BHW
     class_BHW[several_BHW] = classes + 1

@@ -79,6 +79,6 @@ def objects_of(predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray) -> np.ndarray
     area_N = np.bincount(object_Q, minlength=objects)
     taken_N = np.where(found_N == most_N, class_N, predicted_NK.argmax(1))
     taken_N[most_N < SEEN * area_N] = -1
-    covered_N = counts_N((truth_BKHW.sum(1, dtype=np.uint8) > 1).ravel()[place_Q])
+    covered_N = counts_N((truth_BKHW.sum(1, dtype=np.uint16) > 1).ravel()[place_Q])
     wrong_N = counts_N(false_BKHW.any(1).ravel()[place_Q])
     return np.stack([picture_N, class_N, area_N, covered_N, found_N, wrong_N, taken_N], axis=1)

@@ -18,13 +18,14 @@ from seglib.params.models import Model
 from seglib.params.predictors import AnyPredictor
 from seglib.params.train import TrainOverride, TrainSection
 from seglib.prediction import KINDS
-from seglib.strict import LONGEST_NAME, Once, ParamsError, Strict, Text, explain
+from seglib.strict import LONGEST_NAME, Once, ParamsError, Strict, Text, expected, explain
 
 EVERYTHING = "everything"  # the folder of the page of all studies: no study may have this name
 NAME_PATTERN = r"[A-Za-z0-9_]+"  # names join with "-" into stage names, and `-S` cannot address a "+"
 MOST_MERGED = 100_000  # entries that merging may make of a file
 Selected = Annotated[list[str], Field(min_length=1), Once]
 Value = bool | int | float | str | None
+SetTo = Annotated[Value | list[Value], expected("a value, or a list of values")]
 
 
 class Run(Strict):
@@ -65,8 +66,8 @@ class Study(Run):
 
     predictors: Annotated[list[str], Once] = []
     train: TrainOverride = TrainOverride()
-    set: dict[str, Value | list[Value]] = {}
-    sample: dict[str, Value | list[Value]] = {}
+    set: dict[str, SetTo] = {}
+    sample: dict[str, SetTo] = {}
 
 
 class Params(Strict):

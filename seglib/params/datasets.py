@@ -3,27 +3,25 @@
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from seglib import tasks
 from seglib.configs import DownloadConfig, FetchConfig, PrepareConfig
 from seglib.datasets.images import MAX_PIXELS
 from seglib.datasets.truth import DEGENERATE
 from seglib.names import brief, nearest
 from seglib.params.train import TrainOverride
-from seglib.strict import OfAKind, Once, Strict, Text
-
-MOST_OVERLAPPING = tasks.get("multilabel").max_classes
-MOST_EXCLUSIVE = tasks.get("multiclass").max_classes
-
+from seglib.strict import OfAKind, Once, Strict, Text, expected
+from seglib.tasks.task import MOST_CLASSES
 
 # The keys that `prepare` reads itself. The others, but for `kind` and `train`, are the reader's own options.
 PREPARE_KEYS = ("image_size", "resize", "val_fraction", "allow")
 
 
 PixelValue = Annotated[int, Field(ge=0, le=65535)]
-Color = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
+Color = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$"), expected("a color such as '#ff0000'")]
+ValueOrColor = Annotated[PixelValue | Color, expected("a number from 0 to 65535, or a color such as '#ff0000'")]
+Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 def _pattern(text: str) -> str:
@@ -33,6 +31,16 @@ def _pattern(text: str) -> str:
         raise PydanticCustomError("pattern", "expected a regular expression, found {text}: {error}",
                                   {"text": brief(text), "error": str(error)}) from None
     return text
+
+
+def _fit_a_mask(names: list[str]) -> list[str]:
+    if len(names) > MOST_CLASSES:
+        raise PydanticCustomError("classes", "found {n} classes, and a mask holds at most {most}: name fewer, or merge "
+                                  "some of them in your data", {"n": len(names), "most": MOST_CLASSES})
+    return names
+
+
+ClassNames = Annotated[list[Text], Field(min_length=1), AfterValidator(_fit_a_mask), Once]
 
 
 class Dataset(Strict):
@@ -111,7 +119,7 @@ class Shapes(Dataset):
 class Coco(Resized):
     kind: Literal["coco"]
     coursework: ClassVar[bool] = True
-    classes: Annotated[list[Text], Field(min_length=1, max_length=MOST_OVERLAPPING), Once]
+    classes: ClassNames
     min_box: float = Field(ge=0, le=1e6)
     instances: Literal["single", "any"]
 
@@ -180,28 +188,20 @@ class Folder(Resized):
     masks: Literal["ids", "folders", "coco"]
     pictures: Text = "images"  # the folder of the pictures, in `path`
     truth: Text | None = None  # the folder or file of the masks, in `path`; None: the usual one of the form
-    classes: Annotated[list[Text], Field(min_length=1, max_length=MOST_EXCLUSIVE), Once]
+    classes: ClassNames
     values: Annotated[dict[PixelValue, Text], Field(min_length=1)] | None = None  # of masks: ids
     colors: Annotated[dict[Color, Text], Field(min_length=1)] | None = None  # of masks: ids
-    ignore: Annotated[list[PixelValue | Color], Once] = []  # of masks: ids
+    ignore: Annotated[list[ValueOrColor], Once] = []  # of masks: ids
     mask_ending: Text | None = None  # what a mask's name has after the picture's; None: what all masks have in common
     crowds: Literal["ignore", "objects"] = "ignore"
     unlisted: Literal["skip", "empty"] | None = None  # pictures that the annotations do not list; None: left out
     group: Annotated[Text, AfterValidator(_pattern)] | None = None  # pictures of one group stay in one split
     upright: bool = False  # whether masks fit the pictures as their EXIF orientation turns them
-    range: Literal["percentile"] | Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    range: Annotated[Literal["percentile"] | Bounds | None, expected("percentile, or [LOWEST, HIGHEST]")] = None
     page: Annotated[int, Field(ge=1)] | None = None  # of a file with several pages
     alpha: Literal["drop", "white"] | None = None  # what to do with a fourth band that is not constant
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)  # of a picture
     test_fraction: float = Field(gt=0, lt=1)
-
-    @model_validator(mode="after")
-    def _classes_fit_a_mask(self) -> "Folder":
-        if self.masks != "ids" and len(self.classes) > MOST_OVERLAPPING:
-            raise PydanticCustomError("classes", "{n} classes that may overlap are more than the {most} a mask holds; "
-                                      "choose masks: ids, or fewer",
-                                      {"n": len(self.classes), "most": MOST_OVERLAPPING})
-        return self
 
     @model_validator(mode="after")
     def _mapped_names_are_classes(self) -> "Folder":

@@ -10,12 +10,13 @@ from seglib.configs import LossConfig
 from seglib.losses import TERMS
 from seglib.names import brief
 from seglib.params.train import TrainOverride
-from seglib.strict import Strict
+from seglib.strict import Strict, expected
 
 Positive = Annotated[float, Field(gt=0)]
 FromZero = Annotated[float, Field(ge=0)]
 Reduction = Literal["image", "batch"]
-ClassWeights = Literal["none", "inverse_frequency"] | list[FromZero]
+ClassWeights = Annotated[Literal["none", "inverse_frequency"] | list[FromZero],
+                         expected("none, inverse_frequency, or a list of numbers from 0")]
 
 CONSTANTS = ("dice_scale",)  # the keys of `loss` that a weight may name; the others are options of terms
 

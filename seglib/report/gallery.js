@@ -86,8 +86,8 @@ class Gallery {
     stack.classList.toggle("dim", errors);
     context.clearRect(0, 0, width, height);
     if (this.view === "plain" || tile.packed === null) return;
-    const mask = Masks.unpack(tile.packed, pixels);
-    const image = errors ? Masks.errors(mask, Masks.unpack(tile.picture.truth, pixels), this.data, this.chosen)
+    const mask = Masks.unpack(tile.packed, pixels * Masks.words(this.data));
+    const image = errors ? Masks.errors(mask, Masks.unpack(tile.picture.truth, pixels * Masks.words(this.data)), this.data, this.chosen)
       : Masks.overlay(mask, this.data, this.chosen);
     if (tile.picture.ignored) Masks.hatch(image, Masks.unpack(tile.picture.ignored, pixels));
     context.putImageData(image, 0, 0);

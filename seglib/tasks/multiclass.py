@@ -1,7 +1,7 @@
 """Task `multiclass`: classes exclude each other, and every pixel that counts has one.
 
-A mask's pixel holds the number of its class, as uint8. 255 says that the pixel is to be ignored; read as a signed
-integer, that is -1. All classes share one softmax.
+A mask's pixel holds the number of its class, as uint8, or as uint16 if there are more than 127. The largest number of
+the type says that the pixel is to be ignored; read as a signed integer, that is -1. All classes share one softmax.
 
 Shapes: B batch, K classes, H, W; "..." stands for any number of axes.
 """
@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seglib.tasks.task import check_class_count, valid_pixels
+from seglib.tasks.task import MOST_CLASSES, WORD_DTYPES, check_class_count, valid_pixels
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-IGNORE = 255
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,19 +26,22 @@ class Multiclass:
     name = "multiclass"
     exclusive = True
     has_background = False
-    max_classes = 127  # their numbers stay positive in a signed byte
+    max_classes = MOST_CLASSES
 
     def mask_dtype(self, classes: int) -> np.dtype:
+        """The narrowest word in which all numbers of classes stay positive if it is read as signed."""
         check_class_count(self, classes)
-        return np.dtype(np.uint8)
+        return next(np.dtype(dtype) for dtype in WORD_DTYPES if classes <= np.iinfo(dtype).max // 2)
 
     def pack(self, planes_KHW: np.ndarray, ignore_HW: np.ndarray | None = None) -> np.ndarray:
         """A pixel in several planes has the last of these classes. A pixel in no plane is ignored."""
-        mask_HW = np.full(planes_KHW.shape[1:], IGNORE, self.mask_dtype(len(planes_KHW)))
+        dtype = self.mask_dtype(len(planes_KHW))
+        ignore = np.iinfo(dtype).max
+        mask_HW = np.full(planes_KHW.shape[1:], ignore, dtype)
         for k, plane_HW in enumerate(planes_KHW):
             mask_HW[plane_HW] = k
         if ignore_HW is not None:
-            mask_HW[ignore_HW] = IGNORE
+            mask_HW[ignore_HW] = ignore
         return mask_HW
 
     def unpack(self, masks: np.ndarray, classes: int) -> np.ndarray:
@@ -48,7 +49,7 @@ class Multiclass:
         return masks[..., None, :, :] == numbers_K11
 
     def ignored(self, masks: np.ndarray) -> np.ndarray:
-        return masks == IGNORE
+        return masks == np.iinfo(masks.dtype).max
 
     def background(self, masks: np.ndarray) -> np.ndarray:
         return np.zeros(masks.shape, bool)

@@ -15,6 +15,7 @@ from seglib.datasets.store import SPLITS, DatasetInfo, Split
 from seglib.figures import pictures
 from seglib.files import repository_root
 from seglib.names import nearest
+from seglib.tasks.task import stored
 from seglib.training.augment import Augment
 from seglib.training.batches import Feed, epoch_order
 
@@ -64,8 +65,8 @@ def augmented(dataset: Path, ids: Sequence[str], training: Path | None, changes:
 
     differing = {name: value for name, value in settings.content().items() if value != getattr(NEUTRAL, name)}
     print(f"augmentation of {path}: {', '.join(f'{name} {value:g}' for name, value in differing.items())}")
-    size = config.train.batch_size
-    augment = Augment(settings, config.seed, task=info.task, steps=-(-len(train) // size), batch_size=size,
+    sizes = _feed(train, config).sizes
+    augment = Augment(settings, config.seed, task=info.task, steps=len(sizes), batch_size=max(sizes),
                       device=torch.device("cpu"))
     rows, hatched = [], pictures.any_ignored(train, chosen, info)
     for i in chosen:
@@ -82,13 +83,20 @@ def augmented(dataset: Path, ids: Sequence[str], training: Path | None, changes:
 def seen(train: Split, i: int, augment: Augment, config: TrainConfig, epoch: int
          ) -> tuple[np.ndarray, np.ndarray]:
     """Picture i as the network sees it in an epoch, uint8 (H, W, 3), and its mask (H, W), as `train` packs masks."""
-    order, size = epoch_order(len(train), seed=config.seed, epoch=epoch), config.train.batch_size
+    feed, order = _feed(train, config), epoch_order(len(train), seed=config.seed, epoch=epoch)
     place = int(np.flatnonzero(order == i)[0])
-    step = place // size
-    batch, = Feed(train, size, torch.device("cpu")).batches(order[step * size:(step + 1) * size])
+    step = min(place // feed.batch_size, feed.steps - 1)
+    first = step * feed.batch_size
+    batch, = feed.batches(order[first:first + feed.sizes[step]])
     augment.start_epoch(epoch)
     batch = augment.batch(batch, position=torch.tensor([step]))
-    return batch.images_BHWC[place % size].numpy(), batch.masks_BHW[place % size].numpy().view(train.masks.dtype)
+    image_HWC, mask_HW = batch.images_BHWC[place - first].numpy(), batch.masks_BHW[place - first].numpy()
+    return image_HWC, stored(mask_HW, train.masks.dtype)
+
+
+def _feed(train: Split, config: TrainConfig) -> Feed:
+    """The training pictures as a training reads them."""
+    return Feed(train, config.train.batch_size, torch.device("cpu"), learns=True)
 
 
 def _first_training(dataset: str) -> Path:

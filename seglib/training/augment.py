@@ -4,7 +4,8 @@ Each picture is mirrored, then turned about its centre, then cropped and brought
 Mirroring moves pixels and is exact; turning and cropping are one map of positions, so that a picture is interpolated
 once: bilinearly, its mask by the nearest pixel, which keeps every bit.
 
-Shapes: B batch, H, W. Positions are in pixels from the upper left corner: the first pixel's centre is at (0.5, 0.5).
+Shapes: B batch, H, W; a mask (B, H, W) may have one more axis at the end, see `tasks.task.signed`. Positions are in
+pixels from the upper left corner: the first pixel's centre is at (0.5, 0.5).
 """
 
 import numpy as np
@@ -23,7 +24,8 @@ DRAWS = 9  # uniform numbers per picture: flip, vertical flip, angle, area, left
 class Augment:
     """The augmentation of one training: its settings, and the training's seed.
 
-    task: of the masks. steps, batch_size: of an epoch. device: where pictures are changed.
+    task: of the masks. steps: of an epoch. batch_size: of the largest of its batches. device: where pictures are
+    changed.
     """
 
     def __init__(self, settings: Augmentation, seed: int, *, task: Task, steps: int, batch_size: int,
@@ -66,9 +68,9 @@ class Augment:
         flip_B, vertical_B, angle_B, area_B, left_B, top_B, *color_3B = draws_9B
 
         for chosen_B, axis in ((flip_B < settings.flip, 2), (vertical_B < settings.vertical_flip, 1)):
-            chosen_B11 = chosen_B.view(-1, 1, 1)
-            images_BHWC = torch.where(chosen_B11.unsqueeze(-1), images_BHWC.flip(axis), images_BHWC)
-            masks_BHW = torch.where(chosen_B11, masks_BHW.flip(axis), masks_BHW)
+            images_BHWC, masks_BHW = (
+                torch.where(chosen_B.view(-1, *[1] * (array.ndim - 1)), array.flip(axis), array)
+                for array in (images_BHWC, masks_BHW))
 
         x_BCHW = None
         if settings.rotation or settings.crop_min < 1:
@@ -76,7 +78,7 @@ class Augment:
             x_BHW, y_BHW = source_positions(
                 angle_B=torch.deg2rad((2 * angle_B - 1) * settings.rotation),
                 side_B=(smallest + (largest - smallest) * area_B).sqrt(), left_B=left_B, top_B=top_B,
-                size=tuple(masks_BHW.shape[1:]))
+                size=tuple(masks_BHW.shape[1:3]))
             x_BCHW = sample_pictures(images_BHWC.permute(0, 3, 1, 2).float(), x_BHW, y_BHW)
             masks_BHW = sample_masks(masks_BHW, x_BHW, y_BHW, outside=self.task.ignore_value(masks_BHW.dtype))
         if settings.color:
@@ -115,11 +117,13 @@ def sample_pictures(x_BCHW: Tensor, x_BHW: Tensor, y_BHW: Tensor) -> Tensor:
 
 def sample_masks(masks_BHW: Tensor, x_BHW: Tensor, y_BHW: Tensor, *, outside: int) -> Tensor:
     """Masks read at positions, as integers: the value of the pixel at each position, or `outside` if there is none."""
-    height, width = masks_BHW.shape[1:]
+    height, width = masks_BHW.shape[1:3]
     inside_BHW = (x_BHW >= 0) & (x_BHW < width) & (y_BHW >= 0) & (y_BHW < height)
     row_BHW, column_BHW = y_BHW.long().clamp(0, height - 1), x_BHW.long().clamp(0, width - 1)
-    read_BHW = masks_BHW.flatten(1).gather(1, (row_BHW * width + column_BHW).flatten(1)).view_as(masks_BHW)
-    return read_BHW.where(inside_BHW, outside)
+    first_B11 = height * width * torch.arange(len(masks_BHW), device=masks_BHW.device).view(-1, 1, 1)
+    place_BHW = first_B11 + row_BHW * width + column_BHW
+    read_BHW = masks_BHW.flatten(0, 2).index_select(0, place_BHW.flatten()).view_as(masks_BHW)
+    return read_BHW.where(inside_BHW.view(*inside_BHW.shape, *[1] * (masks_BHW.ndim - 3)), outside)
 
 
 def change_color(x_BCHW: Tensor, brightness_B: Tensor, contrast_B: Tensor, saturation_B: Tensor) -> Tensor:

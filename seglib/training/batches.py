@@ -13,17 +13,32 @@ import torch
 from torch import Tensor
 
 from seglib.datasets.store import Split
+from seglib.tasks.task import signed
 from seglib.training.device import to_device
 
-_SIGNED = {"uint8": np.int8, "uint16": np.int16, "uint32": np.int32}
 UPLOAD = 256 << 20  # bytes that go to a GPU in one go
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
     images_BHWC: Tensor  # uint8
-    masks_BHW: Tensor  # the mask's bits as a signed integer of the same width
+    masks_BHW: Tensor  # as `tasks.task.signed` reads them; (B, H, W, n) if a pixel has n words
     ignores: bool  # whether some pixel of the split is to be ignored
+
+
+def batch_sizes(images: int, batch_size: int, *, learns: bool) -> list[int]:
+    """The number of pictures in each batch of a pass over so many pictures.
+
+    The last batch holds what is left. If that is one picture of a pass that a network learns from, it joins the batch
+    before: at one picture, batch normalisation may see one value per channel, which has no spread.
+    """
+    sizes = [batch_size] * (images // batch_size)
+    rest = images % batch_size
+    if rest == 1 and sizes and learns:
+        sizes[-1] += 1
+    elif rest:
+        sizes.append(rest)
+    return sizes
 
 
 def epoch_order(images: int, *, seed: int, epoch: int) -> np.ndarray:
@@ -42,25 +57,35 @@ class Feed:
 
     ignores: whether some pixel of the split is to be ignored; None: its masks are read to see. Known beforehand, it
     need not be asked of each batch, which on a GPU means to wait for it.
+    learns: whether a network learns from the batches, see `batch_sizes`.
     resident: whether the whole split lies on the device, where batches are then indexed; None: where the device is a
     GPU and it fits into a quarter of what is free there. Else each batch is read from the memory-mapped files. Nothing
     is read before the first batch is asked for.
     """
 
     def __init__(self, split: Split, batch_size: int, device: torch.device, *, ignores: bool | None = None,
-                 resident: bool | None = None):
+                 learns: bool = False, resident: bool | None = None):
         self.batch_size, self.device, self._images = batch_size, device, len(split)
-        self._mapped = split.images, split.masks.view(_SIGNED[split.masks.dtype.name])
-        self._ignores, self._resident = ignores, resident
+        self._mapped = split.images, signed(split.masks)
+        self._ignores, self._resident, self._learns = ignores, resident, learns
 
     def __len__(self) -> int:
         """Pictures."""
         return self._images
 
+    @functools.cached_property
+    def sizes(self) -> list[int]:
+        """The number of pictures in each batch of an epoch. All but the last are `batch_size`."""
+        return self.sizes_of(self._images)
+
+    def sizes_of(self, images: int) -> list[int]:
+        """The same of a pass over so many pictures."""
+        return batch_sizes(images, self.batch_size, learns=self._learns)
+
     @property
     def steps(self) -> int:
         """Batches an epoch."""
-        return -(-self._images // self.batch_size)
+        return len(self.sizes)
 
     @functools.cached_property
     def ignores(self) -> bool:
@@ -79,7 +104,7 @@ class Feed:
         return [_uploaded(array, self.device) for array in self._mapped] if self.is_resident else list(self._mapped)
 
     def batches(self, order: np.ndarray | None = None) -> Iterator[Batch]:
-        """The pictures in `order` (default: as stored), `batch_size` at a time; the last batch may be smaller."""
+        """The pictures in `order` (default: as stored), in batches of `sizes_of` their number."""
         order = np.arange(self._images) if order is None else order
         places = to_device(torch.from_numpy(order), self.device) if self.is_resident else order
         for read in self.read(places):
@@ -88,10 +113,12 @@ class Feed:
             yield Batch(*read, self.ignores)
 
     def read(self, order: np.ndarray | Tensor) -> Iterator[list[np.ndarray] | list[Tensor]]:
-        """Images and masks of each batch, from `arrays`: the pictures in `order`, `batch_size` at a time."""
-        for start in range(0, len(order), self.batch_size):
-            chosen = order[start:start + self.batch_size]
+        """Images and masks of each batch, from `arrays`: the pictures in `order`, as `batches` divides them."""
+        start = 0
+        for size in self.sizes_of(len(order)):
+            chosen = order[start:start + size]
             yield [array[chosen] for array in self.arrays]
+            start += size
 
 
 _resident: weakref.WeakValueDictionary[tuple, Tensor] = weakref.WeakValueDictionary()

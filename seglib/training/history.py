@@ -129,10 +129,13 @@ class History:
             return f"goes on after step {self.step} of {self._steps} of epoch {self.epoch}, the last that was kept"
         return f"goes on after epoch {self.epoch}, the last that an earlier run ended"
 
-    def pictures(self, images: int, batch_size: int) -> int:
-        """The number of pictures learnt from so far, of `images` per epoch, each counted as often as it was seen."""
+    def pictures(self, sizes: Sequence[int]) -> int:
+        """The number of pictures learnt from so far, each counted as often as it was seen.
+
+        sizes: of an epoch's batches.
+        """
         over = self.epoch - (self.step > 0)
-        return over * images + min(self.step * batch_size, images)
+        return over * sum(sizes) + sum(sizes[:self.step])
 
     def of_epoch(self) -> list[Row]:
         """The rows so far of the epoch under way, or those of the last epoch."""

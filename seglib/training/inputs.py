@@ -25,18 +25,17 @@ class Inputs:
         self._is_resident, self._copies = feed.is_resident, None
         self._batch: Batch | None = None
         if self._is_resident:
-            self._order_N = torch.zeros(feed.steps * feed.batch_size, dtype=torch.int64, device=feed.device)
+            self._order_N = torch.zeros(len(feed), dtype=torch.int64, device=feed.device)
         elif feed.device.type == "cuda":
             self._copies = _Copies(feed)
 
     def start(self, order: np.ndarray, *, first: int = 0) -> None:
         """Begin a pass over the pictures in this order at batch number `first`, counted from 0."""
-        start, size = first * self.feed.batch_size, self.feed.batch_size
-        self._sizes, self.waited = iter([min(size, len(order) - at) for at in range(start, len(order), size)]), 0.0
+        self._sizes, self.waited = iter(self.feed.sizes_of(len(order))[first:]), 0.0
         if self._is_resident:
             self._order_N[:len(order)].copy_(torch.from_numpy(order))
         else:
-            self._read = self.feed.read(order[start:])
+            self._read = self.feed.read(order[first * self.feed.batch_size:])
 
     def advance(self) -> int:
         """Bring the next batch into its place. Returns the number of its pictures."""
@@ -68,7 +67,7 @@ class _Copies:
     def __init__(self, feed: Feed):
         def buffers(**options: object) -> list[Tensor]:
             dtypes = [torch.from_numpy(np.empty(0, array.dtype)).dtype for array in feed.arrays]
-            return [torch.empty((feed.batch_size, *array.shape[1:]), dtype=dtype, **options)
+            return [torch.empty((max(feed.sizes), *array.shape[1:]), dtype=dtype, **options)
                     for array, dtype in zip(feed.arrays, dtypes, strict=True)]
 
         self._stream = torch.cuda.Stream(feed.device)

@@ -23,7 +23,7 @@ from seglib.losses.logits import inverse_frequency
 from seglib.losses.weighted import WeightedLoss, weighted_terms
 from seglib.metrics.overlap import recorded
 from seglib.registry import lookup
-from seglib.training import checkpoint, history, overfit, phases
+from seglib.training import checkpoint, history, overfit, phases, single
 from seglib.training.augment import Augment
 from seglib.training.batches import epoch_order
 from seglib.training.checkpoint import Checkpoint
@@ -73,11 +73,13 @@ class Trainer:
         self.snapshots = Snapshots(self.settings.snapshots, val, self.setup.info.task)
         if self.settings.overfit is not None:
             train = val = overfit.first_pictures(train, self.settings.overfit)
-        self.train, self.val = self.setup.feed(train, ignores=self.setup.train_ignores), self.setup.feed(val)
+        self.train = self.setup.feed(train, learns=True, ignores=self.setup.train_ignores)
+        self.val = self.setup.feed(val, learns=False)
+        single.check(self.setup, self.train.sizes)
         self._train_inputs, self._val_inputs = Inputs(self.train), Inputs(self.val)
         self.augment = None if self.settings.augment is None else Augment(
             self.settings.augment, self.seed, task=self.encoding.task, steps=self.train.steps,
-            batch_size=self.train.batch_size, device=self.device)
+            batch_size=max(self.train.sizes), device=self.device)
 
         self.history = History(self.loss.weights, has_norms=self.network.output_layer is not None,
                                scores=recorded(self.settings.best_by), classes=self.encoding.classes,
@@ -110,7 +112,7 @@ class Trainer:
     def progress(self, title: str) -> Progress:
         """The training's place in the terminal."""
         return Progress(title, images=self.settings.epochs * len(self.train),
-                        done=self.history.pictures(len(self.train), self.settings.batch_size), device=self.device)
+                        done=self.history.pictures(self.train.sizes), device=self.device)
 
     def run(self, *, title: str, on_epoch: Callable[[list[Row]], None] = lambda rows: None) -> Outcome:
         """Train to the last epoch, as `steps` does."""
@@ -201,7 +203,7 @@ class Trainer:
                 if self.optimization.is_finite:  # no loss was computed yet with the weights that this step made
                     self.checkpoint.save(self._state())
             yield
-        self.throughput.stop(len(self.train) - first * self.train.batch_size, waited=self._train_inputs.waited)
+        self.throughput.stop(sum(self.train.sizes[first:]), waited=self._train_inputs.waited)
 
     def _validate(self) -> Iterator[None]:
         self.network.eval()

@@ -56,8 +56,8 @@ class Setup:
         """Whether some pixel of the training pictures is to be ignored."""
         return self.info.valid_pixels < self.train_split.masks.size
 
-    def feed(self, split: Split, *, ignores: bool | None = None) -> Feed:
-        return Feed(split, self.settings.batch_size, self.device, ignores=ignores)
+    def feed(self, split: Split, *, learns: bool, ignores: bool | None = None) -> Feed:
+        return Feed(split, self.settings.batch_size, self.device, ignores=ignores, learns=learns)
 
     def logits(self, images_BHWC: Tensor) -> Tensor:
         """uint8 (B, H, W, 3) on the device to (B, K, H, W), computed in the training's precision."""

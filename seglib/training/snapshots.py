@@ -15,7 +15,7 @@ from torch import Tensor
 
 from seglib.datasets.store import Split
 from seglib.files import atomic_file
-from seglib.tasks.task import Task
+from seglib.tasks.task import Task, signed, stored
 
 PICTURES = 4
 
@@ -44,7 +44,7 @@ class Snapshots:
             np.savez(file, epochs=np.array(self.epochs, np.int64), pictures=self.pictures, masks=self._masks)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"epochs": self.epochs, "masks": torch.from_numpy(self._masks)}
+        return {"epochs": self.epochs, "masks": torch.from_numpy(signed(self._masks))}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.epochs, self._masks = list(state["epochs"]), state["masks"].numpy()
+        self.epochs, self._masks = list(state["epochs"]), stored(state["masks"].numpy(), self._masks.dtype)

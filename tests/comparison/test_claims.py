@@ -85,17 +85,17 @@ BASE = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
 @pytest.mark.parametrize(("part", "said"), [
     ({"score": "iou_datasets"}, "no score is called 'iou_datasets', did you mean 'iou_dataset'?"),
     ({"a": GOOD | {"score": "completenes"}}, "no score is called 'completenes', did you mean 'completeness'?"),
-    ({"is": "better"}, "is: input should be 'higher', 'lower', "),
+    ({"is": "better"}, "is: expected 'higher', 'lower', "),
     ({"b": None}, "'is: higher' needs b"),
     ({"is": "equal"}, "'is: equal' needs within"),
     ({"is": "above"}, "'is: above' needs than"),
     ({"is": "opposite"}, "'is: opposite' needs against"),
-    ({"than": "much"}, "than: input should be a valid number"),
-    ({"wihtin": 3}, "wihtin: extra inputs are not permitted"),
+    ({"than": "much"}, "than: expected a number"),
+    ({"wihtin": 3}, "wihtin: unknown key (found 3)"),
     ({"b": {"loss": "bad"}}, "which model? Name it in a and b, or in each"),
     ({"a": {}, "b": {}, "each": {"model": ["munet"]}}, "which loss? Name it in a and b, or in each"),
-    ({"each": {"loss": []}}, "each.loss: list should have at least 1 item"),
-    ({"each": {"losses": ["mse"]}}, "input should be 'model' or 'loss'"),
+    ({"each": {"loss": []}}, "each.loss: expected at least 1, found 0"),
+    ({"each": {"losses": ["mse"]}}, "expected 'model' or 'loss'"),
     ({"score": "class_imbalance"}, "class_imbalance is of a dataset: it can be above or below a number"),
     ({"is": "opposite", "against": "class_imbalance"}, "class_imbalance is of a dataset"),
     ({"a": GOOD | {"score": "curve_roughness"}}, "'curve_roughness' and 'iou_dataset' cannot be compared"),
@@ -113,8 +113,8 @@ def test_a_mistake_is_one_line(tmp_path: Path, part: dict[str, Any], said: str):
 
 @pytest.mark.parametrize(("text", "said"), [
     ("- {id: [", "claims.yaml is not YAML: "), ("a: b: c", "claims.yaml is not YAML: "),
-    ("", "claims.yaml: claims: input should be a valid list"), ("just words", "input should be a valid list"),
-    ("- id: x", "claims.yaml: claims.0.claim: field required")])
+    ("", "claims.yaml: claims: expected a list"), ("just words", "expected a list"),
+    ("- id: x", "claims.yaml: claims.0.claim: this key is missing")])
 def test_a_file_that_holds_no_claims(tmp_path: Path, text: str, said: str):
     path = tmp_path / "claims.yaml"
     path.write_text(text)

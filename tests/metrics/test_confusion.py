@@ -1,6 +1,7 @@
 """Confusions against scikit-learn, overlapping classes by hand."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
@@ -83,3 +84,12 @@ def test_as_many_classes_as_a_mask_can_name():
     np.testing.assert_array_equal(confusion.pixel_confusion(labels, labels), np.eye(128, 129) * (np.arange(129) < 127))
     everywhere = np.ones_like(labels)
     assert confusion.pixel_confusion(everywhere, labels)[:127, 128].tolist() == [1] * 127
+
+
+@pytest.mark.parametrize("classes", [254, 255, 300])
+def test_classes_may_be_more_than_a_byte_counts(classes: int):
+    numbers = np.arange(classes)
+    labels = numbers.reshape(1, 1, 1, classes) == numbers.reshape(1, classes, 1, 1)
+    found = confusion.pixel_confusion(labels, labels)
+    assert found.shape == (classes + 1, classes + 2)
+    np.testing.assert_array_equal(found, np.eye(classes + 1, classes + 2) * (np.arange(classes + 2) < classes))

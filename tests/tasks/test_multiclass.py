@@ -11,18 +11,19 @@ from seglib import tasks
 TASK = tasks.get("multiclass")
 
 
-@given(st.integers(1, 127), st.integers(0, 2**31), st.booleans())
+@given(st.integers(1, 300), st.integers(0, 2**31), st.booleans())
 def test_packing_gives_the_numbers_of_the_classes(classes: int, seed: int, ignores: bool):
     random = np.random.default_rng(seed)
     numbers = random.integers(-1, classes, (4, 5))  # -1: in no plane
     ignore = random.random((4, 5)) < 0.5 if ignores else np.zeros((4, 5), bool)
     planes = numbers == np.arange(classes).reshape(-1, 1, 1)
     mask = TASK.pack(planes, ignore if ignores else None)
-    expected = np.where(ignore | (numbers < 0), 255, numbers)
-    assert mask.dtype == np.uint8
+    dtype, ignored = (np.uint8, 255) if classes <= 127 else (np.uint16, 65535)
+    expected = np.where(ignore | (numbers < 0), ignored, numbers)
+    assert mask.dtype == dtype
     np.testing.assert_array_equal(mask, expected)
     np.testing.assert_array_equal(TASK.unpack(mask, classes), planes & ~ignore)
-    np.testing.assert_array_equal(TASK.ignored(mask), expected == 255)
+    np.testing.assert_array_equal(TASK.ignored(mask), expected == ignored)
     assert not TASK.background(mask).any()
 
 
@@ -31,9 +32,9 @@ def test_a_pixel_in_several_planes_has_the_last_of_these_classes():
     assert TASK.pack(planes).tolist() == [[1, 0, 2]]
 
 
-@pytest.mark.parametrize("classes", [1, 8, 127])
-def test_masks_are_bytes(classes: int):
-    assert TASK.mask_dtype(classes) == np.uint8
+@pytest.mark.parametrize(("classes", "dtype"), [(1, np.uint8), (127, np.uint8), (128, np.uint16), (1000, np.uint16)])
+def test_masks_are_bytes_until_numbers_would_be_negative(classes: int, dtype: type):
+    assert TASK.mask_dtype(classes) == dtype
 
 
 def test_one_class_is_present_and_of_equal_ones_the_first():

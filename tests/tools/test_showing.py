@@ -46,8 +46,10 @@ def size_of(picture: str) -> tuple[int, int]:
         return image.size
 
 
-def test_what_is_drawn_is_what_training_sees(prepared_shapes: Path, training_config: Make):
-    config = with_settings(training_config(batch_size=8, epochs=2), augment=AUGMENT)
+@pytest.mark.parametrize(("batch_size", "sizes"), [(8, [8, 8, 8, 8, 6]), (37, [38])])
+def test_what_is_drawn_is_what_training_sees(prepared_shapes: Path, training_config: Make, batch_size: int,
+                                             sizes: list[int]):
+    config = with_settings(training_config(batch_size=batch_size, epochs=2), augment=AUGMENT)
     training, batches = Trainer(config, prepared_shapes), []
 
     def recording(images_BHWC: torch.Tensor) -> torch.Tensor:
@@ -59,8 +61,8 @@ def test_what_is_drawn_is_what_training_sees(prepared_shapes: Path, training_con
     training.run(title="test")
     train = Split.open(prepared_shapes, "train")
     shown = torch.cat(batches)
-    assert len(shown) == 2 * len(train)
-    augment = Augment(AUGMENT, config.seed, task=tasks.get("multilabel"), steps=-(-len(train) // 8), batch_size=8,
+    assert [len(batch) for batch in batches] == 2 * sizes
+    augment = Augment(AUGMENT, config.seed, task=tasks.get("multilabel"), steps=len(sizes), batch_size=max(sizes),
                       device=torch.device("cpu"))
     for epoch in (1, 2):
         of_epoch = {image.numpy().tobytes() for image in shown[(epoch - 1) * len(train):epoch * len(train)]}

@@ -132,6 +132,16 @@ def test_masks_keep_every_bit(dtype: torch.dtype):
         assert set(after.unique().tolist()) <= set(before.unique().tolist()) | {torch.iinfo(dtype).min}
 
 
+def test_all_words_of_a_mask_move_together():
+    """As each of them does alone."""
+    settings = {"flip": 0.5, "vertical_flip": 0.5, "rotation": 20.0, "crop_min": 0.5}
+    images, words = batch(6, 32, 32, torch.int32)
+    others = words.flip(0)
+    _, moved = apply(settings, images, torch.stack([words, others], dim=-1))
+    for word, found in zip((words, others), moved.unbind(-1), strict=True):
+        assert torch.equal(found, apply(settings, images, word)[1])
+
+
 def test_the_highest_bits_of_wide_masks_survive():
     masks = torch.from_numpy(np.full((1, 16, 16), 0xC0000001, np.uint32).view(np.int32))
     moved = sample_masks(masks, *positions(16, 16, degrees=30, side=0.5, left=0.5, top=0.5), outside=0)
@@ -140,7 +150,7 @@ def test_the_highest_bits_of_wide_masks_survive():
 
 @pytest.mark.parametrize(("task", "dtype", "bits"), [
     ("multilabel", torch.int8, 0x80), ("multilabel", torch.int16, 0x8000), ("multilabel", torch.int32, 0x80000000),
-    ("multiclass", torch.int8, 0xFF)])
+    ("multiclass", torch.int8, 0xFF), ("multiclass", torch.int16, 0xFFFF)])
 def test_outside_the_picture_nothing_counts(task: str, dtype: torch.dtype, bits: int):
     unsigned = np.dtype(f"uint{8 * dtype.itemsize}")
     images, masks = torch.full((8, 20, 20, 3), 77, dtype=torch.uint8), torch.ones(8, 20, 20, dtype=dtype)

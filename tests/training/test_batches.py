@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seglib import tasks
 from seglib.datasets.store import Split
-from seglib.training.batches import Feed
+from seglib.training.batches import Feed, batch_sizes
 from seglib.training.inputs import Inputs
 from seglib.training.throughput import Throughput
 
@@ -50,12 +52,27 @@ def test_a_large_split_goes_to_the_device_in_pieces(monkeypatch: pytest.MonkeyPa
     np.testing.assert_array_equal(batch.images_BHWC, split.images)
 
 
+@given(st.integers(1, 200), st.integers(1, 20))
+def test_a_last_batch_of_one_picture_joins_the_batch_before(images: int, batch_size: int):
+    """Only if a network learns from it, and only then."""
+    plain = [len(part) for part in np.split(np.zeros(images), range(batch_size, images, batch_size))]
+    assert batch_sizes(images, batch_size, learns=False) == plain
+    merged = batch_sizes(images, batch_size, learns=True)
+    assert sum(merged) == images
+    if batch_size > 1 and plain[-1] == 1 and len(plain) > 1:
+        assert merged == [*plain[:-2], batch_size + 1]
+    else:
+        assert merged == plain
+
+
+@pytest.mark.parametrize("learns", [False, True])
 @pytest.mark.parametrize("resident", [False, True])
 @pytest.mark.parametrize("first", [0, 2, 3])
-def test_steps_read_the_batches_of_a_pass(resident: bool, first: int):
+def test_steps_read_the_batches_of_a_pass(resident: bool, first: int, learns: bool):
     """From any batch on, as a resumed epoch does: those of `Feed.batches`."""
     order, position = np.array([4, 0, 6, 1, 3, 2, 5]), torch.tensor([first])
-    feed = Feed(split_of(7), 2, CPU, resident=resident)
+    feed = Feed(split_of(7), 2, CPU, resident=resident, learns=learns)
+    assert feed.sizes == ([2, 2, 3] if learns else [2, 2, 2, 1])
     inputs, expected = Inputs(feed), list(feed.batches(order))[first:]
     inputs.start(order, first=first)
     for batch in expected:
