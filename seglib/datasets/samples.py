@@ -57,14 +57,15 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rejection:
-    """Something that is left out: a picture, one annotation of a picture that stays, or a file that is neither.
+    """Something that is left out: a picture, one annotation of a picture that stays, one part of an annotation that
+    stays, or a file that is none of them.
 
     `reason` is for people. Rejections are counted by reason, so a reason must always be worded in the same way.
     """
 
     id: str
     source: str
-    what: str  # "picture" | "annotation" | "file"
+    what: str  # "picture" | "annotation" | "part" | "file"
     reason: str
     tally: Mapping[str, int] = dataclasses.field(default_factory=dict)  # as a sample's
 

@@ -16,6 +16,7 @@ from seglib.datasets.samples import Description, Sample
 from seglib.datasets.survey import Survey
 from seglib.files import write_json
 from tests.conftest import fetch_config, prepare_config
+from tests.datasets import folders
 from tests.datasets.test_stanford import original
 
 CLASSES = ["background", "cat", "dog"]
@@ -51,7 +52,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def keys_of(**changed: Any) -> dict[str, Any]:
-    return {"kind": "folder", "path": "mine", "masks": "ids", "classes": CLASSES, "ignore": [255], "image_size": 16,
+    return folders.CONFIG | {"path": "mine", "masks": "ids", "classes": CLASSES, "ignore": [255], "image_size": 16,
             "resize": "stretch", "val_fraction": 0.1, "test_fraction": 0.2, "max_rejected": 0.05} | changed
 
 

@@ -19,11 +19,13 @@ from seglib.datasets.coco_masks import decode
 from seglib.datasets.samples import Sample, done
 from seglib.files import write_json
 from tests.conftest import prepare_config
+from tests.datasets import folders
 from tests.fuzz.mutation import assert_lawful, changed, changes, damage, fuzzed, json_of, odd_values
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(900, method="thread")]
 
 HEIGHT, WIDTH = 9, 14
+OWN = folders.CONFIG | {"masks": "coco", "classes": ["dog", "猫, gross"], "test_fraction": 0.0, "val_fraction": 0.0}
 RULE = {"kind": "coco", "classes": ["dog", "猫, gross"], "min_box": 2.0, "instances": "any"}
 
 
@@ -55,14 +57,14 @@ Image.fromarray(np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np
 def assert_mask(segmentation: Any) -> None:
     """Twice the same: what is left of former memory would not be."""
     try:
-        found_HW = decode(segmentation, HEIGHT, WIDTH)
+        found_HW = decode(segmentation, HEIGHT, WIDTH).mask_HW
     except ValueError as error:
         assert str(error)
         return
     assert found_HW.dtype == bool and found_HW.shape == (HEIGHT, WIDTH)
     first = found_HW.tobytes("F")
     np.full((HEIGHT, WIDTH), 255, np.uint8)  # in memory that is free again at once
-    assert decode(segmentation, HEIGHT, WIDTH).tobytes("F") == first
+    assert decode(segmentation, HEIGHT, WIDTH).mask_HW.tobytes("F") == first
     assert {1} <= set(first) <= {0, 1}
 
 
@@ -119,7 +121,7 @@ def test_fetched_annotations_that_were_changed_are_samples_or_a_value_error(fuzz
 @given(texts)
 def test_a_folders_changed_annotations_are_samples_or_a_value_error(fuzz_folder: Path, text: bytes):
     (fuzz_folder / "annotations.json").write_bytes(text)
-    config = prepare_config({"kind": "folder", "masks": "coco", "classes": RULE["classes"], "test_fraction": 0.0})
+    config = prepare_config(OWN)
     assert_lawful(lambda: done(folder.read(fuzz_folder, config, "train")), 2)
 
 
@@ -140,7 +142,7 @@ def test_the_content_that_is_changed_is_whole(fuzz_folder: Path):
     content = copy.deepcopy(CONTENT)
     write_json(fuzz_folder / "annotations/instances_train2017.json", content)
     (fuzz_folder / "annotations.json").write_bytes(json_of(content))
-    config = prepare_config({"kind": "folder", "masks": "coco", "classes": RULE["classes"], "test_fraction": 0.0})
+    config = prepare_config(OWN)
     for entries in (done(coco.read(fuzz_folder, prepare_config(RULE), "train")),
                     done(folder.read(fuzz_folder, config, "train"))):
         found = [entry.id for entry in entries if isinstance(entry, Sample)]

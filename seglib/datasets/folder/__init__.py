@@ -17,7 +17,7 @@ others join. Shapes: K classes, H, W.
 
 import functools
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from seglib import tasks
 from seglib.configs import FetchConfig, PrepareConfig
-from seglib.datasets.folder.forms import Masks, open_masks
+from seglib.datasets.folder.forms import Form, Masks, open_masks
 from seglib.datasets.folder.layout import pictures_of, source_folder
 from seglib.datasets.folder.splits import SPLITS, assign_splits, listed_splits, split_lists
 from seglib.datasets.images import FORMATS, is_turned, read_rgb
@@ -77,32 +77,57 @@ def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | J
     split_of = assign_splits(raw, config, pictures.keys() | masks.names)
     if split == "train":
         yield from masks.of_no_picture()
-    for name in sorted(name for name in split_of if split_of[name] == split):
+        yield from _in_no_split(masks, split_of)
+    skipped = _skipped(pictures, masks, config.options)
+    for name in sorted(name for name in split_of if split_of[name] == split and name not in skipped):
         paths = pictures.get(name, [])
         sources = [path.relative_to(raw).as_posix() for path in paths or masks.files(name)]
         if len(paths) == 1:
-            yield functools.partial(_read_one, name, sources[0], paths[0], masks.of(name))
+            yield functools.partial(_read_one, name, sources[0], paths[0], masks.of(name), masks.annotations(name))
         elif paths:
-            yield Rejection(id=name, source=sources[0], what="picture", reason=f"{len(paths)} pictures have its name")
+            yield Rejection(id=name, source=sources[0], what="picture", reason=f"{len(paths)} pictures have its name",
+                            tally=_left_out(masks.annotations(name)()))
         elif sources:
-            yield Rejection(id=name, source=sources[0], what="file", reason="a mask without a picture")
+            yield Rejection(id=name, source=sources[0], what="file", reason="a mask without a picture",
+                            tally=_left_out(masks.annotations(name)()))
         else:
             yield Rejection(id=name, source=f"images/{name}", what="picture", reason="listed, but not there")
 
 
-def _read_one(name: str, source: str, path: Path,
-              masks_of: Callable[[np.ndarray], Masks]) -> Iterator[Sample | Rejection]:
+def _skipped(pictures: Collection[str], masks: Form, options: dict[str, Any]) -> set[str]:
+    """The pictures that are not used, because nothing is said of them and `unlisted` says that this is on purpose."""
+    return set(pictures) - masks.names if options["unlisted"] == "skip" else set()
+
+
+def _in_no_split(masks: Form, split_of: Collection[str]) -> Iterator[Rejection]:
+    """One rejection for all annotations of pictures in no split: they are many if a list takes a few of a large set."""
+    names = sorted(name for name in masks.names - set(split_of) if masks.annotations(name)())
+    if names:
+        yield Rejection(id=names[0], source=", ".join(names[:3]), what="annotation",
+                        reason="its picture is in none of the split lists",
+                        tally=_left_out(sum(masks.annotations(name)() for name in names)))
+
+
+def _left_out(annotations: int) -> dict[str, int]:
+    return {"left out": annotations} if annotations else {}
+
+
+def _read_one(name: str, source: str, path: Path, masks_of: Callable[[np.ndarray], Masks],
+              annotations: Callable[[], int]) -> Iterator[Sample | Rejection]:
     """A job, see `prepare`."""
     about = {"id": name, "source": source}
     try:
         image_HWC = np.asarray(read_rgb(path, upright=False))
         found = masks_of(image_HWC)
     except ValueError as error:
-        yield Rejection(**about, what="picture", reason=str(error))
+        yield Rejection(**about, what="picture", reason=str(error), tally=_left_out(annotations()))
         return
-    yield from (Rejection(**about, what="annotation", reason=reason) for reason in found.left_out)
+    yield from (one.rejection(name, source) for one in found.left_out)
+    if found.unusable:
+        yield Rejection(**about, what="picture", reason=found.unusable, tally=found.tally)
+        return
     yield Sample(**about, image_HWC=image_HWC, planes_KHW=found.planes_KHW, ignore_HW=found.ignore_HW,
-                 objects=list(found.objects), licence=found.licence)
+                 objects=list(found.objects), licence=found.licence, tally=found.tally)
 
 
 def remarks(folder: Path, config: PrepareConfig) -> Iterator[tuple[str, str, list[str]]]:
@@ -112,6 +137,11 @@ def remarks(folder: Path, config: PrepareConfig) -> Iterator[tuple[str, str, lis
     """
     pictures, masks = pictures_of(folder), open_masks(folder, config.options)
     named = pictures.keys() | masks.names
+    unlisted = sorted(pictures.keys() - masks.names)
+    if config.options["unlisted"] == "skip":
+        yield "picture", "of which the masks say nothing, not used (unlisted: skip)", unlisted
+    elif config.options["unlisted"] == "empty":
+        yield "picture", "of which the masks say nothing, taken to hold no object (unlisted: empty)", unlisted
     taken = {path for name in named for path in (*pictures.get(name, []), *masks.files(name))}
     there = [path for place in ("images", "masks") for path in (folder / place).rglob("*") if path.is_file()]
     yield ("file", f"neither a picture (directly in images/) nor a mask (as masks: {config.options['masks']} has it)",

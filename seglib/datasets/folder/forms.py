@@ -26,6 +26,12 @@ class Form(Protocol):
     def files(self, name: str) -> list[Path]:
         """The files with a picture's masks."""
 
+    def annotations(self, name: str) -> Callable[[], int]:
+        """A picklable callable that counts the annotations of one picture, of all classes.
+
+        It gives 0 if they cannot be read, and in forms that do not list objects one by one.
+        """
+
     def of(self, name: str) -> Callable[[np.ndarray], Masks]:
         """A picklable callable that reads the masks of one picture, which it is given as uint8 (H, W, 3).
 

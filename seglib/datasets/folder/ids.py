@@ -38,6 +38,9 @@ class ClassIds:
     def of_no_picture(self) -> Iterator[Rejection]:
         return iter(())
 
+    def annotations(self, name: str) -> Callable[[], int]:
+        return int
+
     def of(self, name: str) -> Callable[[np.ndarray], Masks]:
         ignore = self._options["ignore"]
         ids = class_ids(len(self._options["classes"]), ignore)

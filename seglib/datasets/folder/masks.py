@@ -1,12 +1,13 @@
 """What the readers of all forms of masks give. Shapes: K classes, H, W."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from seglib.datasets.images import ImageError, read_ids
+from seglib.datasets.outlines import LeftOut
 from seglib.datasets.samples import Box
 
 
@@ -17,7 +18,9 @@ class Masks:
     planes_KHW: np.ndarray  # bool
     ignore_HW: np.ndarray | None = None  # bool
     objects: Sequence[tuple[int, Box]] = ()  # (class index, box), if instances are told apart
-    left_out: Sequence[str] = ()  # the reason for each annotation that could not be used
+    left_out: Sequence[LeftOut] = ()
+    tally: Mapping[str, int] = dataclasses.field(default_factory=dict)  # all other annotations, by samples.TALLIES
+    unusable: str | None = None  # why the picture itself is left out, although its annotations were read
     licence: str = "not recorded"
 
 
