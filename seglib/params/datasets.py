@@ -177,7 +177,7 @@ class Stanford(Resized):
 class Folder(Resized):
     kind: Literal["folder"]
     path: Text
-    masks: Literal["ids", "folders", "coco"]
+    masks: Literal["ids", "folders", "coco", "labelme", "yolo"]
     pictures: Text = "images"  # the folder of the pictures, in `path`
     truth: Text | None = None  # the folder or file of the masks, in `path`; None: the usual one of the form
     classes: Annotated[list[Text], Field(min_length=1, max_length=MOST_EXCLUSIVE), Once]

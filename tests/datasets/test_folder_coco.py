@@ -127,8 +127,9 @@ def as_utf_8_with_a_mark(text: str) -> bytes:
                               '"area": NaN, "score": -Infinity, "note": "NaN \\"Infinity", "iscrowd": "0"'),
     lambda text: text.replace('"height": 20, "width": 30', '"height": "20.0", "width": 30.0'),
     lambda text: text.replace('"height": 20, "width": 30', '"height": NaN, "width": "unknown"'),
-    lambda text: text.replace('"image_id": 10', '"image_id": "10').replace(', "category_id": 10', '", "category_id": "10"')
+    lambda text: text.replace('"image_id": 10', '"image_id": "10').replace(', "category_id": 1', '", "category_id": 1')
                      .replace(', "category_id": 20', '", "category_id": 20.0'),
+    lambda text: text.replace('"category_id": 10', '"category_id": "10"'),
     lambda text: text.replace('"id": 10, "name"', '"id": 0, "name"').replace('"category_id": 10', '"category_id": 0'),
     lambda text: text.replace('"categories": [',
                               '"categories": [{"name": "root"}, {"id": 5, "name": null}, {"id": 7, "name": "cat"}, '

@@ -1,4 +1,7 @@
-"""COCO: segmentations of any kind, annotation files before and after `fetch`, and those of a folder of one's own."""
+"""COCO: segmentations of any kind, annotation files before and after `fetch`, and those of a folder of one's own.
+
+Also LabelMe's and YOLO's files of such a folder.
+"""
 
 import copy
 import io
@@ -123,6 +126,33 @@ def test_a_folders_changed_annotations_are_samples_or_a_value_error(fuzz_folder:
     (fuzz_folder / "annotations.json").write_bytes(text)
     config = prepare_config(OWN)
     assert_lawful(lambda: done(folder.read(fuzz_folder, config, "train")), 2)
+
+
+SHAPES = {"version": "5.4.1", "imageHeight": HEIGHT, "imageWidth": WIDTH, "imageData": None, "shapes": [
+    {"label": "dog", "points": [[1.5, 1], [12, 2], [6, 8.25]], "shape_type": "polygon", "group_id": None},
+    {"label": "cow", "points": [[1, 1]], "shape_type": "point"},
+    {"label": "猫, gross", "points": [[1, 1], [9, 8]], "shape_type": "rectangle"},
+    {"label": "dog", "points": [[5, 5], [8, 5]], "shape_type": "circle"}]}
+LINES = b"0 0.1 0.1 0.9 0.1 0.5 0.9\n1 0.5 0.5 0.2 0.2\n\n1.0 0 0 1 0 1 1 0 1\n7 0 0 1 1 0 1\n"
+shapes = damage([json_of(SHAPES)]) | st.builds(changed, st.just(SHAPES), changes).map(json_of)
+
+
+@fuzzed(0.3)
+@given(shapes)
+def test_labelmes_changed_shapes_are_samples_or_a_value_error(fuzz_folder: Path, text: bytes):
+    (fuzz_folder / "images/p0.json").write_bytes(text)
+    assert_lawful(lambda: done(folder.read(fuzz_folder, prepare_config(OWN | {"masks": "labelme"}), "train")), 2)
+
+
+@fuzzed(0.3)
+@given(damage([LINES]), damage([b"names: [dog, '\xe7\x8c\xab, gross']\n"]) | st.none())
+def test_yolos_changed_lines_are_samples_or_a_value_error(fuzz_folder: Path, text: bytes, names: bytes | None):
+    (fuzz_folder / "labels").mkdir(exist_ok=True)
+    (fuzz_folder / "labels/p0.txt").write_bytes(text)
+    (fuzz_folder / "data.yaml").unlink(missing_ok=True)
+    if names is not None:
+        (fuzz_folder / "data.yaml").write_bytes(names)
+    assert_lawful(lambda: done(folder.read(fuzz_folder, prepare_config(OWN | {"masks": "yolo"}), "train")), 2)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,16 @@
-"""A user's own folder: pictures in images/, and their masks in one of three forms.
+"""A user's own folder: pictures in images/, and their masks in one of five forms.
 
     masks: ids       masks/NAME.png holds the id of each pixel's class: 0, 1, 2 … in the order of `classes`. An id in
                      `ignore` belongs to no class and is skipped in this order. Task multiclass.
     masks: folders   masks/CLASS/NAME.png is not 0 in the pixels of the class. If there is no such file, the picture
                      holds no pixel of the class. Classes may overlap. Task multilabel.
     masks: coco      annotations.json, in COCO's format. A class's mask is the union of its instances; a crowd is
-                     ignored. Classes may overlap. Task multilabel.
+                     ignored, unless `crowds` is objects. Classes may overlap. Task multilabel.
+    masks: labelme   NAME.json beside each picture, as LabelMe writes it. As coco, without crowds.
+    masks: yolo      labels/NAME.txt, as YOLO reads it: per line a class's position in `classes`, from 0, and the
+                     corners of an outline. As coco, without crowds.
+
+An annotation that cannot be drawn never becomes background: its box is ignored, except where another is drawn.
 
 NAME is the picture's file name without its suffix, and its id. Masks fit the pixels as they are stored, which is how
 label tools and COCO make them. So pictures are not turned by their EXIF orientation; a TIFF that has one is left out.

@@ -64,16 +64,17 @@ class Coco:
     """
 
     def __init__(self, folder: Path, options: dict[str, Any]):
-        self._path = folder / (options["truth"] or ANNOTATIONS)
+        self._name = options["truth"] or ANNOTATIONS
+        self._path = folder / self._name
         if not self._path.is_file():
-            raise ValueError(f"{folder} holds no {options['truth'] or ANNOTATIONS}, which masks: coco reads: put it "
-                             "there, or set truth to its path in the folder")
-        content = read_json(self._path, _Content, "in COCO's format")
+            raise ValueError(f"{folder} holds no {self._name}, which masks: coco reads: put it there, or set truth to "
+                             "its path in the folder")
+        content = read_json(self._path, _Content, "COCO", self._name)
         for entry in (*content.images, *content.annotations):
             entry.id = plain(entry.id)
         for annotation in content.annotations:
             annotation.image_id, annotation.category_id = plain(annotation.image_id), plain(annotation.category_id)
-        check_unique([image.id for image in content.images], str(self._path), "pictures have the id")
+        check_unique([image.id for image in content.images], self._name, "pictures have the id")
         self._options, self._licenses = options, content.licenses
         self._entries, self._annotations = collections.defaultdict(list), collections.defaultdict(list)
         names = _Names(pictures_of(folder))
@@ -82,7 +83,7 @@ class Coco:
         for annotation in content.annotations:
             self._annotations[annotation.image_id].append(annotation)
         used = {annotation.category_id for annotation in content.annotations}
-        self._class_of = _class_of(content.categories, options["classes"], used, str(self._path))
+        self._class_of = _class_of(content.categories, options["classes"], used, self._name)
 
     @property
     def names(self) -> set[str]:
@@ -95,7 +96,7 @@ class Coco:
         known = {image.id for images in self._entries.values() for image in images}
         for image_id, annotations in self._annotations.items():
             for annotation in annotations if image_id not in known else ():
-                yield Rejection(id=f"{annotation.id!s:.40}", source=f"{self._path.name} {annotation.name}",
+                yield Rejection(id=f"{annotation.id!s:.40}", source=f"{self._name} {annotation.name}",
                                 what="annotation", reason="its image_id is of no picture", tally={"dangling": 1})
 
     def annotations(self, name: str) -> Callable[[], int]:
@@ -104,7 +105,7 @@ class Coco:
     def of(self, name: str) -> Callable[[np.ndarray], Masks]:
         images = self._entries.get(name, [])
         licences = [licence_of({"license": image.license}, self._licenses) for image in images]
-        return functools.partial(_masks_of_coco, self._path.name, images, licences, self._of_name(name),
+        return functools.partial(_masks_of_coco, self._name, images, licences, self._of_name(name),
                                  {annotation.category_id: self._class_of[annotation.category_id]
                                   for annotation in self._of_name(name) if annotation.category_id in self._class_of},
                                  self._options)

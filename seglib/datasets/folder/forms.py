@@ -12,7 +12,9 @@ import numpy as np
 from seglib.datasets.folder.class_folders import ClassFolders
 from seglib.datasets.folder.coco import Coco
 from seglib.datasets.folder.ids import ClassIds
+from seglib.datasets.folder.labelme import LabelMe
 from seglib.datasets.folder.masks import Masks
+from seglib.datasets.folder.yolo import Yolo
 from seglib.datasets.samples import Rejection
 
 
@@ -46,6 +48,8 @@ FORMS: dict[str, Callable[[Path, dict[str, Any]], Form]] = {
     "ids": ClassIds,
     "folders": ClassFolders,
     "coco": Coco,
+    "labelme": LabelMe,
+    "yolo": Yolo,
 }
 
 

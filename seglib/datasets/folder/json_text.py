@@ -12,10 +12,10 @@ import msgspec
 _NOT_A_NUMBER = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?(NaN|Infinity)')
 
 
-def read_json(path: Path, kind: Any, name: str) -> Any:
+def read_json(path: Path, kind: Any, tool: str, name: str) -> Any:
     """The content of a file in UTF-8, 16 or 32, with or without byte order mark; NaN and infinity are None.
 
-    kind: what it should hold. Raises ValueError, which says that it is not `name`, such as "in COCO's format".
+    kind: what it should hold. Raises ValueError, which says that `name` is not in the format of `tool`.
     """
     content = path.read_bytes()
     try:
@@ -26,7 +26,7 @@ def read_json(path: Path, kind: Any, name: str) -> Any:
             content = _NOT_A_NUMBER.sub(lambda found: b"null" if found[1] else found[0], content)
         return msgspec.json.decode(content, type=kind)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not {name}: {error}") from None
+        raise ValueError(f"{name} is not in {tool}'s format: {error}") from None
 
 
 def plain(value: Any) -> Any:
