@@ -25,9 +25,9 @@ from seglib.configs import FetchConfig, PrepareConfig
 from seglib.datasets.archives import read_zip_member
 from seglib.datasets.coco_annotations import AnnotationFile, Instance, category_ids, licence_of
 from seglib.datasets.coco_fetched import FetchedAnnotations, Place, read_entries
-from seglib.datasets.coco_masks import decode
 from seglib.datasets.download import Checksum, Downloader
 from seglib.datasets.images import STORED, ImageError, read_rgb
+from seglib.datasets.outlines import LeftOut, Outline, draw
 from seglib.datasets.samples import Description, Job, Rejection, Sample, spaced_labels
 from seglib.files import link_or_copy, write_json
 
@@ -111,14 +111,16 @@ def select(content: dict[str, Any], rule: dict[str, Any]) -> dict[int, list[dict
     return chosen
 
 
-def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Job]:
+def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | Job]:
     """The fetched pictures of a split, by id, and every annotation that was left out of one."""
     fetched = FetchedAnnotations(raw / "annotations" / f"instances_{OFFICIAL[split]}.json")
     rule = config.options
     class_of = category_ids(fetched.categories, rule["classes"], "COCO")
     reader = _Reader(raw=raw, official=OFFICIAL[split], annotations=fetched.path, rule=rule, class_of=class_of,
-                     categories=[category for category in fetched.categories if category["id"] in class_of],
-                     licenses=fetched.licenses)
+                     categories=fetched.categories, licenses=fetched.licenses)
+    if fetched.dangling:
+        yield Rejection(id=OFFICIAL[split], source=f"annotations/{fetched.path.name}", what="annotation",
+                        reason="its image_id is of no picture", tally={"dangling": fetched.dangling})
     for picture, annotations in fetched.pictures():
         yield functools.partial(reader.read, picture, annotations)
 
@@ -132,7 +134,7 @@ class _Reader:
     annotations: Path
     rule: dict[str, Any]
     class_of: dict[int, int]
-    categories: list[dict[str, Any]]  # of these classes
+    categories: list[dict[str, Any]]
     licenses: list[dict[str, Any]]
 
     def read(self, picture: Place, annotations: list[Place]) -> Iterator[Sample | Rejection]:
@@ -147,17 +149,32 @@ class _Reader:
         except msgspec.ValidationError as error:
             raise ValueError(f"{self.annotations} is not as it was fetched, annotation {annotation.get('id')!s:.20}: "
                              f"{error}") from None
+        known = {category["id"] for category in self.categories}
+        crowds = dangling = 0
         for annotation in found:
             if annotation["category_id"] in self.class_of and annotation["iscrowd"]:
-                yield Rejection(**names, what="annotation", reason="a crowd of a chosen class, excluded by the rule")
+                yield Rejection(**names, what="annotation", reason="a crowd of a chosen class, excluded by the rule",
+                                tally={"crowd": 1})
+                crowds += 1
+            elif annotation["category_id"] not in known:
+                yield LeftOut(annotation=_name_of(annotation), reason="its category is not there",
+                              tally="dangling").rejection(*names.values())
+                dangling += 1
+        others = len(found) - crowds - dangling
         try:
             pixels = _pixels(self.raw / source, (image["width"], image["height"]))
         except ImageError as error:
-            yield Rejection(**names, what="picture", reason=str(error))
+            yield Rejection(**names, what="picture", reason=str(error), tally={"left out": others} if others else {})
             return
-        content = {"categories": self.categories, "images": [image], "annotations": found}
-        yield from _sample(names, pixels, select(content, self.rule).get(image["id"], []), self.class_of,
+        categories = [category for category in self.categories if category["id"] in self.class_of]
+        content = {"categories": categories, "images": [image], "annotations": found}
+        passing = select(content, self.rule).get(image["id"], [])
+        yield from _sample(names, pixels, passing, self.class_of, others - len(passing),
                            licence_of(image, self.licenses))
+
+
+def _name_of(annotation: dict[str, Any]) -> str:
+    return f"annotation {annotation.get('id')!s:.20}"
 
 
 def _pixels(path: Path, size: tuple[int, int]) -> Image.Image:
@@ -169,21 +186,24 @@ def _pixels(path: Path, size: tuple[int, int]) -> Image.Image:
 
 
 def _sample(names: dict[str, str], pixels: Image.Image, annotations: list[dict[str, Any]], class_of: dict[int, int],
-            licence: str) -> Iterator[Sample | Rejection]:
-    planes_KWH = np.zeros((len(class_of), *pixels.size), bool)  # the order of decoded masks: joining them is copying
-    objects = []
-    for annotation in annotations:
-        try:
-            mask_HW = decode(annotation.get("segmentation"), pixels.height, pixels.width)
-        except ValueError as error:
-            yield Rejection(**names, what="annotation", reason=f"annotation {annotation.get('id')!s:.20}: {error}")
-            continue
-        k = class_of[annotation["category_id"]]
-        planes_KWH[k] |= mask_HW.T
-        x, y, width, height = annotation["bbox"]
-        objects.append((k, (x, y, x + width, y + height)))
-    if not objects:
-        yield Rejection(**names, what="picture", reason="none of its annotations gave a mask")
+            other: int, licence: str) -> Iterator[Sample | Rejection]:
+    """annotations: those that pass the rule; other: how many are of other classes or do not pass."""
+    outlines = [_outline(annotation, class_of) for annotation in annotations]
+    drawn = draw(outlines, (pixels.height, pixels.width), len(class_of), other=other)
+    for one in drawn.left_out:
+        yield one.rejection(*names.values())
+    if drawn.unusable or not drawn.objects:
+        tally = {"left out": other + len(drawn.objects)}
+        yield Rejection(**names, what="picture", reason=drawn.unusable or "none of its annotations gave a mask",
+                        tally=tally if any(tally.values()) else {})
         return
-    yield Sample(**names, image_HWC=np.asarray(pixels), planes_KHW=np.ascontiguousarray(planes_KWH.transpose(0, 2, 1)),
-                 objects=objects, licence=licence)
+    yield Sample(**names, image_HWC=np.asarray(pixels), planes_KHW=drawn.planes_KHW,
+                 ignore_HW=drawn.ignore_HW if drawn.ignore_HW.any() else None, objects=drawn.objects, licence=licence,
+                 tally=drawn.tally)
+
+
+def _outline(annotation: dict[str, Any], class_of: dict[int, int]) -> Outline:
+    x, y, width, height = annotation["bbox"]
+    return Outline(name=_name_of(annotation), k=class_of[annotation["category_id"]],
+                   segmentation=annotation.get("segmentation"), box=annotation["bbox"],
+                   object_box=(x, y, x + width, y + height))

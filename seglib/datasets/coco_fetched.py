@@ -59,6 +59,11 @@ class FetchedAnnotations:
             raise ValueError(f"{path} is not as it was fetched: {error}") from None
         self._pictures, self._annotations = _by_picture(pictures), _by_picture(annotations)
 
+    @property
+    def dangling(self) -> int:
+        """How many annotations are of no picture in the file."""
+        return int((~np.isin(self._annotations[:, 0], self._pictures[:, 0])).sum())
+
     def pictures(self) -> Iterator[tuple[Place, list[Place]]]:
         """Where a picture's entry stands, and its annotations', these in the file's order; by the picture's id."""
         ids, of_picture = self._pictures[:, 0], self._annotations[:, 0]

@@ -99,22 +99,27 @@ def read_rgb(source: Path | BinaryIO, reading: Reading) -> Image.Image:
     which the reading cannot be had.
     """
     with decoded(source, reading) as found:
-        image = found.image
-        if reading.alpha == "drop" and found.stored.startswith("RGBa"):
-            raise ImageError("its colours are stored multiplied by its fourth band, so that the band cannot be "
-                             "dropped; store it as RGB")
-        if reading.range is not None:
-            image = _spread(found, reading.range)
-        elif image.mode == "F":
-            raise ImageError("its pixels are fractions, and nothing says which is white; set range, or store it with 8 "
-                             "or 16 bits")
-        elif image.mode in SIXTEEN_BIT_MODES:
-            image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-        if "A" in image.getbands() or "transparency" in image.info:
-            image = image.convert("RGBA")
-            if reading.alpha != "drop":
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return image.convert("RGB")
+        return rgb_of(found, reading)
+
+
+def rgb_of(found: Decoded, reading: Reading) -> Image.Image:
+    """What `read_rgb` gives, of a picture that is decoded."""
+    image = found.image
+    if reading.alpha == "drop" and found.stored.startswith("RGBa"):
+        raise ImageError("its colours are stored multiplied by its fourth band, so that the band cannot be "
+                         "dropped; store it as RGB")
+    if reading.range is not None:
+        image = _spread(found, reading.range)
+    elif image.mode == "F":
+        raise ImageError("its pixels are fractions, and nothing says which is white; set range, or store it with 8 "
+                         "or 16 bits")
+    elif image.mode in SIXTEEN_BIT_MODES:
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        if reading.alpha != "drop":
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
 
 
 def values_of(found: Decoded) -> np.ndarray:

@@ -92,7 +92,16 @@ def read_labels(source: Path | BinaryIO, reading: Reading) -> tuple[np.ndarray, 
     return np.ascontiguousarray(colors_HWC), {}
 
 
+class WrongSize(ValueError):
+    """A picture and its masks are not of one size. `size` is (H, W) of the masks."""
+
+    def __init__(self, text: str, size: tuple[int, int]):
+        super().__init__(text)
+        self.size = size
+
+
 def check_size(labels_HW: np.ndarray, image_HWC: np.ndarray) -> None:
-    """Raises ValueError where a picture and its labels are not of one size."""
-    if labels_HW.shape != (size := image_HWC.shape[:2]):
-        raise ValueError(f"its mask is {labels_HW.shape[1]}×{labels_HW.shape[0]}, the picture {size[1]}×{size[0]}")
+    """Raises WrongSize if a picture and its labels are not of one size."""
+    height, width = labels_HW.shape
+    if (height, width) != (size := image_HWC.shape[:2]):
+        raise WrongSize(f"its mask is {width}×{height}, the picture {size[1]}×{size[0]}", (height, width))

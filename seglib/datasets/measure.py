@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from seglib.datasets.geometry import Fit, Size
+from seglib.datasets.pixels import PixelFacts
 from seglib.datasets.samples import Entry, Job, Rejection, Sample
 
 
@@ -18,6 +19,7 @@ class Measured:
     """A picture that `prepare` would take. Pixels are counted at its own size; an ignored one counts for no class."""
 
     id: str
+    own_size: Size
     digest: bytes  # of its size and pixels
     class_pixels: list[int]
     valid_pixels: int
@@ -27,6 +29,7 @@ class Measured:
     lost: bool  # whether a class that it shows has no pixel left at the network's size
     tally: Mapping[str, int]
     palette: Mapping[int, str]
+    facts: PixelFacts | None  # see samples.Sample
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,8 +61,8 @@ class Measurer:
                   "pad": 1 - height * width / np.prod(fit.size)}[self.mode]
         pixels = repr(sample.own_size).encode() + sample.image_HWC.tobytes()
         return Measured(
-            id=sample.id, digest=hashlib.blake2b(pixels, digest_size=16).digest(),
+            id=sample.id, own_size=sample.own_size, digest=hashlib.blake2b(pixels, digest_size=16).digest(),
             class_pixels=[int(np.count_nonzero(plane_HW & valid_HW)) for plane_HW in sample.planes_KHW],
             valid_pixels=valid, ignored_pixels=valid_HW.size - valid, enlarged=max(scales), misfit=float(misfit),
             lost=any(plane_HW.any() and not fit.plane(plane_HW).any() for plane_HW in sample.planes_KHW),
-            tally=sample.tally, palette=sample.palette)
+            tally=sample.tally, palette=sample.palette, facts=sample.facts)

@@ -40,6 +40,7 @@ class Record:
     valid_pixels: int  # all pixels that are not ignored
     tally: dict[str, int]  # of its annotations: see `samples`
     palette: dict[str, str]  # of its mask: the colour of each number
+    facts: dict[str, Any] | None  # of its file: see `pixels.PixelFacts`
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,8 @@ class Packer:
         planes_KHW = np.stack([fit.plane(plane_HW) for plane_HW in sample.planes_KHW])
         if sample.planes_KHW.any() and not planes_KHW.any():
             return [Rejection(id=sample.id, source=sample.source, what="picture",
-                              reason=f"nothing of its objects is left at {_by(self.size)}")]
+                              reason=f"nothing of its objects is left at {_by(self.size)}",
+                              tally={"left out": n} if (n := sum(sample.tally.values())) else {})]
         image_HWC = np.asarray(fit.picture(Image.fromarray(sample.image_HWC)))
         mask_HW = self.task.pack(planes_KHW, _ignored(sample, fit))
         # A mask is nearly all runs of one value, so the quickest level leaves a fortieth of it.
@@ -112,7 +114,8 @@ class Packer:
         stored_KHW = self.task.unpack(mask_HW, len(self.classes))
         record = json.dumps({"row": _row(sample, objects, planes_KHW), "valid_pixels": int(valid_HW.sum()),
                              "class_pixels": (stored_KHW & valid_HW).sum((1, 2)).tolist(),
-                             "tally": sample.tally, "palette": sample.palette}).encode()
+                             "tally": sample.tally, "palette": sample.palette,
+                             "facts": sample.facts and dataclasses.asdict(sample.facts)}).encode()
         name = str(os.getpid())
         with (self.folder / name).open("ab") as file:
             start = file.tell()

@@ -10,7 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from seglib.datasets.images import NUMBER_MODES, SIXTEEN_BIT_MODES, Reading, decoded, finite_of, values_of
+from PIL import Image
+
+from seglib.datasets.images import (
+    NUMBER_MODES,
+    SIXTEEN_BIT_MODES,
+    Decoded,
+    Reading,
+    decoded,
+    finite_of,
+    rgb_of,
+    values_of,
+)
 
 EXAMPLES = 3  # names that a fault gives
 LEAST_RANGE = 0.1  # of what its type holds that a folder's pixels must use
@@ -47,18 +58,28 @@ class PixelFacts:
         return _is_deep_colour(self.mode, self.bits)
 
 
-def facts_of(source: Path | BinaryIO, reading: Reading) -> PixelFacts:
-    """Decode a picture once, as `read_rgb` would, and look at it. Raises ImageError if it cannot be decoded."""
+def look(source: Path | BinaryIO, reading: Reading) -> tuple[Image.Image, PixelFacts]:
+    """The picture as `read_rgb` gives it, and what its file holds. Raises ImageError as `read_rgb` does."""
     with decoded(source, reading, counts_pages=True) as found:
-        image, finite = found.image, finite_of(values_of(found))
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (math.inf, -math.inf)
-        if _is_deep_colour(image.mode, found.bits):  # the upper 8 bits were read
-            low, high = 256 * low, 256 * high + 255
-        return PixelFacts(
-            format=found.format, mode=image.mode, bits=found.bits, low=low, high=high, bands=found.bands,
-            unread=max(0, found.bands - len(image.getbands())), pages=found.pages,
-            sheer=found.has_alpha and image.convert("RGBA").getchannel("A").getextrema() != (255, 255),
-            orientation=found.orientation, size=(image.height, image.width))
+        return rgb_of(found, reading), _facts(found)
+
+
+def facts_of(source: Path | BinaryIO, reading: Reading) -> PixelFacts:
+    """What a picture's file holds. Raises ImageError if it cannot be decoded."""
+    with decoded(source, reading, counts_pages=True) as found:
+        return _facts(found)
+
+
+def _facts(found: Decoded) -> PixelFacts:
+    image, finite = found.image, finite_of(values_of(found))
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (math.inf, -math.inf)
+    if _is_deep_colour(image.mode, found.bits):  # the upper 8 bits were read
+        low, high = 256 * low, 256 * high + 255
+    return PixelFacts(
+        format=found.format, mode=image.mode, bits=found.bits, low=low, high=high, bands=found.bands,
+        unread=max(0, found.bands - len(image.getbands())), pages=found.pages,
+        sheer=found.has_alpha and image.convert("RGBA").getchannel("A").getextrema() != (255, 255),
+        orientation=found.orientation, size=(image.height, image.width))
 
 
 def _is_deep_colour(mode: str, bits: int) -> bool:

@@ -18,11 +18,13 @@ from tqdm import tqdm
 from seglib.configs import PrepareConfig
 from seglib.cores import physical_cores
 from seglib.datasets import packing, store
+from seglib.datasets.images import STORED, Reading
 from seglib.datasets.packing import Packed, Packer
+from seglib.datasets.pixels import PixelFacts, PixelSurvey
 from seglib.datasets.readers import SELECTION, reader_of
-from seglib.datasets.samples import TALLIES, Entry, Rejection
+from seglib.datasets.samples import TALLIES, Description, Entry, Rejection
 from seglib.datasets.store_tables import OwnMaskWriter, write_index
-from seglib.datasets.truth import TruthSurvey, judge
+from seglib.datasets.truth import Fault, TruthSurvey, judge, with_allow
 from seglib.datasets.workers import Workers
 from seglib.files import read_json
 
@@ -59,18 +61,21 @@ def prepare(raw: Path, config: PrepareConfig, out: Path, *, processes: int | Non
         counts = {split: len(found) for split, found in pictures.items()}
         _write_rejected(out / "rejected.csv", rejected)
         truth = _survey(pictures, rejected, packer)
-        if faults := _faults(counts, [rejection for _, rejection in rejected], truth, config):
+        wrong = [*truth.faults(), *_pixel_faults(pictures, packer, description)]
+        refused = judge(wrong, config.allow)
+        if faults := _faults(counts, [rejection for _, rejection in rejected], config) or [one.text for one in refused]:
             advice = reader.advice(raw, config) if hasattr(reader, "advice") else ""
             raise ValueError("\n".join([*faults, *([advice] if advice else [])]))
         for split, found in pictures.items():
             _write_split(found, packer, out / split)
     contents = store.Contents(counts=counts, selection=read_json(raw / SELECTION), files=store.hash_files(out),
-                              annotations=_tallies(truth), allowed=[fault.text for fault in truth.faults()])
+                              annotations=_tallies(truth), allowed=[fault.text for fault in wrong])
     contents.write(out)
     store.DatasetInfo(
         task=description.task, classes=description.classes, label_values=description.label_values,
         image_size=list(description.image_size), resize=config.resize,
         class_pixels=truth.class_pixels["train"].tolist(), valid_pixels=truth.valid_pixels["train"],
+        reading=description.reading, mask_values=description.mask_values,
         train_val_sha256=contents.sha256_of("train", "val")).write(out)
     return contents
 
@@ -114,6 +119,16 @@ def _survey(pictures: dict[str, list[Packed]], rejected: list[tuple[str, Rejecti
     return survey
 
 
+def _pixel_faults(pictures: dict[str, list[Packed]], packer: Packer, description: Description) -> list[Fault]:
+    """What is wrong with the pixels of a reader's pictures, if it looked at their files."""
+    survey = PixelSurvey(STORED if description.reading is None else Reading.of(description.reading))
+    for picture in itertools.chain.from_iterable(pictures.values()):
+        if (facts := packer.record(picture).facts) is not None:
+            survey.add(picture.id, PixelFacts(**facts | {"size": tuple(facts["size"])}), picture.own_size)
+    return [Fault(key="pixels", text=with_allow("pixels", f"{text} (such as {', '.join(names)})"))
+            for level, text, names in survey.faults() if level == "error"]
+
+
 def _tallies(survey: TruthSurvey) -> dict[str, dict[str, Any]]:
     """How many annotations ended in each tally, and a few of those that did not become truth."""
     return {key: {"count": survey.tally[key], "examples": survey.examples[key] if key != "drawn" else []}
@@ -127,8 +142,8 @@ def _write_rejected(path: Path, rejected: list[tuple[str, Rejection]]) -> None:
         writer.writerows((split, r.what, r.id, r.source, r.reason) for split, r in rejected)
 
 
-def _faults(counts: dict[str, int], rejected: list[Rejection], truth: TruthSurvey, config: PrepareConfig) -> list[str]:
-    """What stops the road: too few pictures, or truth from which nothing can be learned or scored."""
+def _faults(counts: dict[str, int], rejected: list[Rejection], config: PrepareConfig) -> list[str]:
+    """Whether too few pictures are left."""
     pictures = [rejection for rejection in rejected if rejection.what == "picture"]
     total = sum(counts.values()) + len(pictures)
     if len(pictures) > config.max_rejected * total:
@@ -138,4 +153,4 @@ def _faults(counts: dict[str, int], rejected: list[Rejection], truth: TruthSurve
     if empty := [split for split, count in counts.items() if not count]:
         return [f"the split {', '.join(empty)} would be empty (pictures: {counts}); add pictures, or change "
                 "val_fraction"]
-    return [fault.text for fault in judge(truth.faults(), config.allow)]
+    return []

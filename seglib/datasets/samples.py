@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from seglib.datasets.pixels import PixelFacts
 from seglib.tasks.task import Task
 
 # Every annotation ends in exactly one of these tallies.
@@ -48,6 +49,7 @@ class Sample:
     licence: str
     tally: Mapping[str, int] = dataclasses.field(default_factory=dict)  # annotations that end here, by a key of TALLIES
     palette: Mapping[int, str] = dataclasses.field(default_factory=dict)  # "#rrggbb" of each number that its mask holds
+    facts: PixelFacts | None = None  # what its file holds; None if that was not looked at
 
     def __post_init__(self) -> None:
         assert self.image_HWC.dtype == np.uint8 and self.image_HWC.shape[2:] == (3,), self.image_HWC.shape
@@ -61,14 +63,15 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rejection:
-    """Something that is left out: a picture, one annotation of a picture that stays, or a file that is neither.
+    """Something that is left out: a picture, one annotation of a picture that stays, one part of an annotation that
+    stays, or a file that is none of them.
 
     `reason` is for people. Rejections are counted by reason, so a reason must always be worded in the same way.
     """
 
     id: str
     source: str
-    what: str  # "picture" | "annotation" | "file"
+    what: str  # "picture" | "annotation" | "part" | "file"
     reason: str
     tally: Mapping[str, int] = dataclasses.field(default_factory=dict)  # as a sample's
 

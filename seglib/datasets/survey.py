@@ -10,7 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from seglib.configs import PrepareConfig
+from seglib.datasets.images import STORED, Reading
 from seglib.datasets.measure import Measured
+from seglib.datasets.pixels import PixelSurvey
 from seglib.datasets.samples import TALLIES, Description, Rejection
 from seglib.datasets.truth import TruthSurvey
 
@@ -47,8 +49,8 @@ class _Names:
     def __init__(self) -> None:
         self.count, self.first = 0, []
 
-    def add(self, name: str) -> None:
-        self.count += 1
+    def add(self, name: str, count: int = 1) -> None:
+        self.count += count
         if len(self.first) < EXAMPLES:
             self.first.append(name)
 
@@ -63,6 +65,7 @@ class Survey:
 
     def __init__(self, description: Description, config: PrepareConfig):
         self.truth = TruthSurvey(description.task, description.classes, description.splits)
+        self._pixels = PixelSurvey(STORED if description.reading is None else Reading.of(description.reading))
         self._description, self._config = description, config
         self._left_out: dict[tuple[str, str], tuple[list[str], _Names]] = {}  # what and gist: up to two reasons, names
         self._split_of: dict[str, str] = {}  # by id
@@ -75,12 +78,14 @@ class Survey:
         if isinstance(entry, Rejection):
             self.truth.add_tally(entry.tally, entry.source)
             reasons, names = self._left_out.setdefault((entry.what, _gist(entry)), ([], _Names()))
-            names.add(entry.source)
+            names.add(entry.source, sum(entry.tally.values()) if entry.what == "annotation" and entry.tally else 1)
             if len(reasons) < 2 and entry.reason not in reasons:
                 reasons.append(entry.reason)
             return
         self.truth.add(split, entry.id, entry.class_pixels, entry.valid_pixels, entry.ignored_pixels, entry.palette)
         self.truth.add_tally(entry.tally)
+        if entry.facts is not None:
+            self._pixels.add(entry.id, entry.facts, entry.own_size)
         if self._split_of.setdefault(entry.id, split) != split:
             self._shared_ids.add(entry.id)
         if entry.valid_pixels < (1 - MOSTLY_IGNORED) * (entry.valid_pixels + entry.ignored_pixels):
@@ -105,7 +110,7 @@ class Survey:
 
     def findings(self) -> list[Finding]:
         return [*self._about_rejections(), *self._about_annotations(), *self._about_splits(), *self._about_classes(),
-                *self._about_sizes()]
+                *self._about_pixels(), *self._about_sizes()]
 
     def _about_rejections(self) -> Iterator[Finding]:
         left_out = sum(names.count for (what, _), (_, names) in self._left_out.items() if what == "picture")
@@ -143,6 +148,11 @@ class Survey:
         yield from self._mostly_ignored.finding("warning", "picture",
                                                 f"with more than {MOSTLY_IGNORED:.0%} of the pixels ignored")
         yield from self._nothing.finding("note", "picture", "without any of the classes")
+
+    def _about_pixels(self) -> Iterator[Finding]:
+        for level, text, names in self._pixels.faults():
+            allowed = level == "error" and "pixels" in self._config.allow
+            yield Finding(level="note" if allowed else level, text=text, names=names)
 
     def _about_sizes(self) -> Iterator[Finding]:
         size = "×".join(map(str, reversed(self._description.image_size)))

@@ -20,6 +20,7 @@ DEGENERATE = {
     "dangling": "most annotations point to pictures or categories that are not there",
     "only_crowds": "all annotations mark crowds, whose pixels count nowhere",
     "palettes": "masks have different palettes, so one number may stand for several classes",
+    "pixels": "pixels are not what they seem: their range, pages, a fourth band, an orientation",
 }
 EXAMPLES = 3  # names that a fault gives
 
@@ -65,8 +66,7 @@ class TruthSurvey:
                 self.examples[key].append(source)
 
     def faults(self) -> list[Fault]:
-        return [Fault(key=key, text=f"{text}. To go on all the same, set datasets.*.allow: [{key}]")
-                for key, text in self._found()]
+        return [Fault(key=key, text=with_allow(key, text)) for key, text in self._found()]
 
     def _found(self) -> Iterator[tuple[str, str]]:
         if self._task.exclusive and len(self._classes) == 1:
@@ -105,6 +105,11 @@ class TruthSurvey:
         if total and self.tally["crowd"] == total:
             yield "only_crowds", (f"all {total:,} annotations are crowds (iscrowd: 1), as brushes of some tools write "
                                   "them, and the pixels of crowds count nowhere. Set crowds: objects")
+
+
+def with_allow(key: str, text: str) -> str:
+    """What is wrong, followed by the key that allows it."""
+    return f"{text}. To go on all the same, set datasets.*.allow: [{key}]"
 
 
 def judge(faults: list[Fault], allowed: Collection[str]) -> list[Fault]:

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from seglib.configs import DownloadConfig, FetchConfig, PrepareConfig
@@ -185,7 +185,7 @@ class Stanford(Resized):
 class Folder(Resized):
     kind: Literal["folder"]
     path: Text
-    masks: Literal["ids", "folders", "coco"]
+    masks: Literal["ids", "folders", "coco", "labelme", "yolo"]
     pictures: Text = "images"  # the folder of the pictures, in `path`
     truth: Text | None = None  # the folder or file of the masks, in `path`; None: the usual one of the form
     classes: ClassNames

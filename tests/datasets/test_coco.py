@@ -13,6 +13,7 @@ from pycocotools.coco import COCO
 from seglib import tasks
 from seglib.configs import DownloadConfig
 from seglib.datasets import coco, prepare, readers, store, workers
+from seglib.datasets.coco_masks import decode
 from seglib.datasets.samples import done
 from seglib.files import canonical_json, write_json
 from tests.conftest import fetch_config, prepare_config
@@ -71,10 +72,10 @@ def test_every_mask_of_the_sample_is_pycocotools_own(annotations: Path, split: s
         expected = api.annToMask(annotation)
         segmentation = annotation["segmentation"], image["height"], image["width"]
         if expected.any():
-            np.testing.assert_array_equal(coco.decode(*segmentation), expected.astype(bool))
+            np.testing.assert_array_equal(decode(*segmentation).mask_HW, expected.astype(bool))
         else:
             with pytest.raises(ValueError, match="its mask is empty"):
-                coco.decode(*segmentation)
+                decode(*segmentation)
     assert kinds == {list, dict}  # polygons and the crowds' uncompressed run lengths
 
 
@@ -84,7 +85,7 @@ def test_compressed_run_lengths_are_read(annotations: Path):
     image = api.imgs[annotation["image_id"]]
     compressed = api.annToRLE(annotation)
     for counts in (compressed["counts"], compressed["counts"].decode()):
-        found = coco.decode(compressed | {"counts": counts}, image["height"], image["width"])
+        found = decode(compressed | {"counts": counts}, image["height"], image["width"]).mask_HW
         np.testing.assert_array_equal(found, api.annToMask(annotation).astype(bool))
 
 

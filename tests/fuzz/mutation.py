@@ -125,7 +125,7 @@ def assert_lawful(read: Callable[[], Iterable[Entry]], classes: int, *, exclusiv
         assert isinstance(entry.id, str) and isinstance(entry.source, str)
         (entry.id + entry.source).encode()  # tables are in UTF-8
         if isinstance(entry, Rejection):
-            assert entry.what in ("picture", "annotation", "file") and entry.reason
+            assert entry.what in ("picture", "annotation", "part", "file") and entry.reason
             entry.reason.encode()
         else:
             assert_usable(entry, classes, exclusive)

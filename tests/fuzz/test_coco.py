@@ -1,4 +1,7 @@
-"""COCO: segmentations of any kind, annotation files before and after `fetch`, and those of a folder of one's own."""
+"""COCO: segmentations of any kind, annotation files before and after `fetch`, and those of a folder of one's own.
+
+Also LabelMe's and YOLO's files of such a folder.
+"""
 
 import copy
 import io
@@ -19,11 +22,13 @@ from seglib.datasets.coco_masks import decode
 from seglib.datasets.samples import Sample, done
 from seglib.files import write_json
 from tests.conftest import prepare_config
+from tests.datasets import folders
 from tests.fuzz.mutation import assert_lawful, changed, changes, damage, fuzzed, json_of, odd_values
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(900, method="thread")]
 
 HEIGHT, WIDTH = 9, 14
+OWN = folders.CONFIG | {"masks": "coco", "classes": ["dog", "猫, gross"], "test_fraction": 0.0, "val_fraction": 0.0}
 RULE = {"kind": "coco", "classes": ["dog", "猫, gross"], "min_box": 2.0, "instances": "any"}
 
 
@@ -55,14 +60,14 @@ Image.fromarray(np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np
 def assert_mask(segmentation: Any) -> None:
     """Twice the same: what is left of former memory would not be."""
     try:
-        found_HW = decode(segmentation, HEIGHT, WIDTH)
+        found_HW = decode(segmentation, HEIGHT, WIDTH).mask_HW
     except ValueError as error:
         assert str(error)
         return
     assert found_HW.dtype == bool and found_HW.shape == (HEIGHT, WIDTH)
     first = found_HW.tobytes("F")
     np.full((HEIGHT, WIDTH), 255, np.uint8)  # in memory that is free again at once
-    assert decode(segmentation, HEIGHT, WIDTH).tobytes("F") == first
+    assert decode(segmentation, HEIGHT, WIDTH).mask_HW.tobytes("F") == first
     assert {1} <= set(first) <= {0, 1}
 
 
@@ -119,8 +124,35 @@ def test_fetched_annotations_that_were_changed_are_samples_or_a_value_error(fuzz
 @given(texts)
 def test_a_folders_changed_annotations_are_samples_or_a_value_error(fuzz_folder: Path, text: bytes):
     (fuzz_folder / "annotations.json").write_bytes(text)
-    config = prepare_config({"kind": "folder", "masks": "coco", "classes": RULE["classes"], "test_fraction": 0.0})
+    config = prepare_config(OWN)
     assert_lawful(lambda: done(folder.read(fuzz_folder, config, "train")), 2)
+
+
+SHAPES = {"version": "5.4.1", "imageHeight": HEIGHT, "imageWidth": WIDTH, "imageData": None, "shapes": [
+    {"label": "dog", "points": [[1.5, 1], [12, 2], [6, 8.25]], "shape_type": "polygon", "group_id": None},
+    {"label": "cow", "points": [[1, 1]], "shape_type": "point"},
+    {"label": "猫, gross", "points": [[1, 1], [9, 8]], "shape_type": "rectangle"},
+    {"label": "dog", "points": [[5, 5], [8, 5]], "shape_type": "circle"}]}
+LINES = b"0 0.1 0.1 0.9 0.1 0.5 0.9\n1 0.5 0.5 0.2 0.2\n\n1.0 0 0 1 0 1 1 0 1\n7 0 0 1 1 0 1\n"
+shapes = damage([json_of(SHAPES)]) | st.builds(changed, st.just(SHAPES), changes).map(json_of)
+
+
+@fuzzed(0.3)
+@given(shapes)
+def test_labelmes_changed_shapes_are_samples_or_a_value_error(fuzz_folder: Path, text: bytes):
+    (fuzz_folder / "images/p0.json").write_bytes(text)
+    assert_lawful(lambda: done(folder.read(fuzz_folder, prepare_config(OWN | {"masks": "labelme"}), "train")), 2)
+
+
+@fuzzed(0.3)
+@given(damage([LINES]), damage([b"names: [dog, '\xe7\x8c\xab, gross']\n"]) | st.none())
+def test_yolos_changed_lines_are_samples_or_a_value_error(fuzz_folder: Path, text: bytes, names: bytes | None):
+    (fuzz_folder / "labels").mkdir(exist_ok=True)
+    (fuzz_folder / "labels/p0.txt").write_bytes(text)
+    (fuzz_folder / "data.yaml").unlink(missing_ok=True)
+    if names is not None:
+        (fuzz_folder / "data.yaml").write_bytes(names)
+    assert_lawful(lambda: done(folder.read(fuzz_folder, prepare_config(OWN | {"masks": "yolo"}), "train")), 2)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +172,7 @@ def test_the_content_that_is_changed_is_whole(fuzz_folder: Path):
     content = copy.deepcopy(CONTENT)
     write_json(fuzz_folder / "annotations/instances_train2017.json", content)
     (fuzz_folder / "annotations.json").write_bytes(json_of(content))
-    config = prepare_config({"kind": "folder", "masks": "coco", "classes": RULE["classes"], "test_fraction": 0.0})
+    config = prepare_config(OWN)
     for entries in (done(coco.read(fuzz_folder, prepare_config(RULE), "train")),
                     done(folder.read(fuzz_folder, config, "train"))):
         found = [entry.id for entry in entries if isinstance(entry, Sample)]

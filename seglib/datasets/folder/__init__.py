@@ -1,11 +1,16 @@
-"""A user's own folder: pictures in images/, and their masks in one of three forms.
+"""A user's own folder: pictures in images/, and their masks in one of five forms.
 
     masks: ids       masks/NAME.png holds the id of each pixel's class: 0, 1, 2 … in the order of `classes`. An id in
                      `ignore` belongs to no class and is skipped in this order. Task multiclass.
     masks: folders   masks/CLASS/NAME.png is not 0 in the pixels of the class. If there is no such file, the picture
                      holds no pixel of the class. Classes may overlap. Task multilabel.
     masks: coco      annotations.json, in COCO's format. A class's mask is the union of its instances; a crowd is
-                     ignored. Classes may overlap. Task multilabel.
+                     ignored, unless `crowds` is objects. Classes may overlap. Task multilabel.
+    masks: labelme   NAME.json beside each picture, as LabelMe writes it. As coco, without crowds.
+    masks: yolo      labels/NAME.txt, as YOLO reads it: per line a class's position in `classes`, from 0, and the
+                     corners of an outline. As coco, without crowds.
+
+An annotation that cannot be drawn never becomes background: its box is ignored, except where another is drawn.
 
 NAME is the picture's file name without its suffix, and its id. Masks fit the pixels as they are stored, which is how
 most label tools and COCO make them. So pictures are turned by their EXIF orientation only if `upright` says so.
@@ -17,7 +22,7 @@ others join. Shapes: K classes, H, W.
 
 import functools
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +32,14 @@ from tqdm import tqdm
 
 from seglib import tasks
 from seglib.configs import FetchConfig, PrepareConfig
-from seglib.datasets.folder.forms import Masks, open_masks
+from seglib.datasets.folder.forms import Form, Masks, open_masks
 from seglib.datasets.folder.ids import ClassIds
 from seglib.datasets.folder.layout import pictures_of, source_folder
 from seglib.datasets.folder.splits import SPLITS, assign_splits, listed_splits, split_lists
 from seglib.datasets.folder.values import class_ids
-from seglib.datasets.images import FORMATS, STORED, Reading, orientation_of, read_rgb
+from seglib.datasets.images import FORMATS, STORED, Reading, orientation_of
+from seglib.datasets.labels import WrongSize
+from seglib.datasets.pixels import PixelFacts, look
 from seglib.datasets.samples import Description, Job, Rejection, Sample, spaced_labels
 
 
@@ -92,33 +99,72 @@ def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | J
     split_of = assign_splits(raw, config, pictures.keys() | masks.names)
     if split == "train":
         yield from masks.of_no_picture()
-    for name in sorted(name for name in split_of if split_of[name] == split):
+        yield from _in_no_split(masks, split_of)
+    skipped = _skipped(pictures, masks, config.options)
+    for name in sorted(name for name in split_of if split_of[name] == split and name not in skipped):
         paths = pictures.get(name, [])
         sources = [path.relative_to(raw).as_posix() for path in paths or masks.files(name)]
         if len(paths) == 1:
-            yield functools.partial(_read_one, name, sources[0], paths[0], Reading.of(config.options),
-                                    masks.of(name))
+            yield functools.partial(_read_one, name, sources[0], paths[0], Reading.of(config.options), masks.of(name),
+                                    masks.annotations(name))
         elif paths:
-            yield Rejection(id=name, source=sources[0], what="picture", reason=f"{len(paths)} pictures have its name")
+            yield Rejection(id=name, source=sources[0], what="picture", reason=f"{len(paths)} pictures have its name",
+                            tally=_left_out(masks.annotations(name)()))
         elif sources:
-            yield Rejection(id=name, source=sources[0], what="file", reason="a mask without a picture")
+            yield Rejection(id=name, source=sources[0], what="file", reason="a mask without a picture",
+                            tally=_left_out(masks.annotations(name)()))
         else:
             yield Rejection(id=name, source=f"images/{name}", what="picture", reason="listed, but not there")
 
 
-def _read_one(name: str, source: str, path: Path, reading: Reading,
-              masks_of: Callable[[np.ndarray], Masks]) -> Iterator[Sample | Rejection]:
+def _skipped(pictures: Collection[str], masks: Form, options: dict[str, Any]) -> set[str]:
+    """The pictures that are not used, because nothing is said of them and `unlisted` says that this is on purpose."""
+    return set(pictures) - masks.names if options["unlisted"] == "skip" else set()
+
+
+def _in_no_split(masks: Form, split_of: Collection[str]) -> Iterator[Rejection]:
+    """One rejection for all annotations of pictures in no split: they are many if a list takes a few of a large set."""
+    names = sorted(name for name in masks.names - set(split_of) if masks.annotations(name)())
+    if names:
+        yield Rejection(id=names[0], source=", ".join(names[:3]), what="annotation",
+                        reason="its picture is in none of the split lists",
+                        tally=_left_out(sum(masks.annotations(name)() for name in names)))
+
+
+def _left_out(annotations: int) -> dict[str, int]:
+    return {"left out": annotations} if annotations else {}
+
+
+def _read_one(name: str, source: str, path: Path, reading: Reading, masks_of: Callable[[np.ndarray], Masks],
+              annotations: Callable[[], int]) -> Iterator[Sample | Rejection]:
     """A job, see `prepare`."""
     about = {"id": name, "source": source}
     try:
-        image_HWC = np.asarray(read_rgb(path, reading))
+        image, facts = look(path, reading)
+        image_HWC = np.asarray(image)
         found = masks_of(image_HWC)
-    except ValueError as error:
-        yield Rejection(**about, what="picture", reason=str(error))
+    except WrongSize as error:
+        yield Rejection(**about, what="picture", reason=_about_size(error, image_HWC.shape[:2], facts, reading),
+                        tally=_left_out(annotations()))
         return
-    yield from (Rejection(**about, what="annotation", reason=reason) for reason in found.left_out)
+    except ValueError as error:
+        yield Rejection(**about, what="picture", reason=str(error), tally=_left_out(annotations()))
+        return
+    yield from (one.rejection(name, source) for one in found.left_out)
+    if found.unusable:
+        yield Rejection(**about, what="picture", reason=found.unusable, tally=found.tally)
+        return
     yield Sample(**about, image_HWC=image_HWC, planes_KHW=found.planes_KHW, ignore_HW=found.ignore_HW,
-                 objects=list(found.objects), licence=found.licence, palette=found.palette)
+                 objects=list(found.objects), licence=found.licence, tally=found.tally, palette=found.palette,
+                 facts=facts)
+
+
+def _about_size(error: WrongSize, size: tuple[int, int], facts: PixelFacts, reading: Reading) -> str:
+    """What is wrong with the size of a mask, and whether the picture's EXIF orientation is the cause."""
+    if facts.orientation >= 5 and error.size == size[::-1]:
+        return (f"{error}: it has an EXIF orientation, and its mask fits the picture as "
+                f"{'it is stored; set upright: false' if reading.upright else 'viewers turn it; set upright: true'}")
+    return str(error)
 
 
 def advice(raw: Path, config: PrepareConfig) -> str:
@@ -134,6 +180,11 @@ def remarks(folder: Path, config: PrepareConfig) -> Iterator[tuple[str, str, lis
     """
     pictures, masks = pictures_of(folder), open_masks(folder, config.options)
     named = pictures.keys() | masks.names
+    unlisted = sorted(pictures.keys() - masks.names)
+    if config.options["unlisted"] == "skip":
+        yield "picture", "of which the masks say nothing, not used (unlisted: skip)", unlisted
+    elif config.options["unlisted"] == "empty":
+        yield "picture", "of which the masks say nothing, taken to hold no object (unlisted: empty)", unlisted
     taken = {path for name in named for path in (*pictures.get(name, []), *masks.files(name))}
     there = [path for place in ("images", "masks") for path in (folder / place).rglob("*") if path.is_file()]
     yield ("file", f"neither a picture (directly in images/) nor a mask (as masks: {config.options['masks']} has it)",

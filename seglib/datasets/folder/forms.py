@@ -12,7 +12,9 @@ import numpy as np
 from seglib.datasets.folder.class_folders import ClassFolders
 from seglib.datasets.folder.coco import Coco
 from seglib.datasets.folder.ids import ClassIds
+from seglib.datasets.folder.labelme import LabelMe
 from seglib.datasets.folder.masks import Masks
+from seglib.datasets.folder.yolo import Yolo
 from seglib.datasets.samples import Rejection
 
 
@@ -25,6 +27,12 @@ class Form(Protocol):
 
     def files(self, name: str) -> list[Path]:
         """The files with a picture's masks."""
+
+    def annotations(self, name: str) -> Callable[[], int]:
+        """A picklable callable that counts the annotations of one picture, of all classes.
+
+        It gives 0 if they cannot be read, and in forms that do not list objects one by one.
+        """
 
     def of(self, name: str) -> Callable[[np.ndarray], Masks]:
         """A picklable callable that reads the masks of one picture, which it is given as uint8 (H, W, 3).
@@ -40,6 +48,8 @@ FORMS: dict[str, Callable[[Path, dict[str, Any]], Form]] = {
     "ids": ClassIds,
     "folders": ClassFolders,
     "coco": Coco,
+    "labelme": LabelMe,
+    "yolo": Yolo,
 }
 
 

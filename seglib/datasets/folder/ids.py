@@ -39,6 +39,9 @@ class ClassIds:
     def of_no_picture(self) -> Iterator[Rejection]:
         return iter(())
 
+    def annotations(self, name: str) -> Callable[[], int]:
+        return int
+
     def of(self, name: str) -> Callable[[np.ndarray], Masks]:
         return functools.partial(_masks_of_ids, self.files(name), self._map, self._reading)
 

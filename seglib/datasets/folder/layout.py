@@ -1,7 +1,9 @@
 """Where the files of a user's folder lie, and which mask belongs to which picture."""
 
+import unicodedata
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from PIL import Image
 
@@ -28,3 +30,10 @@ def pictures_of(folder: Path) -> dict[str, list[Path]]:
         raise ValueError(f"{folder / 'images'} holds no pictures: expected images/NAME.jpg, or another format, in the "
                          "folder that datasets.*.path names")
     return found
+
+
+def normal_name(text: str) -> str:
+    """A path as it stands in a list or in annotations, in one form: slashes, no %20, letters composed (NFC)."""
+    return unicodedata.normalize("NFC", unquote(text).replace("\\", "/"))
+
+

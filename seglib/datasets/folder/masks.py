@@ -8,6 +8,7 @@ import numpy as np
 
 from seglib.datasets.images import ImageError, Reading, read_ids
 from seglib.datasets.labels import read_labels
+from seglib.datasets.outlines import LeftOut
 from seglib.datasets.samples import Box
 
 
@@ -18,7 +19,9 @@ class Masks:
     planes_KHW: np.ndarray  # bool
     ignore_HW: np.ndarray | None = None  # bool
     objects: Sequence[tuple[int, Box]] = ()  # (class index, box), if instances are told apart
-    left_out: Sequence[str] = ()  # the reason for each annotation that could not be used
+    left_out: Sequence[LeftOut] = ()
+    tally: Mapping[str, int] = dataclasses.field(default_factory=dict)  # all other annotations, by samples.TALLIES
+    unusable: str | None = None  # why the picture itself is left out, although its annotations were read
     licence: str = "not recorded"
     palette: Mapping[int, str] = dataclasses.field(default_factory=dict)  # the colour of each number
 
