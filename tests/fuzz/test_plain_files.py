@@ -19,8 +19,9 @@ from tests.fuzz.test_pictures import SIZE, masks, pictures
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(900, method="thread")]
 
-IDS = prepare_config(CONFIG | {"test_fraction": 0.0})
-FOLDERS = prepare_config(CONFIG | {"masks": "folders", "classes": ["cat", "dog"], "test_fraction": 0.0})
+IDS = prepare_config(CONFIG | {"val_fraction": 0.0, "test_fraction": 0.0})
+FOLDERS = prepare_config(CONFIG | {"masks": "folders", "classes": ["cat", "dog"], "val_fraction": 0.0,
+                                   "test_fraction": 0.0})
 STANFORD = prepare_config({"kind": "stanford", "test_fraction": 0.0})
 maybe_damaged_pictures = damage(pictures()[:8]) | st.sampled_from(pictures())
 maybe_damaged_masks = damage(masks()) | st.sampled_from(masks())
