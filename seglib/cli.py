@@ -76,7 +76,10 @@ def predict(
     out: Annotated[Path, typer.Option("-o", "--out", help="the folder to write to")],
     overwrite: Overwrite = False,
 ) -> None:
-    """Segment pictures: for each, NAME.mask.png (0 background, k the k-th class) and NAME.overlay.png, at its own size.
+    """Segment pictures: for each, NAME.mask.png and NAME.overlay.png, at its own size.
+
+    The mask holds k in pixels of the k-th class, and 0 in those of none. After a training on a folder with `masks: ids`
+    it holds the numbers of the folder's own masks, and 255, or else the least free number, in pixels of none.
 
     A picture is brought to the size the network was trained at, as in training, and its outputs back to its own. Where
     several classes are present in a pixel, the mask names the one whose output is highest; the overlay shows all.

@@ -19,6 +19,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import UnionType
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 3
 SPLITS = ("train", "val", "test")
 OWN_MASKS = "own.parquet"
+OPTIONAL = ("reading", "mask_values")  # keys of dataset.json, and of what stands beside weights, that may be missing
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,8 @@ class DatasetInfo:
     valid_pixels: int  # pixels of the train split that are not ignored
     train_val_sha256: str  # of the files of these two splits
     format_version: int = FORMAT_VERSION
+    reading: dict[str, Any] | None = None  # how pictures were read (see `images.Reading`); None: as usual
+    mask_values: list[int] | None = None  # the number of each class in the user's own masks; None: they have none
 
     @classmethod
     def read(cls, folder: Path) -> "DatasetInfo":
@@ -62,6 +66,7 @@ class DatasetInfo:
                 raise ValueError("no JSON object")
             if (found := content.get("format_version")) != FORMAT_VERSION:
                 raise ValueError(f"format {found!s:.40}, this seglib reads {FORMAT_VERSION}")
+            content = dict.fromkeys(OPTIONAL) | content
             _check_types(content, get_type_hints(cls) | {"task": str})
             info = cls(**content | {"task": tasks.get(content["task"])})
             info._check()
@@ -78,9 +83,14 @@ class DatasetInfo:
         check_class_count(self.task, classes)
         if len(self.image_size) != 2 or min(self.image_size) < 1:
             raise ValueError(f"image_size {self.image_size!s:.40}")
+        if self.mask_values is not None and (len(set(self.mask_values)) != classes or
+                                             not 0 <= min(self.mask_values) <= max(self.mask_values) <= 65535):
+            raise ValueError(f"mask_values {self.mask_values!s:.40}")
 
     def write(self, folder: Path) -> None:
-        write_json(folder / "dataset.json", dataclasses.asdict(self) | {"task": self.task.name})
+        content = dataclasses.asdict(self) | {"task": self.task.name}
+        write_json(folder / "dataset.json", {key: value for key, value in content.items()
+                                             if value is not None or key not in OPTIONAL})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -187,6 +197,8 @@ def _is_of(value: Any, kind: Any) -> bool:
     if kind in (int, float):
         return isinstance(value, int | kind) and not isinstance(value, bool) and math.isfinite(value)
     parts = get_args(kind)
+    if get_origin(kind) is UnionType:
+        return any(_is_of(value, part) for part in parts)
     if get_origin(kind) is list:
         return isinstance(value, list) and all(_is_of(one, parts[0]) for one in value)
     if get_origin(kind) is dict:

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from seglib import tasks
+from seglib.datasets.store import OPTIONAL
 from seglib.training.encoding import Encoding
 
 
@@ -26,10 +27,21 @@ class Header:
     device: str
     precision: str
     threads: int | None
+    reading: dict[str, Any] | None = None  # how the dataset's pictures were read; None: as usual
+    mask_values: list[int] | None = None  # the number of each class in the user's own masks; None: they have none
 
     def __post_init__(self) -> None:
-        """Raises ValueError if there is no such task."""
+        """Raises ValueError if there is no such task, and for numbers that are not one for each class."""
         tasks.get(self.task)
+        if self.mask_values is not None and (
+                not all(isinstance(value, int) and 0 <= value <= 65535 for value in self.mask_values)
+                or len(set(self.mask_values)) != len(self.classes)):
+            raise ValueError(f"mask_values {self.mask_values!s:.40}")
+
+    def content(self) -> dict[str, Any]:
+        """The JSON object that is written."""
+        return {key: value for key, value in dataclasses.asdict(self).items()
+                if value is not None or key not in OPTIONAL}
 
     @property
     def encoding(self) -> Encoding:

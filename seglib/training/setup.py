@@ -49,7 +49,7 @@ class Setup:
                       label_values=self.info.label_values, task=self.info.task.name, image_size=self.info.image_size,
                       resize=self.info.resize, pixels=self.encoding.pixels, targets=self.encoding.targets,
                       output=self.encoding.output, device=self.device.type, precision=self.precision,
-                      threads=self.settings.threads)
+                      threads=self.settings.threads, reading=self.info.reading, mask_values=self.info.mask_values)
 
     @property
     def train_ignores(self) -> bool:

@@ -1,6 +1,5 @@
 """weights.safetensors: a network's weights, with a JSON header that rebuilds the network. No pickle."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -20,7 +19,7 @@ HEADER_KEY = "seglib"
 def save(path: Path, state: dict[str, torch.Tensor], header: Header) -> None:
     """Write the file whole. Equal weights and headers give equal bytes. Raises OSError."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    metadata = {HEADER_KEY: json.dumps(dataclasses.asdict(header), sort_keys=True)}
+    metadata = {HEADER_KEY: json.dumps(header.content(), sort_keys=True)}
     with atomic_file(path) as temporary:
         temporary.write_bytes(serialized(tensors, metadata))  # safetensors' own writer hides what a full disk said
 

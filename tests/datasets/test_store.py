@@ -14,8 +14,9 @@ from pyarrow import parquet
 
 from seglib import tasks
 from seglib.datasets import prepare, readers, shapes, store
+from seglib.datasets.images import STORED
 from seglib.datasets.store_tables import OwnMaskWriter
-from seglib.files import file_sha256, write_json
+from seglib.files import file_sha256, read_json, write_json
 from tests.conftest import fetch_config, prepare_config
 
 
@@ -125,6 +126,30 @@ def test_a_damaged_description_is_a_clear_error(tmp_path: Path, prepared_shapes:
     spoil(tmp_path, prepared_shapes, "dataset.json", change)
     assert (tmp_path / "dataset.json").read_bytes() != (prepared_shapes / "dataset.json").read_bytes()
     with pytest.raises(ValueError, match="dataset.json is not as it was prepared: .*; prepare it again"):
+        store.DatasetInfo.read(tmp_path)
+
+
+def test_what_is_not_said_is_not_in_the_description(tmp_path: Path, prepared_shapes: Path):
+    info = store.DatasetInfo.read(prepared_shapes)
+    assert (info.reading, info.mask_values) == (None, None)
+    info.write(tmp_path)
+    assert (tmp_path / "dataset.json").read_bytes() == (prepared_shapes / "dataset.json").read_bytes()
+    assert not {*store.OPTIONAL} & read_json(tmp_path / "dataset.json").keys()
+
+
+def test_how_a_folder_was_read_comes_back(tmp_path: Path, prepared_shapes: Path):
+    said = dataclasses.replace(store.DatasetInfo.read(prepared_shapes), mask_values=[0, 7, 255, 65535, 3],
+                               reading=dataclasses.replace(STORED, range=(0.0, 4095.0)).content())
+    said.write(tmp_path)
+    assert store.DatasetInfo.read(tmp_path) == said
+
+
+@pytest.mark.parametrize(("key", "value"), [("mask_values", [1, 2]), ("mask_values", [1, 1, 2, 3, 4]), ("reading", [1]),
+                                            ("mask_values", [0, 1, 2, 3, 65536]), ("mask_values", [0, 1, 2, 3, "4"])])
+def test_numbers_that_are_not_one_for_each_class_are_refused(tmp_path: Path, prepared_shapes: Path, key: str,
+                                                             value: Any):
+    write_json(tmp_path / "dataset.json", read_json(prepared_shapes / "dataset.json") | {key: value})
+    with pytest.raises(ValueError, match=f"dataset.json is not as it was prepared: {key}"):
         store.DatasetInfo.read(tmp_path)
 
 
