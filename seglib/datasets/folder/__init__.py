@@ -124,11 +124,11 @@ def _skipped(pictures: Collection[str], masks: Form, options: dict[str, Any]) ->
 
 def _in_no_split(masks: Form, split_of: Collection[str]) -> Iterator[Rejection]:
     """One rejection for all annotations of pictures in no split: they are many if a list takes a few of a large set."""
-    names = sorted(name for name in masks.names - set(split_of) if masks.annotations(name)())
+    counts = {name: masks.annotations(name)() for name in sorted(masks.names - set(split_of))}
+    names = [name for name, count in counts.items() if count]
     if names:
         yield Rejection(id=names[0], source=", ".join(names[:3]), what="annotation",
-                        reason="its picture is in none of the split lists",
-                        tally=_left_out(sum(masks.annotations(name)() for name in names)))
+                        reason="its picture is in none of the split lists", tally=_left_out(sum(counts.values())))
 
 
 def _left_out(annotations: int) -> dict[str, int]:
