@@ -129,9 +129,9 @@ class Survey:
 
     def _about_splits(self) -> Iterator[Finding]:
         for split, count in self.truth.pictures.items():
-            if not count:
+            if not count and any(self.truth.pictures.values()):
                 yield Finding(level="error", text=f"the split {split} is empty")
-            elif count < FEW and split != "train":
+            elif 0 < count < FEW and split != "train":
                 yield Finding(level="warning",
                               text=f"{split} has {counted(count, 'picture')}: scores on it will say little")
         yield from self._shared_ids.finding("error", "id", "in more than one split")

@@ -161,10 +161,10 @@ FLAWS = {
     "strays": (stray, [("note", "3 files neither a picture (directly in images/) nor a mask (as masks: ids has it)",
                         ("images/more/a.png", "images/notes.txt", "masks/train0.jpg"))]),
     "orientation": (lambda mine: turn(mine, ".png"), [
-        ("note", "1 picture with an EXIF orientation, taken as stored, as masks are; predictions turn them",
+        ("warning", "1 picture with an EXIF orientation, whose masks fit the picture as it is stored and *",
          ("train4",))]),
     "orientation of a TIFF": (lambda mine: turn(mine, ".tif"), [
-        ("note", "1 picture with an EXIF orientation, taken as stored, as masks are; predictions turn them",
+        ("warning", "1 picture with an EXIF orientation, whose masks fit the picture as it is stored and *",
          ("train4",))]),
 }
 

@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from seglib import tasks
@@ -37,7 +36,7 @@ from seglib.datasets.folder.ids import ClassIds
 from seglib.datasets.folder.layout import pictures_of, source_folder
 from seglib.datasets.folder.splits import SPLITS, assign_splits, listed_splits, split_lists
 from seglib.datasets.folder.values import class_ids
-from seglib.datasets.images import FORMATS, STORED, Reading, orientation_of
+from seglib.datasets.images import STORED, Reading
 from seglib.datasets.labels import WrongSize
 from seglib.datasets.pixels import PixelFacts, look
 from seglib.datasets.samples import Description, Job, Rejection, Sample, spaced_labels
@@ -176,7 +175,7 @@ def advice(raw: Path, config: PrepareConfig) -> str:
 def remarks(folder: Path, config: PrepareConfig) -> Iterator[tuple[str, str, list[str]]]:
     """What `read` skips silently or does unexpectedly: each time a noun, what is said of it, and the names.
 
-    Opens every picture for its orientation. Raises ValueError as `fetch` does.
+    Raises ValueError as `fetch` does.
     """
     pictures, masks = pictures_of(folder), open_masks(folder, config.options)
     named = pictures.keys() | masks.names
@@ -190,14 +189,3 @@ def remarks(folder: Path, config: PrepareConfig) -> Iterator[tuple[str, str, lis
     yield ("file", f"neither a picture (directly in images/) nor a mask (as masks: {config.options['masks']} has it)",
            sorted(path.relative_to(folder).as_posix() for path in there if path not in taken))
     yield "picture", "in none of the split lists", sorted(pictures.keys() - assign_splits(folder, config, named))
-    yield ("picture", "with an EXIF orientation, taken as stored, as masks are; predictions turn them",
-           sorted(name for name, paths in pictures.items()
-                  if not config.options["upright"] and any(map(_is_turned, paths))))
-
-
-def _is_turned(path: Path) -> bool:
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            return orientation_of(image) != 1
-    except Exception:  # a damaged file may raise nearly anything; `read` rejects it and says why
-        return False

@@ -19,8 +19,10 @@ from seglib.datasets.folder.layout import picture_suffixes
 from seglib.datasets.folder.values import LABELMAP, ValueCount, joined, read_labelmap, voc_palette
 from seglib.datasets.images import STORED, ImageError
 from seglib.datasets.labels import read_labels, text_of
+from seglib.datasets.pixels import facts_of
 
 SAMPLE = 200  # masks whose values are counted, and annotation files that are read
+PIXELS = 40  # pictures whose pixels are looked at
 PEEK = 8  # files of a folder that say whether it holds masks
 FEW = 64  # values of a mask; a photograph has more
 SPLIT_FOLDERS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -68,7 +70,8 @@ def guess(root: Path) -> Guess:
         raise ValueError(f"{root} holds no pictures that can be read ({', '.join(sorted(picture_suffixes()))})")
     for attempt in (_coco, _labelme, _yolo, _mask_pictures):
         if (found := attempt(files)) is not None:
-            return found
+            keys, reasons = _pixels(files, found.keys)
+            return Guess(keys=found.keys | keys, reasons=[*found.reasons, *reasons])
     there = ", ".join(f"{place}/ ({len(paths)})" for place, paths in sorted(files.pictures.items())[:PEEK])
     raise ValueError(f"{root} holds pictures in {there}, but neither masks nor annotations. Expected pictures in "
                      "images/, and beside it masks/NAME.png, masks/CLASS/NAME.png, annotations.json (COCO), NAME.json "
@@ -169,6 +172,42 @@ def _mask_pictures(files: _Folder) -> Guess | None:
     return Guess(keys=_entry("ids", root, truth, keys.pop("classes"), **keys), reasons=[*reasons, *why])
 
 
+def _pixels(files: _Folder, keys: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The keys by which the pictures' pixels are read, from a sample of them."""
+    root = keys.get("pictures", "images").replace("{split}/", "")
+    paths = [path for place, there in files.pictures.items() if root in (".", *PurePosixPath(place).parts)
+             or place == root for path in there]
+    masks = {path.stem: path for place, there in files.pictures.items() for path in there if path not in set(paths)}
+    facts, turned = [], 0
+    for path in _few(paths, PIXELS):
+        try:
+            facts.append(one := facts_of(path, STORED))
+            ending = next((stem for stem in masks if stem.startswith(path.stem)), None)
+            if one.orientation >= 5 and ending is not None:
+                labels, _ = read_labels(masks[ending], STORED)
+                turned += labels.shape[:2] == one.size[::-1] != one.size
+        except ImageError:
+            continue  # `check` says why
+    found, reasons = {}, []
+    if turned:
+        found["upright"] = True
+        reasons.append(f"upright: true, because masks fit {turned} of {len(facts)} pictures as EXIF turns them")
+    if any(one.pages > 1 for one in facts):
+        found["page"] = 1
+        reasons.append("page: 1, because files have several pages; put the one that the masks belong to")
+    if any(one.sheer for one in facts):
+        found["alpha"] = "drop"
+        reasons.append("alpha: drop, because the last band varies, as near infrared does; if it is transparency, put "
+                       "white")
+    deep = [one for one in facts if one.bits > 8 and not one.is_deep_colour]
+    high = max((one.high for one in deep), default=0)
+    if deep and min(one.low for one in deep) >= 0 and high <= 0.25 * max(one.top for one in deep):
+        bits = int(high).bit_length()
+        found["range"] = [0.0, float(2 ** (bits + bits % 2) - 1)]
+        reasons.append(f"range: pictures have {deep[0].bits} bits, and their values end at {high:g}")
+    return found, reasons
+
+
 def _root_of(places: Iterable[str]) -> tuple[str, list[str]]:
     """The folder that holds these folders, and their names below it; {split} stands for train, val and test."""
     parts = [PurePosixPath(place).parts for place in places]
@@ -217,11 +256,8 @@ def _values(root: Path, paths: Sequence[Path]) -> tuple[dict[str, Any], list[str
             "objects of one class"]
     voc = voc_palette()
     if palettes and all(voc.get(palette.get(value)) == value for palette in palettes for value in palette
-                        if value in values):
-        number = max((value for value in values if value < len(VOC_CLASSES)), default=0)
-        if all(value < len(VOC_CLASSES) or value == 255 for value in values) and number > 1:
-            return {"classes": VOC_CLASSES, "ignore": [255]}, [f"classes: PASCAL VOC's, because {seen}, with VOC's "
-                                                               "palette"]
+                        if value in values) and all(value < len(VOC_CLASSES) or value == 255 for value in values):
+        return _of_voc(values), [f"classes: PASCAL VOC's names, because {seen}, with VOC's palette"]
     ignored = [255] if values[-1] == 255 and len(values) > 2 and values[-2] < FEW else []
     kept = [value for value in values if value not in ignored]
     classes = (["background", "thing"] if len(kept) == 2 and kept[0] == 0 else [f"class_{value}" for value in kept])
@@ -232,6 +268,11 @@ def _values(root: Path, paths: Sequence[Path]) -> tuple[dict[str, Any], list[str
     return keys | {"ignore": ignored}, [f"values: {seen}{why}; put the right names"]
 
 
+def _of_voc(numbers: Sequence[int]) -> dict[str, Any]:
+    named = {number: VOC_CLASSES[number] for number in numbers if number < len(VOC_CLASSES)}
+    return {"classes": list(named.values()), "values": named, "ignore": [255]}
+
+
 def _of_colors(root: Path, colors: list[str], seen: str) -> tuple[dict[str, Any], list[str]]:
     labelmap = read_labelmap(root)
     if labelmap is not None and {int(color[1:], 16) for color in colors} <= labelmap.keys():
@@ -240,7 +281,7 @@ def _of_colors(root: Path, colors: list[str], seen: str) -> tuple[dict[str, Any]
     voc = voc_palette()
     numbers = {voc.get(int(color[1:], 16)) for color in colors}
     if None not in numbers and all(number < len(VOC_CLASSES) or number == 255 for number in numbers):
-        return {"classes": VOC_CLASSES, "ignore": [255]}, [f"classes: PASCAL VOC's, because {seen}, its colours"]
+        return _of_voc(sorted(numbers)), [f"classes: PASCAL VOC's names, because {seen}, its colours"]
     classes = ["background" if color == "#000000" else f"class_{color[1:]}" for color in colors]
     return {"classes": classes, "colors": dict(zip(colors, classes, strict=True)), "ignore": []}, [
         f"colors: {seen}; put the right names"]
