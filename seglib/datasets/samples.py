@@ -44,6 +44,7 @@ class Sample:
     objects: list[tuple[int, Box]]  # (class index, box)
     licence: str
     tally: Mapping[str, int] = dataclasses.field(default_factory=dict)  # annotations that end here, by a key of TALLIES
+    unit: str | None = None  # the group (patient, video) whose pictures are resampled together; None: each on its own
 
     def __post_init__(self) -> None:
         assert self.image_HWC.dtype == np.uint8 and self.image_HWC.shape[2:] == (3,), self.image_HWC.shape

@@ -16,6 +16,7 @@ from seglib.datasets.samples import Description, Sample
 from seglib.datasets.survey import Survey
 from seglib.files import write_json
 from tests.conftest import fetch_config, prepare_config
+from tests.datasets.folders import CONFIG
 from tests.datasets.test_stanford import original
 
 CLASSES = ["background", "cat", "dog"]
@@ -51,8 +52,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def keys_of(**changed: Any) -> dict[str, Any]:
-    return {"kind": "folder", "path": "mine", "masks": "ids", "classes": CLASSES, "ignore": [255], "image_size": 16,
-            "resize": "stretch", "val_fraction": 0.1, "test_fraction": 0.2, "max_rejected": 0.05} | changed
+    return CONFIG | {"path": "mine", "val_fraction": 0.1, "test_fraction": 0.2, "max_rejected": 0.05} | changed
 
 
 def noticed(**changed: Any) -> list[tuple[str, str, tuple[str, ...]]]:
@@ -156,8 +156,9 @@ FLAWS = {
         ("warning", "the class dog has 0.004% of train's pixels: weigh classes (ce), or take a loss of overlap (dice)",
          ()), ("warning", "24 pictures with a class lost altogether at 16×16, too small or cut away",
                ("train0", "train1", "train2"))]),
-    "strays": (stray, [("note", "3 files neither a picture (directly in images/) nor a mask (as masks: ids has it)",
-                        ("images/more/a.png", "images/notes.txt", "masks/train0.jpg"))]),
+    "strays": (stray, [("note", "2 files neither a picture (in images/) nor a mask (as masks: ids has it)",
+                        ("images/notes.txt", "masks/train0.jpg")),
+                       ("note", "1 picture in none of the split lists", ("more/a",))]),
     "orientation": (lambda mine: turn(mine, ".png"), [
         ("note", "1 picture with an EXIF orientation, taken as stored, as masks are; predictions turn them",
          ("train4",))]),

@@ -7,12 +7,14 @@
     masks: coco      annotations.json, in COCO's format. A class's mask is the union of its instances; a crowd is
                      ignored. Classes may overlap. Task multilabel.
 
-NAME is the picture's file name without its suffix, and its id. Masks fit the pixels as they are stored, which is how
-label tools and COCO make them. So pictures are not turned by their EXIF orientation; a TIFF that has one is left out.
+NAME is the path of a picture's file below the folder of pictures, without its suffix, and its id. The keys `pictures`
+and `truth` name other folders than images and masks; see `layout` for {split} in them, and `names` for names that match
+though they differ. Masks fit the pixels as they are stored, which is how label tools and COCO make them. So pictures
+are not turned by their EXIF orientation; a TIFF that has one is left out.
 
-Splits: if the folder holds train.txt and test.txt (one NAME per line), they are the splits, and val is val.txt or,
-without it, `val_fraction` of train. Otherwise the hash of a picture's NAME gives its split, which does not change when
-others join. Shapes: K classes, H, W.
+Splits: lists of NAMEs decide (train.txt, val.txt or valid.txt, test.txt; see `lists`), or else sub-folders of these
+names. Without val, val is `val_fraction` of train. If there are neither, the hash of a picture's NAME gives its split,
+which does not change when others join. Pictures of one `group` are in one split. Shapes: K classes, H, W.
 """
 
 import functools
@@ -28,8 +30,9 @@ from tqdm import tqdm
 from seglib import tasks
 from seglib.configs import FetchConfig, PrepareConfig
 from seglib.datasets.folder.forms import Masks, open_masks
-from seglib.datasets.folder.layout import pictures_of, source_folder
-from seglib.datasets.folder.splits import SPLITS, assign_splits, listed_splits, split_lists
+from seglib.datasets.folder.layout import all_files, pictures_of, places_of, source_folder
+from seglib.datasets.folder.lists import split_lists
+from seglib.datasets.folder.splits import SPLITS, assign_splits, given_splits
 from seglib.datasets.images import FORMATS, is_turned, read_rgb
 from seglib.datasets.samples import Description, Job, Rejection, Sample, spaced_labels
 
@@ -48,23 +51,28 @@ def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
     Raises ValueError for a folder that is not laid out as it should be, and for lists that contradict each other.
     """
     folder = source_folder(config.options)
-    pictures = pictures_of(folder)
     wanted = files_to_fetch(folder, config.options)
     for path in tqdm(sorted(wanted), desc=f"copying {folder.name}", unit="file", disable=None):
         target = out / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+    pictures = pictures_of(folder, config.options)
     selected = sum(wanted.issuperset(paths) for paths in pictures.values())
     return {"images": {"pictures": len(pictures), "selected": selected}}
 
 
 def files_to_fetch(folder: Path, options: dict[str, Any]) -> set[Path]:
     """The lists, and the pictures and masks that they name; all if there are no lists. Raises ValueError as `fetch`."""
-    pictures, masks = pictures_of(folder), open_masks(folder, options)
-    known = pictures.keys() | masks.names
-    listed = listed_splits(folder, known)
-    names = known if listed is None else listed
-    return {*split_lists(folder).values(),
+    pictures, masks = pictures_of(folder, options), open_masks(folder, options)
+    given = given_splits(folder, pictures, masks.names - pictures.keys())
+    names = pictures.keys() | masks.names if given is None else given.split_of.keys()
+    whose = f"no picture in {folder / options['pictures']}" + (
+        f" that {', '.join(given.splits)} name" if given is not None else "")
+    if not (there := [name for name in names if name in pictures]):
+        raise ValueError(f"{whose} is there: list pictures by their name or path, such as {min(pictures)}")
+    if not any(masks.files(name) for name in there):
+        raise ValueError(f"{whose} has a mask")
+    return {*split_lists(folder),
             *(path for name in names for path in (*pictures.get(name, []), *masks.files(name)))}
 
 
@@ -73,24 +81,26 @@ def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | J
 
     `raw` may be the user's own folder as well. Raises ValueError as `fetch` does.
     """
-    pictures, masks = pictures_of(raw), open_masks(raw, config.options)
-    split_of = assign_splits(raw, config, pictures.keys() | masks.names)
+    pictures, masks = pictures_of(raw, config.options), open_masks(raw, config.options)
+    split_of, groups = assign_splits(raw, config, pictures, masks.names)
     if split == "train":
         yield from masks.of_no_picture()
     for name in sorted(name for name in split_of if split_of[name] == split):
         paths = pictures.get(name, [])
         sources = [path.relative_to(raw).as_posix() for path in paths or masks.files(name)]
         if len(paths) == 1:
-            yield functools.partial(_read_one, name, sources[0], paths[0], masks.of(name))
+            yield functools.partial(_read_one, name, sources[0], paths[0], groups.get(name), masks.of(name))
         elif paths:
-            yield Rejection(id=name, source=sources[0], what="picture", reason=f"{len(paths)} pictures have its name")
+            yield Rejection(id=name, source=sources[0], what="picture",
+                            reason=f"several pictures have its name: {' and '.join(sources)}")
         elif sources:
             yield Rejection(id=name, source=sources[0], what="file", reason="a mask without a picture")
         else:
-            yield Rejection(id=name, source=f"images/{name}", what="picture", reason="listed, but not there")
+            yield Rejection(id=name, source=f"{config.options['pictures']}/{name}", what="picture",
+                            reason="listed, but not there")
 
 
-def _read_one(name: str, source: str, path: Path,
+def _read_one(name: str, source: str, path: Path, unit: str | None,
               masks_of: Callable[[np.ndarray], Masks]) -> Iterator[Sample | Rejection]:
     """A job, see `prepare`."""
     about = {"id": name, "source": source}
@@ -102,7 +112,7 @@ def _read_one(name: str, source: str, path: Path,
         return
     yield from (Rejection(**about, what="annotation", reason=reason) for reason in found.left_out)
     yield Sample(**about, image_HWC=image_HWC, planes_KHW=found.planes_KHW, ignore_HW=found.ignore_HW,
-                 objects=list(found.objects), licence=found.licence)
+                 objects=list(found.objects), licence=found.licence, unit=unit)
 
 
 def remarks(folder: Path, config: PrepareConfig) -> Iterator[tuple[str, str, list[str]]]:
@@ -110,13 +120,17 @@ def remarks(folder: Path, config: PrepareConfig) -> Iterator[tuple[str, str, lis
 
     Opens every picture for its orientation. Raises ValueError as `fetch` does.
     """
-    pictures, masks = pictures_of(folder), open_masks(folder, config.options)
+    options = config.options
+    pictures, masks = pictures_of(folder, options), open_masks(folder, options)
     named = pictures.keys() | masks.names
     taken = {path for name in named for path in (*pictures.get(name, []), *masks.files(name))}
-    there = [path for place in ("images", "masks") for path in (folder / place).rglob("*") if path.is_file()]
-    yield ("file", f"neither a picture (directly in images/) nor a mask (as masks: {config.options['masks']} has it)",
+    keys = (options["pictures"], options["truth"] or "masks")
+    places = [place for key in keys for _, place in places_of(folder, key)]
+    there = {path for place in places for path in all_files(place)} - {*split_lists(folder)}
+    yield ("file", f"neither a picture (in {options['pictures']}/) nor a mask (as masks: {options['masks']} has it)",
            sorted(path.relative_to(folder).as_posix() for path in there if path not in taken))
-    yield "picture", "in none of the split lists", sorted(pictures.keys() - assign_splits(folder, config, named))
+    split_of, _ = assign_splits(folder, config, pictures, masks.names)
+    yield "picture", "in none of the split lists", sorted(pictures.keys() - split_of)
     yield ("picture", "with an EXIF orientation, taken as stored, as masks are; predictions turn them",
            sorted(name for name, paths in pictures.items() if any(map(_is_taken_as_stored, paths))))
 

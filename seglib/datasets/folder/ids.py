@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from seglib.datasets.folder.layout import MASK_SUFFIXES
+from seglib.datasets.folder.layout import check_some_match, pictures_of, truth_of
 from seglib.datasets.folder.masks import Masks, read_mask
-from seglib.datasets.labels import check_size, files_by_name, planes_of_numbers
+from seglib.datasets.labels import check_size, planes_of_numbers
 from seglib.datasets.samples import Rejection
 
 
@@ -23,9 +23,9 @@ class ClassIds:
     """masks/NAME.png: the id of each pixel's class."""
 
     def __init__(self, folder: Path, options: dict[str, Any]):
-        self._files = files_by_name(folder / "masks", MASK_SUFFIXES)
-        if not self._files:
-            raise ValueError(f"{folder / 'masks'} holds no masks: expected masks/NAME.png for images/NAME.jpg")
+        pictures = pictures_of(folder, options)
+        self._files = truth_of(folder, options, pictures)
+        check_some_match(folder, options, pictures, self._files)
         self._options = options
 
     @property

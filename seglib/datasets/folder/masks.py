@@ -23,7 +23,7 @@ class Masks:
 
 def read_mask(paths: list[Path]) -> np.ndarray:
     if len(paths) > 1:
-        raise ValueError(f"{len(paths)} masks have its name")
+        raise ValueError(f"several masks fit its name: {' and '.join(path.name for path in paths)}")
     try:
         return read_ids(paths[0])
     except ImageError as error:
