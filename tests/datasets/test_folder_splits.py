@@ -86,7 +86,7 @@ def test_sub_folders_named_as_splits_are_splits(tmp_path: Path, val: str | None)
         assert found["val"] and found["train"] | found["val"] == {f"train/p{i}" for i in range(6)}
 
 
-def test_a_single_sub_folder_of_a_split_says_what_is_missing(tmp_path: Path):
+def test_sub_folders_without_test_say_what_is_missing(tmp_path: Path):
     root = make(tmp_path / "mine", names=["train/a", "train/b", "val/c"])
     with pytest.raises(ValueError, match="has train/, val/, but no test: take some"):
         entries(root, keys_of(root))
@@ -114,8 +114,9 @@ def test_each_split_gets_a_picture_and_full_splits_stay(numbers: list[int]):
         assert split_of == plain
 
 
-@pytest.mark.parametrize(("count", "said"), [(2, "2 pictures with masks, and 3 are needed: at least one each for train"),
-                                             (1, "1 picture with masks, and 3 are needed")])
+@pytest.mark.parametrize(("count", "said"), [
+    (2, "2 pictures with masks, and 3 are needed: at least one each for train"),
+    (1, "1 picture with masks, and 3 are needed")])
 def test_fewer_than_three_pictures_get_a_sentence(tmp_path: Path, count: int, said: str):
     root = make(tmp_path / "mine", names=NAMES[:count])
     with pytest.raises(ValueError, match=f"{root} has {said}"):
