@@ -35,7 +35,7 @@ class Evidence:
                 self._replicates[sample.variant, split, sample.score.name] = replicates
 
     def _resamples(self, split: str) -> Resamples:
-        return Resamples(pictures=self.variants[0].cases_S(split)[0].pictures, count=self._count)
+        return Resamples(pictures=self.variants[0].cases_S(split)[0].units, count=self._count)
 
     def replicates(self, variant: Variant, score: str, split: str = "test") -> Replicates:
         return self._replicates[variant.label, split, score]
@@ -62,11 +62,11 @@ class Evidence:
         """One row per pair and score of `PAIRED`; `a` is the variant with the better mean.
 
         difference, low, high: a's mean less b's, with its interval. p, p_holm: the permutation test, with Holm's
-        correction over all pairs of the score. effect: Cohen's d of the pictures' differences. won: the share of
-        pictures in which a is better. enough_seeds: whether both variants have enough seeds for a decision (see
-        `decisions.enough_seeds`); if not, the pair is not settled, whatever its figures are. images_needed,
-        seeds_needed: how many would settle the pair; -1 if that alone never will, empty if the pair is settled, has too
-        few seeds, or the number is not known.
+        correction over all pairs of the score; groups are exchanged whole, if the dataset has any. effect: Cohen's d of
+        the pictures' differences. won: the share of pictures in which a is better. enough_seeds: whether both variants
+        have enough seeds for a decision (see `decisions.enough_seeds`); if not, the pair is not settled, whatever its
+        figures are. images_needed, seeds_needed: how many pictures (or groups) or seeds would settle the pair; -1 if
+        that alone never will, empty if the pair is settled, has too few seeds, or the number is not known.
         """
         return pd.DataFrame([row for score in PAIRED for row in self._pairs(score)], columns=[
             "a", "b", "score", "difference", "low", "high", "p", "p_holm", "effect", "won", "enough_seeds", "settled",
@@ -88,7 +88,7 @@ class Evidence:
         for (i, j), p, p_holm in zip(pairs, p_values, decisions.holm(p_values), strict=True):
             yield self._pair(score, scored[i], scored[j], p, p_holm, resamples.pictures)
 
-    def _pair(self, score: Ratio, a: Variant, b: Variant, p: float, p_holm: float, pictures: int) -> dict[str, Any]:
+    def _pair(self, score: Ratio, a: Variant, b: Variant, p: float, p_holm: float, units: int) -> dict[str, Any]:
         higher = a.scores_S("test", score.name).mean() >= b.scores_S("test", score.name).mean()
         if higher != (score.better == "higher"):
             a, b = b, a
@@ -97,7 +97,7 @@ class Evidence:
         by_picture_N = a.picture_scores_N(score) - b.picture_scores_N(score)
         sign = 1 if score.better == "higher" else -1
         needed = decisions.Spread.of(a.scores_S("test", score.name), of_a,
-                                     b.scores_S("test", score.name), of_b, pictures)
+                                     b.scores_S("test", score.name), of_b, units)
         enough_seeds = decisions.enough_seeds(a.seeds, b.seeds)
         settled = enough_seeds and decisions.settled(low, high, p_holm)
         is_open = enough_seeds and not settled

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from seglib.comparison.tables import json_rows
-from seglib.comparison.variants import Variant, trained
+from seglib.comparison.variants import SPLITS, Variant, trained
 from seglib.configs import CompareConfig, used
 from seglib.datasets.store import Contents, DatasetInfo, Split
 from seglib.files import file_sha256
@@ -21,6 +21,7 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, fac
             config: CompareConfig, prepared: Path, snapshots: dict[str, str], confidence: float) -> dict[str, Any]:
     """The content of summary.json."""
     contents = Contents.read(prepared)
+    cases = {split: of[0] for split in SPLITS if (of := variants[0].cases_S(split))[0].units_N is not None}
     rejected = pd.read_csv(prepared / "rejected.csv").groupby(["split", "what", "reason"]).size()
     return {
         "dataset": dataset,
@@ -28,6 +29,7 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, fac
         "exclusive": info.task.exclusive,
         "classes": info.classes,
         "counts": contents.counts,
+        **({"units": {split: of.units for split, of in cases.items()}} if cases else {}),
         "image_size": info.image_size,
         "resize": info.resize,
         "resized": facts.resized,

@@ -6,12 +6,14 @@ Shapes: S seeds, N pictures, K classes.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from pyarrow import parquet
 
 from seglib.configs import PredictConfig, TrainConfig
 from seglib.datasets.store import DatasetInfo
@@ -27,9 +29,11 @@ from seglib.pipeline.workspace import (
     dataset_config,
     live_trainings,
     predictors_folder,
+    prepared_folder,
 )
 
 SPLITS = ("test", "val")
+Units = Mapping[str, np.ndarray | None]  # by split, the unit of each picture: see `metrics.cases`
 NO_HISTORY = pd.DataFrame(columns=["iteration", "epoch", "split", "span", "lr", "loss", "iou_score", "dice_score",
                                    "pixel_accuracy_score", "kept"])
 
@@ -121,14 +125,22 @@ def load(dataset: str, info: DatasetInfo) -> list[Variant]:
     def order(variant: Variant) -> tuple[bool, float]:
         return variant.baseline, -np.nan_to_num(variant.scores_S("test", HEADLINE.name).mean(), nan=-1.0)
 
-    variants = sorted(_trained_variants(dataset, info) + _predictors(dataset, info), key=order)
+    units = {split: _units_N(prepared_folder(dataset) / split / "index.parquet") for split in SPLITS}
+    variants = sorted(_trained_variants(dataset, info, units) + _predictors(dataset, info, units), key=order)
     labels = [variant.label for variant in variants]
     if repeated := [label for label in labels if labels.count(label) > 1]:
         raise ValueError(f"two variants are called {repeated[0]}: rename a model, a loss or a predictor in params.yaml")
     return variants
 
 
-def _trained_variants(dataset: str, info: DatasetInfo) -> list[Variant]:
+def _units_N(index: Path) -> np.ndarray | None:
+    """The unit of each picture of a split, int64 (N,), counted in the order of the pictures; None without groups."""
+    if "unit" not in parquet.read_schema(index).names:
+        return None
+    return pd.factorize(pd.read_parquet(index, columns=["unit"])["unit"])[0].astype(np.int64)
+
+
+def _trained_variants(dataset: str, info: DatasetInfo, units: Units) -> list[Variant]:
     """Trainings that differ in their seed alone are one variant, whatever their models and losses are called."""
     configs: dict[str, dict[str, Any]] = {}
     names: dict[str, list[tuple[str, str]]] = {}
@@ -142,24 +154,25 @@ def _trained_variants(dataset: str, info: DatasetInfo) -> list[Variant]:
             names[key].append((files.model, files.loss))
         files_of.setdefault(key, {}).setdefault(seed, files)
     return [Variant(label=" = ".join(f"{model} {loss}" for model, loss in names[key]), names=names[key], config=config,
-                    results=[_result(files, seed, pd.read_csv(files.history), info)
+                    results=[_result(files, seed, pd.read_csv(files.history), info, units)
                              for seed, files in sorted(files_of[key].items())],
                     fit="gradients")
             for key, config in configs.items()]
 
 
-def _predictors(dataset: str, info: DatasetInfo) -> list[Variant]:
+def _predictors(dataset: str, info: DatasetInfo, units: Units) -> list[Variant]:
     config = PredictConfig.read(dataset_config(dataset, "predict"))
     return [Variant(label=one.title if one.hint is None else f"{one.title} (told the true {one.hint})",
                     names=[(name, "")], config={"model": one.model.content()}, fit=one.fit, baseline=one.baseline,
-                    results=[_result(PredictorFiles(predictors_folder(dataset) / name), None, NO_HISTORY, info)])
+                    results=[_result(PredictorFiles(predictors_folder(dataset) / name), None, NO_HISTORY, info,
+                                     units)])
             for name, one in config.predictors.items()]
 
 
-def _result(files: ResultFiles, seed: int | None, history: pd.DataFrame, info: DatasetInfo) -> Result:
+def _result(files: ResultFiles, seed: int | None, history: pd.DataFrame, info: DatasetInfo, units: Units) -> Result:
     counts, objects = pd.read_parquet(files.counts), pd.read_parquet(files.objects)
     sizes = size_edges(objects)
-    cases = {split: cases_of(counts, objects, split, info.classes, sizes, SplitHistograms(files.ranking, split))
-             for split in SPLITS}
+    cases = {split: cases_of(counts, objects, split, info.classes, sizes, SplitHistograms(files.ranking, split),
+                             units[split]) for split in SPLITS}
     return Result(files=files, seed=seed, history=history, cases=cases, objects=objects,
                   weights_sha256=read_json(files.evaluation)["weights_sha256"])

@@ -132,12 +132,12 @@ def _over_seeds(values_S: np.ndarray) -> Interval:
 
 def _imbalance(evidence: Evidence) -> Interval:
     cases = evidence.variants[0].cases_S("test")[0]
-    pixels_NK = cases["tp"] + cases["fn"]
-    pixels_NK = pixels_NK[:, pixels_NK.sum(0) > 0]
+    pixels_UK = cases.by_unit(cases["tp"] + cases["fn"])
+    pixels_UK = pixels_UK[:, pixels_UK.sum(0) > 0]
     random = np.random.default_rng(0)
-    drawn = pixels_NK[random.integers(len(pixels_NK), size=(1000, len(pixels_NK)))].sum(1)
+    drawn = pixels_UK[random.integers(len(pixels_UK), size=(1000, len(pixels_UK)))].sum(1)
     low, high = interval(np.where(drawn.min(1) > 0, drawn.max(1) / np.maximum(drawn.min(1), 1), np.nan))
-    total = pixels_NK.sum(0)
+    total = pixels_UK.sum(0)
     return float(total.max() / total.min()), low, high
 
 

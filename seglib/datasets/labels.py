@@ -20,10 +20,15 @@ def split_by_hash(identifier: str, *, val_fraction: float, test_fraction: float)
 
     About `test_fraction` of all ids fall in "test", and `val_fraction` of the others in "val".
     """
-    share = int.from_bytes(hashlib.sha256(identifier.encode()).digest()[:8]) / 2**64  # uniform in 0..1
+    share = share_of(identifier)
     if share < test_fraction:
         return "test"
     return "val" if share < test_fraction + (1 - test_fraction) * val_fraction else "train"
+
+
+def share_of(identifier: str) -> float:
+    """A hash as a number, uniform in 0..1."""
+    return int.from_bytes(hashlib.sha256(identifier.encode()).digest()[:8]) / 2**64
 
 
 def is_text(name: str) -> bool:

@@ -163,4 +163,4 @@ def _row(sample: Sample, objects: list[tuple[str, Box]], planes_KHW: np.ndarray)
         "boxes": [list(box) for _, box in objects],
         "areas": [int(plane_HW.sum()) for plane_HW in planes_KHW],
         "licence": sample.licence,
-    }
+    } | ({} if sample.unit is None else {"unit": sample.unit})

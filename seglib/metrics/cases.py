@@ -1,6 +1,7 @@
 """What one evaluation counted on one split, as the arrays that scores are computed from.
 
-Shapes: N pictures, K classes.
+Shapes: N pictures, U units, K classes. A unit is what is resampled: a picture, or a group of pictures (the slices of a
+patient, the frames of a video) if the dataset names groups.
 """
 
 import dataclasses
@@ -32,6 +33,8 @@ class Cases:
     also for the objects of one group alone (`missed size small`)"""
     histograms: SplitHistograms | None = None
     """Pixels by how sure the predictor is; None if they were not read: then there is no average precision"""
+    units_N: np.ndarray | None = None
+    """The unit of each picture, counted from 0: int64 (N,). None: each picture is one"""
 
     def __getitem__(self, column: str) -> np.ndarray:
         return self.columns[column]
@@ -39,6 +42,19 @@ class Cases:
     @property
     def pictures(self) -> int:
         return len(self.columns["tp"])
+
+    @property
+    def units(self) -> int:
+        """How many units are resampled."""
+        return self.pictures if self.units_N is None else int(self.units_N.max()) + 1
+
+    def by_unit(self, values_N: np.ndarray) -> np.ndarray:
+        """Counts of each picture, (N, ...), summed over each unit's pictures: (U, ...) of the same type."""
+        if self.units_N is None:
+            return values_N
+        sums_U = np.zeros((self.units, *values_N.shape[1:]), values_N.dtype)
+        np.add.at(sums_U, self.units_N, values_N)
+        return sums_U
 
     def present(self, size: str = "") -> np.ndarray:
         """Which classes the truth of any picture holds, bool (K,). `size` "own_" asks for the pictures' own size.
@@ -49,7 +65,8 @@ class Cases:
 
 
 def cases_of(counts: pd.DataFrame, objects: pd.DataFrame, split: str, classes: Sequence[str],
-             sizes: Sequence[float], histograms: SplitHistograms | None = None) -> Cases:
+             sizes: Sequence[float], histograms: SplitHistograms | None = None,
+             units_N: np.ndarray | None = None) -> Cases:
     """The cases of one split, from counts.parquet and objects.parquet. `sizes` comes from `size_edges`."""
     rows = counts[counts["split"] == split]
     columns = {name: rows[name].to_numpy(np.float64).reshape(-1, len(classes)) for name in COLUMNS}
@@ -74,7 +91,7 @@ def cases_of(counts: pd.DataFrame, objects: pd.DataFrame, split: str, classes: S
         columns[name] = summed(of_object, np.ones(len(found), bool))
         for kind, which in GROUPS:
             columns[f"{name} {kind} {which}"] = summed(of_object, members[kind] == which)
-    return Cases(columns, histograms)
+    return Cases(columns, histograms, units_N)
 
 
 def size_edges(objects: pd.DataFrame) -> list[float]:

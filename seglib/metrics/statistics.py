@@ -1,7 +1,10 @@
 """How far off a score may be, and whether two variants differ: resampled pictures, resampled seeds, swapped pictures.
 
-Shapes: S seeds (the trainings of one variant), N pictures, K classes, R resamples, r resamples of a chunk, C columns.
-Everything is float64 unless said.
+Pictures of a group are resampled together, as one: what is called a picture here is then a group, whose counts are
+sums over its pictures.
+
+Shapes: S seeds (the trainings of one variant), N pictures (or groups), K classes, R resamples, r resamples of a chunk,
+C columns. Everything is float64 unless said.
 
 A training's class score is a ratio of sums over the pictures, and its score the plain mean over the classes. Under
 picture weights w the sums are w @ numerator and w @ denominator, so one matrix product gives all trainings under all

@@ -122,23 +122,26 @@ def _p(value: float | None) -> str:
 
 
 def to_settle(pair: dict[str, Any], comparison: Comparison) -> str:
-    """How many pictures or seeds would settle a pair; "" if it is settled or nothing is known."""
+    """How many pictures (or groups of them) or seeds would settle a pair; "" if it is settled or nothing is known."""
     if not pair["enough_seeds"]:
         return f"At least {comparison.summary['fewest_seeds']} seeds are needed."
-    needed = {"test picture": pair["images_needed"], "seed": pair["seeds_needed"]}
-    there = {"test picture": comparison.summary["counts"]["test"], "seed": len(comparison.summary["seeds"])}
+    units = comparison.summary.get("units", {}).get("test")  # of groups, if pictures come in groups
+    unit, units = ("test picture", comparison.summary["counts"]["test"]) if units is None else ("test group", units)
+    needed = {unit: pair["images_needed"], "seed": pair["seeds_needed"]}
+    there = {unit: units, "seed": len(comparison.summary["seeds"])}
+    many = f"{unit.removeprefix('test ')}s"
     if pair["settled"] or all(n is None for n in needed.values()):
         return ""
     more = [count(int(n), noun) for noun, n in needed.items() if n is not None and n > there[noun]]
     if not more:
         if any(n is not None and n > 0 for n in needed.values()):
-            return ("Alone, this comparison would likely be settled with these pictures and seeds; among so many it "
+            return (f"Alone, this comparison would likely be settled with these {many} and seeds; among so many it "
                     "is not.")
         if pair["seeds_needed"] is None:
-            return "More pictures alone would not settle it."
-        return "Neither more pictures nor more seeds alone would settle it."
+            return f"More {many} alone would not settle it."
+        return f"Neither more {many} nor more seeds alone would settle it."
     never = [noun for noun, n in needed.items() if n == -1]
-    alone = f"; more {'pictures' if 'test picture' in never else 'seeds'} alone would not" if never else ""
+    alone = f"; more {many if unit in never else 'seeds'} alone would not" if never else ""
     return f"About {' or '.join(more)} would settle it{alone}."
 
 

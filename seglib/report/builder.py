@@ -104,6 +104,7 @@ def _section(source: Source, out: Path, anchor: str) -> dict[str, Any]:
         "id": anchor, "name": source.name, "dataset": comparison.dataset, "summary": comparison.summary,
         "variants": comparison.variants, "compared": comparison.compared, "exclusive": comparison.exclusive,
         "images": {split: int(comparison.scores.query("split == @split")["images"].max()) for split in views.SPLITS},
+        "units": comparison.summary.get("units"),  # groups of each split, if pictures come in groups
         "many_seeds": comparison.many_seeds, "answer": answer(comparison),
         "ranking": views.ranking(comparison), "sizes": views.own_size(comparison),
         "rest": views.score_table(comparison, "rest"),

@@ -33,7 +33,7 @@ def make(root: Path, masks: str = "ids", names: list[str] = NAMES, lists: dict[s
     annotations = []
     for number, name in enumerate(names):
         picture = np.random.default_rng(list(name.encode())).integers(0, 256, (*SIZE, 3), np.uint8)
-        Image.fromarray(picture).save(root / f"images/{name}.png")
+        save(root / f"images/{name}.png", picture)
         if masks == "ids":
             save(root / f"masks/{name}.png", ids_of(name))
         for k, label in enumerate(("cat", "dog"), start=1):

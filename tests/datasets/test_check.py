@@ -158,8 +158,9 @@ FLAWS = {
         ("warning", "the class dog has 0.004% of train's pixels: weigh classes (ce), or take a loss of overlap (dice)",
          ()), ("warning", "24 pictures with a class lost altogether at 16×16, too small or cut away",
                ("train0", "train1", "train2"))]),
-    "strays": (stray, [("note", "3 files neither a picture (directly in images/) nor a mask (as masks: ids has it)",
-                        ("images/more/a.png", "images/notes.txt", "masks/train0.jpg"))]),
+    "strays": (stray, [("note", "2 files neither a picture (in images/) nor a mask (as masks: ids has it)",
+                        ("images/notes.txt", "masks/train0.jpg")),
+                       ("note", "1 picture in none of the split lists", ("more/a",))]),
     "orientation": (lambda mine: turn(mine, ".png"), [
         ("warning", "1 picture with an EXIF orientation, whose masks fit the picture as it is stored and *",
          ("train4",))]),

@@ -84,8 +84,8 @@ def test_without_val_txt_val_is_drawn_from_train_alone(tmp_path: Path):
 
 @pytest.mark.parametrize(("lists", "said"), [
     ({"train": "p0\np1", "test": "p1"}, "p1 stands in train.txt and in test.txt"),
-    ({"train": "p0", "val": "p1"}, "has train.txt, val.txt, but no test.txt"),
-    ({"val": "p1"}, "no test.txt and no train.txt"),
+    ({"train": "p0", "val": "p1"}, "has train.txt, val.txt, but no test: take some"),
+    ({"val": "p1"}, "has val.txt, but no test and no train: add it"),
 ])
 def test_lists_that_contradict_are_refused(tmp_path: Path, lists: dict[str, str], said: str):
     root = make(tmp_path / "mine", lists=lists)
@@ -124,9 +124,11 @@ def test_ids_may_stand_in_palettes_and_in_sixteen_bits(tmp_path: Path):
     (lambda root: save(root / "masks/p3.png", np.full((*SIZE, 3), (9, 8, 7), np.uint8)), "picture",
      "colours that are neither a class nor ignored: #090807"),
     (lambda root: (root / "masks/p3.png").write_bytes(b"no"), "picture", "its mask: p3.png cannot be read"),
-    (lambda root: save(root / "masks/p3.tif", ids_of("p3")), "picture", "2 masks have its name"),
+    (lambda root: save(root / "masks/p3.tif", ids_of("p3")), "picture",
+     "several masks fit its name: p3.png and p3.tif"),
     (lambda root: (root / "images/p3.png").write_bytes(b"no"), "picture", "p3.png cannot be read as a picture"),
-    (lambda root: shutil.copy(root / "images/p3.png", root / "images/p3.JPG"), "picture", "2 pictures have its name"),
+    (lambda root: shutil.copy(root / "images/p3.png", root / "images/p3.JPG"), "picture",
+     "several pictures have its name: images/p3.JPG and images/p3.png"),
 ])
 def test_what_is_wrong_with_a_picture_is_one_rejection(tmp_path: Path, spoil: Any, what: str, said: str):
     root = make(tmp_path / "mine")
@@ -144,8 +146,8 @@ def test_a_listed_picture_that_is_not_there_counts_as_a_picture(tmp_path: Path):
 
 
 def test_what_follows_a_dot_in_a_listed_name_is_no_suffix_unless_pictures_have_it(tmp_path: Path):
-    root = make(tmp_path / "mine", names=["p0", "p1", "p2"], lists={"train": "p0.v2\np1", "test": "p2.png"})
-    assert {entry.id for entry in entries(root, keys_of(root), "train") if isinstance(entry, Sample)} == {"p1"}
+    root = make(tmp_path / "mine", lists={"train": "p0.v2\np1\np3", "test": "p2.png"})
+    assert {entry.id for entry in entries(root, keys_of(root), "train") if isinstance(entry, Sample)} <= {"p1", "p3"}
     assert rejection(root, keys_of(root)).id == "p0.v2"
     assert [entry.id for entry in entries(root, keys_of(root), "test")] == ["p2"]
 
@@ -199,12 +201,13 @@ def test_a_folder_without_masks_or_pictures_says_what_is_missing(tmp_path: Path,
 
 def test_pictures_are_taken_as_stored_because_masks_are(tmp_path: Path):
     root = make(tmp_path / "mine", names=["p0"])
+    keys = keys_of(root, val_fraction=0.0, test_fraction=0.0)
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
     with Image.open(root / "images/p0.png") as image:
         stored = np.asarray(image)
         image.save(root / "images/p0.png", exif=exif)
-    (sample,) = entries(root, keys_of(root))
+    (sample,) = entries(root, keys)
     np.testing.assert_array_equal(sample.image_HWC, stored)
 
 

@@ -1,5 +1,6 @@
 """The sentences at the top of the page: what they say, and that they say no more than the tables do."""
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -96,3 +97,13 @@ def test_a_baseline_has_a_row_without_a_rank_and_what_equals_it_is_said(built: A
             "pictures.") in text
     assert "The last rows are baselines, which never look at a picture: frequency. They have no rank" in text
     assert "frequency is settled" not in text and "over frequency" not in text
+
+
+def test_groups_of_pictures_are_counted_as_groups(compared: Any):
+    comparison = compared()
+    grouped = dataclasses.replace(comparison, summary=comparison.summary | {"units": {"test": 7, "val": 3}})
+    pair = comparison.pairs.iloc[0].to_dict() | {"settled": False, "enough_seeds": True, "seeds_needed": -1.0}
+    assert to_settle(pair | {"images_needed": 12.0}, grouped) == (
+        "About 12 test groups would settle it; more seeds alone would not.")
+    said = to_settle(pair | {"images_needed": -1.0}, grouped)
+    assert said == "Neither more groups nor more seeds alone would settle it."

@@ -12,12 +12,14 @@
 
 An annotation that cannot be drawn never becomes background: its box is ignored, except where another is drawn.
 
-NAME is the picture's file name without its suffix, and its id. Masks fit the pixels as they are stored, which is how
-most label tools and COCO make them. So pictures are turned by their EXIF orientation only if `upright` says so.
+NAME is the path of a picture's file below the folder of pictures, without its suffix, and its id. The keys `pictures`
+and `truth` name other folders than images and masks; see `layout` for {split} in them, and `names` for names that match
+though they differ. Masks fit the pixels as they are stored, which is how most label tools and COCO make them. So
+pictures are turned by their EXIF orientation only if `upright` says so.
 
-Splits: if the folder holds train.txt and test.txt (one NAME per line), they are the splits, and val is val.txt or,
-without it, `val_fraction` of train. Otherwise the hash of a picture's NAME gives its split, which does not change when
-others join. Shapes: K classes, H, W.
+Splits: lists of NAMEs decide (train.txt, val.txt or valid.txt, test.txt; see `lists`), or else sub-folders of these
+names. Without val, val is `val_fraction` of train. If there are neither, the hash of a picture's NAME gives its split,
+which does not change when others join. Pictures of one `group` are in one split. Shapes: K classes, H, W.
 """
 
 import functools
@@ -33,8 +35,9 @@ from seglib import tasks
 from seglib.configs import FetchConfig, PrepareConfig
 from seglib.datasets.folder.forms import Form, Masks, open_masks
 from seglib.datasets.folder.ids import ClassIds
-from seglib.datasets.folder.layout import pictures_of, source_folder
-from seglib.datasets.folder.splits import SPLITS, assign_splits, listed_splits, split_lists
+from seglib.datasets.folder.layout import all_files, pictures_of, places_of, source_folder
+from seglib.datasets.folder.lists import split_lists
+from seglib.datasets.folder.splits import SPLITS, assign_splits, given_splits
 from seglib.datasets.folder.values import class_ids
 from seglib.datasets.images import STORED, Reading
 from seglib.datasets.labels import WrongSize
@@ -69,23 +72,28 @@ def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
     Raises ValueError for a folder that is not laid out as it should be, and for lists that contradict each other.
     """
     folder = source_folder(config.options)
-    pictures = pictures_of(folder)
     wanted = files_to_fetch(folder, config.options)
     for path in tqdm(sorted(wanted), desc=f"copying {folder.name}", unit="file", disable=None):
         target = out / path.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+    pictures = pictures_of(folder, config.options)
     selected = sum(wanted.issuperset(paths) for paths in pictures.values())
     return {"images": {"pictures": len(pictures), "selected": selected}}
 
 
 def files_to_fetch(folder: Path, options: dict[str, Any]) -> set[Path]:
     """The lists, and the pictures and masks that they name; all if there are no lists. Raises ValueError as `fetch`."""
-    pictures, masks = pictures_of(folder), open_masks(folder, options)
-    known = pictures.keys() | masks.names
-    listed = listed_splits(folder, known)
-    names = known if listed is None else listed
-    return {*split_lists(folder).values(),
+    pictures, masks = pictures_of(folder, options), open_masks(folder, options)
+    given = given_splits(folder, pictures, masks.names - pictures.keys())
+    names = pictures.keys() | masks.names if given is None else given.split_of.keys()
+    whose = f"no picture in {folder / options['pictures']}" + (
+        f" that {', '.join(given.splits)} name" if given is not None else "")
+    if not (there := [name for name in names if name in pictures]):
+        raise ValueError(f"{whose} is there: list pictures by their name or path, such as {min(pictures)}")
+    if not any(masks.files(name) for name in there):
+        raise ValueError(f"{whose} has a mask")
+    return {*split_lists(folder),
             *(path for name in names for path in (*pictures.get(name, []), *masks.files(name)))}
 
 
@@ -94,8 +102,8 @@ def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | J
 
     `raw` may be the user's own folder as well. Raises ValueError as `fetch` does.
     """
-    pictures, masks = pictures_of(raw), open_masks(raw, config.options)
-    split_of = assign_splits(raw, config, pictures.keys() | masks.names)
+    pictures, masks = pictures_of(raw, config.options), open_masks(raw, config.options)
+    split_of, groups = assign_splits(raw, config, pictures, masks.names)
     if split == "train":
         yield from masks.of_no_picture()
         yield from _in_no_split(masks, split_of)
@@ -104,16 +112,17 @@ def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | J
         paths = pictures.get(name, [])
         sources = [path.relative_to(raw).as_posix() for path in paths or masks.files(name)]
         if len(paths) == 1:
-            yield functools.partial(_read_one, name, sources[0], paths[0], Reading.of(config.options), masks.of(name),
-                                    masks.annotations(name))
+            yield functools.partial(_read_one, name, sources[0], paths[0], groups.get(name), Reading.of(config.options),
+                                    masks.of(name), masks.annotations(name))
         elif paths:
-            yield Rejection(id=name, source=sources[0], what="picture", reason=f"{len(paths)} pictures have its name",
-                            tally=_left_out(masks.annotations(name)()))
+            yield Rejection(id=name, source=sources[0], what="picture", tally=_left_out(masks.annotations(name)()),
+                            reason=f"several pictures have its name: {' and '.join(sources)}")
         elif sources:
             yield Rejection(id=name, source=sources[0], what="file", reason="a mask without a picture",
                             tally=_left_out(masks.annotations(name)()))
         else:
-            yield Rejection(id=name, source=f"images/{name}", what="picture", reason="listed, but not there")
+            yield Rejection(id=name, source=f"{config.options['pictures']}/{name}", what="picture",
+                            reason="listed, but not there")
 
 
 def _skipped(pictures: Collection[str], masks: Form, options: dict[str, Any]) -> set[str]:
@@ -134,8 +143,8 @@ def _left_out(annotations: int) -> dict[str, int]:
     return {"left out": annotations} if annotations else {}
 
 
-def _read_one(name: str, source: str, path: Path, reading: Reading, masks_of: Callable[[np.ndarray], Masks],
-              annotations: Callable[[], int]) -> Iterator[Sample | Rejection]:
+def _read_one(name: str, source: str, path: Path, unit: str | None, reading: Reading,
+              masks_of: Callable[[np.ndarray], Masks], annotations: Callable[[], int]) -> Iterator[Sample | Rejection]:
     """A job, see `prepare`."""
     about = {"id": name, "source": source}
     try:
@@ -155,7 +164,7 @@ def _read_one(name: str, source: str, path: Path, reading: Reading, masks_of: Ca
         return
     yield Sample(**about, image_HWC=image_HWC, planes_KHW=found.planes_KHW, ignore_HW=found.ignore_HW,
                  objects=list(found.objects), licence=found.licence, tally=found.tally, palette=found.palette,
-                 facts=facts)
+                 facts=facts, unit=unit)
 
 
 def _about_size(error: WrongSize, size: tuple[int, int], facts: PixelFacts, reading: Reading) -> str:
@@ -177,7 +186,8 @@ def remarks(folder: Path, config: PrepareConfig) -> Iterator[tuple[str, str, lis
 
     Raises ValueError as `fetch` does.
     """
-    pictures, masks = pictures_of(folder), open_masks(folder, config.options)
+    options = config.options
+    pictures, masks = pictures_of(folder, options), open_masks(folder, options)
     named = pictures.keys() | masks.names
     unlisted = sorted(pictures.keys() - masks.names)
     if config.options["unlisted"] == "skip":
@@ -185,7 +195,10 @@ def remarks(folder: Path, config: PrepareConfig) -> Iterator[tuple[str, str, lis
     elif config.options["unlisted"] == "empty":
         yield "picture", "of which the masks say nothing, taken to hold no object (unlisted: empty)", unlisted
     taken = {path for name in named for path in (*pictures.get(name, []), *masks.files(name))}
-    there = [path for place in ("images", "masks") for path in (folder / place).rglob("*") if path.is_file()]
-    yield ("file", f"neither a picture (directly in images/) nor a mask (as masks: {config.options['masks']} has it)",
+    keys = (options["pictures"], options["truth"] or "masks")
+    places = [place for key in keys for _, place in places_of(folder, key)]
+    there = {path for place in places for path in all_files(place)} - {*split_lists(folder)}
+    yield ("file", f"neither a picture (in {options['pictures']}/) nor a mask (as masks: {options['masks']} has it)",
            sorted(path.relative_to(folder).as_posix() for path in there if path not in taken))
-    yield "picture", "in none of the split lists", sorted(pictures.keys() - assign_splits(folder, config, named))
+    split_of, _ = assign_splits(folder, config, pictures, masks.names)
+    yield "picture", "in none of the split lists", sorted(pictures.keys() - split_of)

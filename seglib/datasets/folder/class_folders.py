@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from seglib.datasets.folder.layout import MASK_SUFFIXES
+from seglib.datasets.folder.layout import check_some_match, pictures_of, places_of, truth_of
 from seglib.datasets.folder.masks import Masks, read_mask
+from seglib.datasets.folder.names import normal_name
 from seglib.datasets.folder.objects import of_unlisted
 from seglib.datasets.images import Reading
-from seglib.datasets.labels import check_size, files_by_name
+from seglib.datasets.labels import check_size
 from seglib.datasets.samples import Rejection
 from seglib.names import nearest
 
@@ -20,12 +21,16 @@ class ClassFolders:
     """masks/CLASS/NAME.png: not 0 in the pixels of the class."""
 
     def __init__(self, folder: Path, options: dict[str, Any]):
-        there = sorted(path.name for path in (folder / "masks").glob("*/"))
+        pattern, pictures = options["truth"] or "masks", pictures_of(folder, options)
+        there = {normal_name(path.name): path.name for _, place in places_of(folder, pattern)
+                 for path in place.glob("*/")}
         for name in options["classes"]:
-            if name not in there:
-                raise ValueError(f"{folder / 'masks'} has no folder for the class {name!r}: "
-                                 + (nearest(name, there) if there else "it holds no folders at all"))
-        self._files = [files_by_name(folder / "masks" / name, MASK_SUFFIXES) for name in options["classes"]]
+            if normal_name(name) not in there:
+                raise ValueError(f"{folder / pattern} has no folder for the class {name!r}: "
+                                 + (nearest(name, sorted(there)) if there else "it holds no folders at all"))
+        self._files = [truth_of(folder, options, pictures, below=there[normal_name(name)])
+                       for name in options["classes"]]
+        check_some_match(folder, options, pictures, self.names, expected="CLASS/NAME.png")
         self._options = options
 
     @property

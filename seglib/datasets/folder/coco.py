@@ -2,7 +2,6 @@
 
 import collections
 import functools
-import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,8 +11,9 @@ import numpy as np
 
 from seglib.datasets.coco_annotations import check_unique, licence_of
 from seglib.datasets.folder.json_text import number, plain, read_json
-from seglib.datasets.folder.layout import normal_name, picture_suffixes, pictures_of
+from seglib.datasets.folder.layout import picture_suffixes, pictures_of
 from seglib.datasets.folder.masks import Masks
+from seglib.datasets.folder.names import Finder, normal_name
 from seglib.datasets.folder.objects import masks_of, of_unlisted
 from seglib.datasets.labels import WrongSize
 from seglib.datasets.outlines import LeftOut, Outline, draw
@@ -78,7 +78,7 @@ class Coco:
         check_unique([image.id for image in content.images], self._name, "pictures have the id")
         self._options, self._licenses = options, content.licenses
         self._entries, self._annotations = collections.defaultdict(list), collections.defaultdict(list)
-        names = _Names(pictures_of(folder))
+        names = _Names(pictures_of(folder, options))
         for image in content.images:
             self._entries[names.of(image.file_name)].append(image)
         for annotation in content.annotations:
@@ -184,18 +184,16 @@ class _Names:
     """Finds the picture that a file_name means."""
 
     def __init__(self, known: Collection[str]):
-        self._known = {normal_name(name): name for name in known}
-        self._known |= {unicodedata.normalize("NFC", name): name for name in known}
+        self._finder = Finder(known)
         self._suffixes = tuple(picture_suffixes())
 
     def of(self, file_name: str) -> str:
         """The name of the picture whose path is the longest end of `file_name`, or else its last part."""
-        for text in (unicodedata.normalize("NFC", file_name), normal_name(file_name)):
-            parts = text.split("/")
-            for first in range(len(parts)):
-                for end in self._endless("/".join(parts[first:])):
-                    if end in self._known:
-                        return self._known[end]
+        parts = normal_name(file_name).split("/")
+        for first in range(len(parts)):
+            for end in self._endless("/".join(parts[first:])):
+                if (found := self._finder.find(end)) is not None:
+                    return found
         return PurePosixPath(normal_name(file_name)).stem
 
     def _endless(self, path: str) -> Iterator[str]:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from seglib.datasets.folder.layout import MASK_SUFFIXES
+from seglib.datasets.folder.layout import check_some_match, pictures_of, truth_of
 from seglib.datasets.folder.masks import Masks, read_labels_of
-from seglib.datasets.folder.values import ValueCount, ValueMap, hex_of
+from seglib.datasets.folder.values import LABELMAP, ValueCount, ValueMap, hex_of
 from seglib.datasets.images import Reading
-from seglib.datasets.labels import check_size, files_by_name
+from seglib.datasets.labels import check_size
 from seglib.datasets.samples import Rejection
 
 LOOKED_AT = 200  # masks, for a mapping that is proposed
@@ -24,9 +24,10 @@ class ClassIds:
     """masks/NAME.png: the number or the colour of each pixel's class (see `values`)."""
 
     def __init__(self, folder: Path, options: dict[str, Any]):
-        self._files = files_by_name(folder / "masks", MASK_SUFFIXES)
-        if not self._files:
-            raise ValueError(f"{folder / 'masks'} holds no masks: expected masks/NAME.png for images/NAME.jpg")
+        pictures = pictures_of(folder, options)
+        self._files = truth_of(folder, options, pictures)
+        check_some_match(folder, options, pictures, self._files)
+        self._shared = [path for path in (folder / LABELMAP,) if path.is_file()]
         self._options, self._map, self._reading = options, ValueMap.of(options, folder), Reading.of(options)
 
     @property
@@ -34,7 +35,7 @@ class ClassIds:
         return set(self._files)
 
     def files(self, name: str) -> list[Path]:
-        return self._files.get(name, [])
+        return [*self._files[name], *self._shared] if name in self._files else []
 
     def of_no_picture(self) -> Iterator[Rejection]:
         return iter(())
@@ -43,7 +44,7 @@ class ClassIds:
         return int
 
     def of(self, name: str) -> Callable[[np.ndarray], Masks]:
-        return functools.partial(_masks_of_ids, self.files(name), self._map, self._reading)
+        return functools.partial(_masks_of_ids, self._files.get(name, []), self._map, self._reading)
 
     def advice(self) -> str:
         """What the masks hold, and the lines of params.yaml that map it; "" if all values and classes are mapped."""

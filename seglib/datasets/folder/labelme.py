@@ -13,9 +13,10 @@ import msgspec
 import numpy as np
 
 from seglib.datasets.folder.json_text import number, read_json
+from seglib.datasets.folder.layout import files_below
 from seglib.datasets.folder.masks import Masks
 from seglib.datasets.folder.objects import masks_of, of_unlisted
-from seglib.datasets.labels import WrongSize, files_by_name
+from seglib.datasets.labels import WrongSize
 from seglib.datasets.outlines import Outline, draw
 from seglib.datasets.samples import Rejection
 
@@ -41,7 +42,7 @@ class LabelMe:
 
     def __init__(self, folder: Path, options: dict[str, Any]):
         place = options["truth"] or options["pictures"]
-        self._files, self._options = files_by_name(folder / place, [".json"]), options
+        self._files, self._options = files_below(folder, place, [".json"]), options
         if not self._files:
             raise ValueError(f"{place} holds no NAME.json, which masks: labelme reads: put them beside the pictures, "
                              "or set truth to their folder")

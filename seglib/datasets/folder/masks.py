@@ -29,7 +29,7 @@ class Masks:
 def read_mask(paths: list[Path], reading: Reading) -> np.ndarray:
     """The numbers of a picture's only mask, as `read_ids` gives them. Raises ValueError."""
     if len(paths) > 1:
-        raise ValueError(f"{len(paths)} masks have its name")
+        raise ValueError(f"several masks fit its name: {' and '.join(path.name for path in paths)}")
     try:
         return read_ids(paths[0], reading)
     except ImageError as error:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML, YAMLError
 
+from seglib.datasets.folder.layout import files_below
 from seglib.datasets.folder.masks import Masks
 from seglib.datasets.folder.objects import masks_of, of_unlisted
-from seglib.datasets.labels import files_by_name, text_of
+from seglib.datasets.labels import text_of
 from seglib.datasets.outlines import LeftOut, Outline, draw
 from seglib.datasets.samples import Rejection
 
@@ -30,7 +31,7 @@ class Yolo:
 
     def __init__(self, folder: Path, options: dict[str, Any]):
         place = options["truth"] or LABELS
-        self._files, self._options = files_by_name(folder / place, [".txt"]), options
+        self._files, self._options = files_below(folder, place, [".txt"]), options
         self._files.pop("classes", None)  # which some tools write beside the labels, with the names of the classes
         if not self._files:
             raise ValueError(f"{place} holds no NAME.txt, which masks: yolo reads: put them there, or set truth to "

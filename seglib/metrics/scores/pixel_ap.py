@@ -1,6 +1,6 @@
 """Average precision over pixels as a score: it is no ratio of sums, so it brings its own replicates.
 
-Shapes: S seeds, N pictures, K classes, B bins, R resamples, c resamples at once.
+Shapes: S seeds, N pictures, U units (see `cases`), K classes, B bins, R resamples, c resamples at once.
 """
 
 import dataclasses
@@ -38,14 +38,14 @@ def _replicates(sample: Sample, resamples: Resamples) -> Replicates:
         scored_K = cases.present()
         if cases.histograms is None or not scored_K.any():
             continue
-        histograms_NKB2 = cases.histograms.by_picture_NKB2()[:, scored_K].astype(np.float64)
-        shape = histograms_NKB2.shape[1:]
-        histograms_NX = histograms_NKB2.reshape(len(histograms_NKB2), -1)
-        for rows, weights_rN in resamples.weights():
+        histograms_UKB2 = cases.by_unit(cases.histograms.by_picture_NKB2()[:, scored_K].astype(np.float64))
+        shape = histograms_UKB2.shape[1:]
+        histograms_UX = histograms_UKB2.reshape(len(histograms_UKB2), -1)
+        for rows, weights_rU in resamples.weights():
             for start in range(rows.start, rows.stop, CHUNK):
-                weights_cN = weights_rN[start - rows.start:start - rows.start + CHUNK]
-                precisions_cK = average_precision((weights_cN @ histograms_NX).reshape(-1, *shape))
-                scores_R[start:start + len(weights_cN)] = mean_of_known(precisions_cK)
-        coarse = mean_score(average_precision(histograms_NX.sum(0).reshape(shape)))
+                weights_cU = weights_rU[start - rows.start:start - rows.start + CHUNK]
+                precisions_cK = average_precision((weights_cU @ histograms_UX).reshape(-1, *shape))
+                scores_R[start:start + len(weights_cU)] = mean_of_known(precisions_cK)
+        coarse = mean_score(average_precision(histograms_UX.sum(0).reshape(shape)))
         scores_R += mean_score(sample.score.by_class(cases)) - coarse
     return resample_seeds(sample.variant, scores_SR, resamples.seed)

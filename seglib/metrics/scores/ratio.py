@@ -1,6 +1,6 @@
 """Scores that are a ratio of two sums over pictures: one engine gives the value, the interval and the tests of all.
 
-Shapes: S seeds, N pictures, K classes, R resamples.
+Shapes: S seeds, N pictures, U units (see `cases`), K classes, R resamples.
 """
 
 import dataclasses
@@ -47,11 +47,14 @@ class Ratio(Score):
         return int(self.denominator(cases).sum()) if self.over_objects else cases.pictures
 
     def ratios(self, variant: str, cases_S: Sequence[Cases]) -> Ratios:
-        """Numerators and denominators of a variant's trainings; a class for which one has no score takes no part."""
-        numerator_SNK = np.stack([self.numerator(cases) for cases in cases_S])
-        denominator_SNK = np.stack([self.denominator(cases) for cases in cases_S])
-        scored_K = cases_S[0].present(self.size) & ~np.isnan(numerator_SNK).any((0, 1))
-        return Ratios(name=variant, numerator_SNK=np.nan_to_num(numerator_SNK), denominator_SNK=denominator_SNK,
+        """Numerators and denominators of a variant's trainings, summed over the pictures of each unit.
+
+        A class for which one training has no score takes no part.
+        """
+        numerator_SUK = np.stack([cases.by_unit(self.numerator(cases)) for cases in cases_S])
+        denominator_SUK = np.stack([cases.by_unit(self.denominator(cases)) for cases in cases_S])
+        scored_K = cases_S[0].present(self.size) & ~np.isnan(numerator_SUK).any((0, 1))
+        return Ratios(name=variant, numerator_SNK=np.nan_to_num(numerator_SUK), denominator_SNK=denominator_SUK,
                       scored_K=scored_K)
 
     @classmethod

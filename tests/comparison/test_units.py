@@ -1,0 +1,96 @@
+"""Groups of pictures are resampled whole: groups of equal pictures are as sure as one picture of each, no surer."""
+
+import dataclasses
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seglib.comparison.evidence import Evidence
+from seglib.comparison.summary import facts_of, summary
+from seglib.comparison.variants import Variant, load
+from seglib.configs import CompareConfig
+from seglib.metrics.cases import Cases
+from seglib.metrics.ranking import SplitHistograms
+from seglib.metrics.scores import HEADLINE, SCORES
+from seglib.metrics.scores.score import Sample
+from seglib.metrics.statistics import Resamples, interval, permutation_p
+from tests.comparison.conftest import BAD, GOOD, RESAMPLES, Compared
+
+COPIES = 10
+
+
+def copied(variant: Variant, out: Path, *, grouped: bool) -> Variant:
+    """The variant, if each test picture were there ten times; `grouped`: and these ten were one group."""
+    results = []
+    for result in variant.results:
+        cases = result.cases["test"]
+        path = out / f"{result.files.name}.npz"
+        np.savez(path, test_whole=cases.histograms.whole_KB2() * COPIES,
+                 test_by_picture=cases.histograms.by_picture_NKB2().repeat(COPIES, axis=0))
+        units_N = np.arange(cases.pictures).repeat(COPIES) if grouped else None
+        many = Cases({name: column.repeat(COPIES, axis=0) for name, column in cases.columns.items()},
+                     SplitHistograms(path, "test"), units_N)
+        results.append(dataclasses.replace(result, cases=result.cases | {"test": many}))
+    return dataclasses.replace(variant, results=results)
+
+
+def test_ten_equal_pictures_of_a_group_count_as_one(compared: Compared, tmp_path: Path):
+    variant = compared.variant(GOOD)
+    variant = dataclasses.replace(variant, results=variant.results[:1])  # so that only pictures vary
+    widths = {}
+    for name, one in (("single", variant), ("grouped", copied(variant, tmp_path, grouped=True)),
+                      ("loose", copied(variant, tmp_path, grouped=False))):
+        cases = one.cases_S("test")[0]
+        resamples = Resamples(pictures=cases.units, count=RESAMPLES)
+        for kind in dict.fromkeys(map(type, SCORES)):
+            scores = [score for score in SCORES if type(score) is kind]
+            for score, replicates in zip(scores, kind.replicates(
+                    [Sample(one.label, score, one.cases_S("test")) for score in scores], resamples), strict=True):
+                widths.setdefault(score.name, {})[name] = np.array(interval(replicates.both_R))
+    known = {name: of for name, of in widths.items() if np.ptp(of["single"]) > 0}
+    assert len(known) > len(SCORES) / 2
+    for name, of in known.items():
+        np.testing.assert_allclose(of["grouped"], of["single"], rtol=1e-9, err_msg=name)
+    narrower = [np.ptp(of["grouped"]) / np.ptp(of["loose"]) for of in known.values()]
+    assert np.median(narrower) == pytest.approx(math.sqrt(COPIES), rel=0.15)
+
+
+def test_groups_are_exchanged_whole(compared: Compared, tmp_path: Path):
+    """The permutation test of few groups cannot find more than their few exchanges allow."""
+    pair = [compared.variant(label) for label in (GOOD, BAD)]
+    found = []
+    for variants in (pair, [copied(variant, tmp_path, grouped=True) for variant in pair]):
+        ratios = [HEADLINE.ratios(variant.label, variant.cases_S("test")) for variant in variants]
+        resamples = Resamples(pictures=variants[0].cases_S("test")[0].units, count=RESAMPLES)
+        found.append(permutation_p(ratios, [(0, 1)], resamples)[0])
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("groups", [None, 4])
+def test_a_prepared_dataset_says_what_its_groups_are(made_up: Compared, tmp_path: Path, groups: int | None,
+                                                     monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / "study"
+    shutil.copytree(made_up.folder, folder)
+    monkeypatch.chdir(folder)
+    prepared = Path("data/prepared/shapes")
+    for split in ("val", "test") if groups else ():
+        index = pd.read_parquet(prepared / split / "index.parquet")
+        units = [f"patient {(number * 7) % groups}" for number in range(len(index))]
+        index.assign(unit=units).to_parquet(prepared / split / "index.parquet")
+    variants = load("shapes", made_up.info)
+    cases = variants[0].cases_S("test")[0]
+    assert (cases.pictures, cases.units) == (26, groups or 26)
+    if groups:  # summed by hand
+        numbers = np.array([(number * 7) % groups for number in range(26)])
+        expected = {number: cases["tp"][numbers == number].sum(0).tolist() for number in range(groups)}
+        assert sorted(cases.by_unit(cases["tp"]).tolist()) == sorted(expected.values())
+    config = CompareConfig(pictures=1, gallery=1, resamples=RESAMPLES, tolerance=1, coursework=False)
+    about = summary("shapes", made_up.info, variants, facts=facts_of(prepared, made_up.info), sizes=[1.0, 2.0],
+                    config=config, prepared=prepared, snapshots={}, confidence=0.95)
+    assert about.get("units") == ({"test": groups, "val": groups} if groups else None)
+    scores = Evidence(variants, 200).score_table()
+    assert np.isfinite(scores.loc[(scores["score"] == HEADLINE.name) & (scores["split"] == "test"), "low"]).all()
