@@ -18,6 +18,7 @@ CONFIG = {"kind": "folder", "masks": "ids", "classes": ["background", "cat", "do
           "unlisted": None, "group": None, "upright": False, "range": None, "page": None, "alpha": None,
           "max_pixels": MAX_PIXELS, "image_size": 16, "resize": "stretch", "val_fraction": 0.25, "test_fraction": 0.3,
           "max_rejected": 0.0}
+ALL_TRAIN = {"val_fraction": 0.0, "test_fraction": 0.0}  # for a folder of fewer pictures than there are splits
 NAMES = [f"p{i}" for i in range(8)]
 SIZE = (20, 30)
 

@@ -19,6 +19,7 @@ from seglib.datasets.coco_masks import decode
 from seglib.datasets.samples import Sample, done
 from seglib.files import write_json
 from tests.conftest import prepare_config
+from tests.datasets.folders import ALL_TRAIN, CONFIG
 from tests.fuzz.mutation import assert_lawful, changed, changes, damage, fuzzed, json_of, odd_values
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(900, method="thread")]
@@ -119,7 +120,7 @@ def test_fetched_annotations_that_were_changed_are_samples_or_a_value_error(fuzz
 @given(texts)
 def test_a_folders_changed_annotations_are_samples_or_a_value_error(fuzz_folder: Path, text: bytes):
     (fuzz_folder / "annotations.json").write_bytes(text)
-    config = prepare_config({"kind": "folder", "masks": "coco", "classes": RULE["classes"], "test_fraction": 0.0})
+    config = prepare_config(CONFIG | {"masks": "coco", "classes": RULE["classes"], **ALL_TRAIN})
     assert_lawful(lambda: done(folder.read(fuzz_folder, config, "train")), 2)
 
 
@@ -140,7 +141,7 @@ def test_the_content_that_is_changed_is_whole(fuzz_folder: Path):
     content = copy.deepcopy(CONTENT)
     write_json(fuzz_folder / "annotations/instances_train2017.json", content)
     (fuzz_folder / "annotations.json").write_bytes(json_of(content))
-    config = prepare_config({"kind": "folder", "masks": "coco", "classes": RULE["classes"], "test_fraction": 0.0})
+    config = prepare_config(CONFIG | {"masks": "coco", "classes": RULE["classes"], **ALL_TRAIN})
     for entries in (done(coco.read(fuzz_folder, prepare_config(RULE), "train")),
                     done(folder.read(fuzz_folder, config, "train"))):
         found = [entry.id for entry in entries if isinstance(entry, Sample)]
