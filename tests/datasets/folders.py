@@ -19,6 +19,7 @@ CONFIG = {"kind": "folder", "masks": "ids", "classes": ["background", "cat", "do
           "max_pixels": MAX_PIXELS, "allow": [],
           "image_size": 16, "resize": "stretch", "val_fraction": 0.25, "test_fraction": 0.3,
           "max_rejected": 0.0}
+ALL_TRAIN = {"val_fraction": 0.0, "test_fraction": 0.0}  # for a folder of fewer pictures than there are splits
 NAMES = [f"p{i}" for i in range(8)]
 SIZE = (20, 30)
 

@@ -14,7 +14,7 @@ from seglib.datasets import folder, prepare, readers, store, workers
 from seglib.datasets.samples import Rejection, Sample
 from seglib.files import write_json
 from tests.conftest import fetch_config, prepare_config, shared
-from tests.datasets.folders import NAMES, SIZE, entries, ids_of, keys_of, make, rejection, save
+from tests.datasets.folders import ALL_TRAIN, NAMES, SIZE, entries, ids_of, keys_of, make, rejection, save
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_a_folder_without_masks_or_pictures_says_what_is_missing(tmp_path: Path,
 
 def test_pictures_are_taken_as_stored_because_masks_are(tmp_path: Path):
     root = make(tmp_path / "mine", names=["p0"])
-    keys = keys_of(root, val_fraction=0.0, test_fraction=0.0)
+    keys = keys_of(root, **ALL_TRAIN)
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
     with Image.open(root / "images/p0.png") as image:

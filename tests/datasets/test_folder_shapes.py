@@ -16,11 +16,16 @@ from seglib.datasets import folder, prepare, readers
 from seglib.datasets.samples import Rejection, Sample
 from seglib.files import write_json
 from tests.conftest import fetch_config, prepare_config
-from tests.datasets.folders import entries, keys_of, save
+from tests.datasets import folders
+from tests.datasets.folders import ALL_TRAIN, entries, save
 
 HEIGHT, WIDTH = 40, 60
 BLOB = [(10.5, 8.0), (50.2, 12.7), (41.0, 33.3), (22.9, 21.0), (8.1, 35.6)]  # not convex
 Corners = list[tuple[float, float]]
+
+
+def keys_of(root: Path, form: str, **changed: Any) -> dict[str, Any]:
+    return folders.keys_of(root, form, **ALL_TRAIN | changed)
 
 
 def write_labelme(root: Path, name: str, shapes: list[Any], **changed: Any) -> None:

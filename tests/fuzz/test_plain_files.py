@@ -13,16 +13,14 @@ from hypothesis import strategies as st
 from seglib.datasets import folder, pets, stanford
 from seglib.datasets.samples import Rejection, Sample, done
 from tests.conftest import prepare_config
-from tests.datasets import folders
+from tests.datasets.folders import ALL_TRAIN, CONFIG
 from tests.fuzz.mutation import assert_lawful, damage, fuzzed
 from tests.fuzz.test_pictures import SIZE, masks, pictures
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(900, method="thread")]
 
-IDS = prepare_config(folders.CONFIG | {"masks": "ids", "classes": ["background", "cat", "dog"], "ignore": [255],
-                      "test_fraction": 0.0})
-FOLDERS = prepare_config(folders.CONFIG | {"masks": "folders", "classes": ["cat", "dog"],
-                                                       "test_fraction": 0.0, "val_fraction": 0.0})
+IDS = prepare_config(CONFIG | ALL_TRAIN)
+FOLDERS = prepare_config(CONFIG | ALL_TRAIN | {"masks": "folders", "classes": ["cat", "dog"]})
 STANFORD = prepare_config({"kind": "stanford", "test_fraction": 0.0})
 maybe_damaged_pictures = damage(pictures()[:8]) | st.sampled_from(pictures())
 maybe_damaged_masks = damage(masks()) | st.sampled_from(masks())

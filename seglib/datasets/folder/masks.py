@@ -39,7 +39,7 @@ def read_mask(paths: list[Path], reading: Reading) -> np.ndarray:
 def read_labels_of(paths: list[Path], reading: Reading) -> tuple[np.ndarray, dict[int, int]]:
     """A mask's numbers (H, W) or colours (H, W, 3), and its palette: see `labels.read_labels`. Raises ValueError."""
     if len(paths) > 1:
-        raise ValueError(f"{len(paths)} masks have its name")
+        raise ValueError(f"several masks fit its name: {' and '.join(path.name for path in paths)}")
     try:
         return read_labels(paths[0], reading)
     except ImageError as error:

@@ -118,6 +118,8 @@ def _by_hash(names: Collection[str], usable: Collection[str], groups: Mapping[st
     units = sorted({unit_of[name] for name in usable}, key=share_of)
     wanted = [split for split in SPLITS if split == "train" or fractions[split]]
     if {*wanted} - {split_of[unit] for unit in units}:
+        if not units:
+            raise ValueError(f"{place} has no picture with a mask")
         if len(units) < len(wanted):
             noun = "group" if groups else "picture"
             raise ValueError(
