@@ -78,7 +78,7 @@ from seglib.training.batches import Feed, epoch_order
 PREPARE = """
 Path({prepared!r}).mkdir()
 prepare(Path({raw!r}), PrepareConfig(kind="shapes", options={options!r}, image_size=None, resize="stretch",
-                                     val_fraction=0.1, max_rejected=0.05), Path({prepared!r}))
+                                     val_fraction=0.1, max_rejected=0.05, allow=[]), Path({prepared!r}))
 """
 PREPARE_IMPORTS = "from seglib.configs import PrepareConfig; from seglib.datasets.prepare import prepare"
 

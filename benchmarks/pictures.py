@@ -25,7 +25,7 @@ from seglib.datasets.readers import SELECTION
 from seglib.files import write_json
 
 WIDTH, HEIGHT, FILES, POLYGONS, CORNERS = 640, 480, 36, 6, 32
-CONFIG = PrepareConfig(kind="coco", image_size=256, resize="stretch", val_fraction=0.1, max_rejected=0.0,
+CONFIG = PrepareConfig(kind="coco", image_size=256, resize="stretch", val_fraction=0.1, max_rejected=0.0, allow=[],
                        options={"classes": ["cake", "dog", "motorcycle"], "min_box": 60.0, "instances": "any"})
 
 # Prints the processor's time that this process spent on it, those it starts left out.

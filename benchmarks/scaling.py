@@ -114,7 +114,7 @@ def prepare_shapes(place: str, count: int) -> None:
     out = Path(place) / "prepared"
     out.mkdir()
     config = PrepareConfig(kind="shapes", options=_options(count), image_size=None, resize="stretch", val_fraction=0.1,
-                           max_rejected=0.05)
+                           max_rejected=0.05, allow=[])
     _timed(lambda: prepare(Path(place) / "raw", config, out))
 
 
