@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from seglib.datasets.duplicates import perceptual_hash
 from seglib.datasets.geometry import Fit, Size
 from seglib.datasets.pixels import PixelFacts
 from seglib.datasets.samples import Entry, Job, Rejection, Sample
@@ -21,6 +22,7 @@ class Measured:
     id: str
     own_size: Size
     digest: bytes  # of its size and pixels
+    looks: int | None  # its perceptual hash: see `duplicates`
     class_pixels: list[int]
     valid_pixels: int
     ignored_pixels: int
@@ -62,6 +64,7 @@ class Measurer:
         pixels = repr(sample.own_size).encode() + sample.image_HWC.tobytes()
         return Measured(
             id=sample.id, own_size=sample.own_size, digest=hashlib.blake2b(pixels, digest_size=16).digest(),
+            looks=perceptual_hash(sample.image_HWC),
             class_pixels=[int(np.count_nonzero(plane_HW & valid_HW)) for plane_HW in sample.planes_KHW],
             valid_pixels=valid, ignored_pixels=valid_HW.size - valid, enlarged=max(scales), misfit=float(misfit),
             lost=any(plane_HW.any() and not fit.plane(plane_HW).any() for plane_HW in sample.planes_KHW),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from seglib.configs import PrepareConfig
+from seglib.datasets.duplicates import NearDuplicates
 from seglib.datasets.images import STORED, Reading
 from seglib.datasets.measure import Measured
 from seglib.datasets.pixels import PixelSurvey
@@ -70,6 +71,7 @@ class Survey:
         self._left_out: dict[tuple[str, str], tuple[list[str], _Names]] = {}  # what and gist: up to two reasons, names
         self._split_of: dict[str, str] = {}  # by id
         self._seen: dict[bytes, tuple[str, str]] = {}  # split and id, by the hash of the pixels
+        self._alike, self._same = NearDuplicates(), set()  # ids of pictures that are the same, pixel for pixel
         self._shared_ids, self._leaked, self._repeated = _Names(), _Names(), _Names()
         self._mostly_ignored, self._nothing, self._lost = _Names(), _Names(), _Names()
         self._misfits, self._enlarged, self._worst = _Names(), _Names(), 0.0
@@ -93,9 +95,11 @@ class Survey:
         elif not any(entry.class_pixels):
             self._nothing.add(entry.id)
         self._add_fit(entry)
+        self._alike.add(split, entry.id, entry.looks)
         other_split, other = self._seen.setdefault(entry.digest, (split, entry.id))
         if other_split != split:
             self._leaked.add(f"{entry.id} ({split}) = {other} ({other_split})")
+            self._same.add(frozenset((entry.id, other)))
         elif other != entry.id:
             self._repeated.add(f"{entry.id} = {other}")
 
@@ -136,6 +140,12 @@ class Survey:
                               text=f"{split} has {counted(count, 'picture')}: scores on it will say little")
         yield from self._shared_ids.finding("error", "id", "in more than one split")
         yield from self._leaked.finding("error", "picture", "in two splits, pixel for pixel: scores will flatter")
+        alike = _Names()
+        for one, split, other, other_split in self._alike.pairs():
+            if frozenset((one, other)) not in self._same:
+                alike.add(f"{one} ({split}) and {other} ({other_split})")
+        yield from alike.finding("warning", "pair", "of pictures in two splits that look alike: if they show the same, "
+                                                    "keep them together (group, or the lists)")
         yield from self._repeated.finding("warning", "picture", "the same as another of the split, pixel for pixel")
 
     def _about_classes(self) -> Iterator[Finding]:

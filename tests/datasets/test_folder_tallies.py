@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from seglib.datasets import coco, folder
 from seglib.datasets.samples import TALLIES, Rejection, Sample, done
 from seglib.files import write_json
 from tests.conftest import prepare_config, shared
-from tests.datasets.folders import entries, keys_of, save
+from tests.datasets.folders import ALL_TRAIN, entries, keys_of, save
 
 HEIGHT, WIDTH = 9, 14
 ids = st.sampled_from([0, 1, 2, "1", 2.0, "x"])
@@ -58,7 +58,12 @@ def test_every_annotation_of_a_folder_ends_in_one_tally(place: Path, names: list
         (place / f"{split}.txt").unlink(missing_ok=True)
         if listed:
             (place / f"{split}.txt").write_text("\n".join(listed[:2] if split == "train" else listed[2:]))
-    given = entries(place, keys_of(place, "coco", crowds=crowds, unlisted=unlisted))
+    keys = keys_of(place, "coco", crowds=crowds, unlisted=unlisted, **ALL_TRAIN)
+    try:
+        given = entries(place, keys)
+    except ValueError as error:
+        assume("no picture with a mask" not in str(error))
+        raise
     counts = tallies_of(given)
     assert counts.total() == len(found)
     assert crowds == "ignore" or not counts["crowd"]

@@ -22,6 +22,7 @@ from seglib.datasets.labels import read_labels, text_of
 from seglib.datasets.pixels import facts_of
 
 SAMPLE = 200  # masks whose values are counted, and annotation files that are read
+FIRST_PAGE = dataclasses.replace(STORED, page=1)
 PIXELS = 40  # pictures whose pixels are looked at
 PEEK = 8  # files of a folder that say whether it holds masks
 FEW = 64  # values of a mask; a photograph has more
@@ -184,7 +185,7 @@ def _pixels(files: _Folder, keys: dict[str, Any]) -> tuple[dict[str, Any], list[
             facts.append(one := facts_of(path, STORED))
             ending = next((stem for stem in masks if stem.startswith(path.stem)), None)
             if one.orientation >= 5 and ending is not None:
-                labels, _ = read_labels(masks[ending], STORED)
+                labels, _ = read_labels(masks[ending], FIRST_PAGE)
                 turned += labels.shape[:2] == one.size[::-1] != one.size
         except ImageError:
             continue  # `check` says why
@@ -223,7 +224,7 @@ def _holds_masks(paths: list[Path], most: int) -> bool:
     counts = []
     for path in _few(paths, PEEK):
         try:
-            labels, _ = read_labels(path, STORED)
+            labels, _ = read_labels(path, FIRST_PAGE)
         except ImageError:
             continue
         counts.append(len(np.unique(joined(labels) if labels.ndim == 3 else labels)))
@@ -235,7 +236,7 @@ def _values(root: Path, paths: Sequence[Path]) -> tuple[dict[str, Any], list[str
     count, highest, contiguous, palettes = ValueCount(), set(), True, []
     for path in paths:
         try:
-            labels, palette = read_labels(path, STORED)
+            labels, palette = read_labels(path, FIRST_PAGE)
         except ImageError:
             continue
         count.add(labels)
