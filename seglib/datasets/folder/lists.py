@@ -5,14 +5,13 @@ this computer or another, and may be followed by its mask's. A line that begins 
 has that name.
 """
 
-import collections
 import dataclasses
 import re
 from collections.abc import Collection, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from seglib.datasets.folder.layout import MASK_SUFFIXES, SPLIT_FOLDERS, picture_suffixes
-from seglib.datasets.folder.names import Finder, normal_name
+from seglib.datasets.folder.names import PathFinder, normal_name, suffix_of, without_suffix
 from seglib.datasets.labels import text_of
 
 PLACES = ("", "ImageSets/Segmentation")  # the first that holds lists is read
@@ -67,45 +66,26 @@ class _Resolver:
     """Finds the name that a line of a list means."""
 
     def __init__(self, known: Collection[str]):
-        self._finder = Finder(known)
-        bases = collections.Counter(name.rsplit("/", 1)[-1] for name in known)
-        self._by_base = {base: name for name in known if bases[base := name.rsplit("/", 1)[-1]] == 1}
         self._suffixes = {*picture_suffixes(), *MASK_SUFFIXES}
         self._truth_suffixes = self._suffixes | {".txt", ".json", ".xml", ".npy"}
+        self._paths = PathFinder(known, self._suffixes)
 
     def name_of(self, line: str) -> str | None:
         """The name, which may be of no picture; None for an empty line and a comment."""
         line = line.strip("\"' ")
-        if line == "" or (line.startswith("#") and not any(map(self._exact, [line, *(one for one, _ in _cut(line))]))):
+        beginnings = [line, *(first for first, _ in _cut(line))]
+        if line == "" or (line.startswith("#") and not any(map(self._paths.find_whole, beginnings))):
             return None
-        if (name := self._found(line)) is not None:
+        if (name := self._paths.find(line)) is not None:
             return name
         for first, second in _cut(line):
-            if (name := self._found(first)) is not None and (
-                    self._suffix(second) in self._truth_suffixes or self._found(second) == name):
+            if (name := self._paths.find(first)) is not None and (
+                    suffix_of(second) in self._truth_suffixes or self._paths.find(second) == name):
                 return name
         for first, second in _cut(line):
-            if self._suffix(first) in self._suffixes and self._suffix(second) in self._truth_suffixes:
+            if suffix_of(first) in self._suffixes and suffix_of(second) in self._truth_suffixes:
                 line = first
-        return self._without_suffix(PurePosixPath(normal_name(line)).name)
-
-    def _exact(self, text: str) -> str | None:
-        return self._finder.find(text) or self._finder.find(self._without_suffix(text))
-
-    def _found(self, text: str) -> str | None:
-        """The known name that a text ends with: /elsewhere/images/a/b.png is a/b, or b if there is no a/b."""
-        parts = normal_name(text).split("/")
-        for start in range(len(parts)):
-            if (name := self._exact("/".join(parts[start:]))) is not None:
-                return name
-        return self._by_base.get(parts[-1]) or self._by_base.get(self._without_suffix(parts[-1]))
-
-    def _suffix(self, text: str) -> str:
-        return PurePosixPath(text).suffix.lower()
-
-    def _without_suffix(self, text: str) -> str:
-        suffix = self._suffix(text)
-        return text[:-len(suffix)] if suffix in self._suffixes else text
+        return without_suffix(normal_name(line).rsplit("/", 1)[-1], self._suffixes)
 
 
 def _cut(line: str) -> list[tuple[str, str]]:

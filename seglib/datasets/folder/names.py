@@ -9,6 +9,7 @@ import dataclasses
 import os
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 SEPARATORS = "_-. "  # the characters before which an ending is cut, so that it reads well
@@ -36,6 +37,42 @@ class Finder:
         """The known name that `text` stands for; None if there is none."""
         name = normal_name(text)
         return name if name in self._own else self._by_plain.get(_plain(name))
+
+
+class PathFinder:
+    """Finds a known name by a path, of this computer or another, that ends with it."""
+
+    def __init__(self, known: Collection[str], suffixes: Collection[str]):
+        self._finder, self._suffixes = Finder(known), suffixes
+        counts = collections.Counter(map(_base, known))
+        self._by_base = {_base(name): name for name in known if counts[_base(name)] == 1}
+
+    def find(self, path: str) -> str | None:
+        """/elsewhere/images/a/b.png is a/b, or b if there is no a/b, or c/b if that is the only b; None for no name."""
+        parts = normal_name(path).split("/")
+        for start in range(len(parts)):
+            if (name := self.find_whole("/".join(parts[start:]))) is not None:
+                return name
+        return self._by_base.get(parts[-1]) or self._by_base.get(without_suffix(parts[-1], self._suffixes))
+
+    def find_whole(self, path: str) -> str | None:
+        """The name that the whole path is, with or without one of the suffixes."""
+        return self._finder.find(path) or self._finder.find(without_suffix(path, self._suffixes))
+
+
+def suffix_of(path: str) -> str:
+    """The last suffix in small letters, such as .png."""
+    return PurePosixPath(path).suffix.lower()
+
+
+def without_suffix(path: str, suffixes: Collection[str]) -> str:
+    """The path without its suffix, if that is one of `suffixes`."""
+    suffix = suffix_of(path)
+    return path[:-len(suffix)] if suffix and suffix in suffixes else path
+
+
+def _base(name: str) -> str:
+    return name.rsplit("/", 1)[-1]
 
 
 def without_ending(name: str, ending: str) -> str | None:
@@ -83,7 +120,7 @@ def match(pictures: Collection[str], masks: Collection[str], ending: str | None)
 def _by_both_endings(pictures: Collection[str], stems: Mapping[str, str]) -> Matched | None:
     """The masks that have a common ending, if the pictures have one as well, which is taken away first."""
     # Without their first character, so that something is left of each.
-    common = os.path.commonprefix([name.rsplit("/", 1)[-1][:0:-1] for name in pictures])[::-1]
+    common = os.path.commonprefix([_base(name)[:0:-1] for name in pictures])[::-1]
     if not common or len(pictures) < 2:
         return None
     cores = {name.removesuffix(common): name for name in pictures}
@@ -128,7 +165,7 @@ def difference(pictures: Collection[str], masks: Collection[str]) -> str:
     """How the names of masks differ from those of pictures, if none match, and the key that makes them match."""
     base_of = collections.defaultdict(list)
     for name in sorted(pictures):
-        base_of[name.rsplit("/", 1)[-1]].append(name)
+        base_of[_base(name)].append(name)
     folders: collections.Counter[tuple[str, str]] = collections.Counter()
     letters, examples = 0, {}
     lower = {name.lower(): name for name in pictures}
