@@ -29,6 +29,7 @@ class Measured:
     enlarged: float  # times, in height or in width
     misfit: float  # how far its shape is from the network's: see `Measurer`
     lost: bool  # whether a class that it shows has no pixel left at the network's size
+    unit: str | None  # see samples.Sample
     tally: Mapping[str, int]
     palette: Mapping[int, str]
     facts: PixelFacts | None  # see samples.Sample
@@ -68,4 +69,4 @@ class Measurer:
             class_pixels=[int(np.count_nonzero(plane_HW & valid_HW)) for plane_HW in sample.planes_KHW],
             valid_pixels=valid, ignored_pixels=valid_HW.size - valid, enlarged=max(scales), misfit=float(misfit),
             lost=any(plane_HW.any() and not fit.plane(plane_HW).any() for plane_HW in sample.planes_KHW),
-            tally=sample.tally, palette=sample.palette, facts=sample.facts)
+            unit=sample.unit, tally=sample.tally, palette=sample.palette, facts=sample.facts)

@@ -13,7 +13,7 @@ from seglib.datasets.coco_annotations import check_unique, licence_of
 from seglib.datasets.folder.json_text import number, plain, read_json
 from seglib.datasets.folder.layout import picture_suffixes, pictures_of
 from seglib.datasets.folder.masks import Masks
-from seglib.datasets.folder.names import Finder, normal_name
+from seglib.datasets.folder.names import PathFinder, normal_name
 from seglib.datasets.folder.objects import masks_of, of_unlisted
 from seglib.datasets.labels import WrongSize
 from seglib.datasets.outlines import LeftOut, Outline, draw
@@ -78,9 +78,10 @@ class Coco:
         check_unique([image.id for image in content.images], self._name, "pictures have the id")
         self._options, self._licenses = options, content.licenses
         self._entries, self._annotations = collections.defaultdict(list), collections.defaultdict(list)
-        names = _Names(pictures_of(folder, options))
+        names = PathFinder(pictures_of(folder, options), picture_suffixes())
         for image in content.images:
-            self._entries[names.of(image.file_name)].append(image)
+            name = names.find(image.file_name) or PurePosixPath(normal_name(image.file_name)).stem
+            self._entries[name].append(image)
         for annotation in content.annotations:
             self._annotations[annotation.image_id].append(annotation)
         used = {annotation.category_id for annotation in content.annotations}
@@ -178,27 +179,3 @@ def _class_of(categories: Sequence[_Category], classes: Sequence[str], used: Col
                                  f"{', '.join(sorted(names[category_id]))}. Give each its own")
             found[category_id] = k
     return found
-
-
-class _Names:
-    """Finds the picture that a file_name means."""
-
-    def __init__(self, known: Collection[str]):
-        self._finder = Finder(known)
-        self._suffixes = tuple(picture_suffixes())
-
-    def of(self, file_name: str) -> str:
-        """The name of the picture whose path is the longest end of `file_name`, or else its last part."""
-        parts = normal_name(file_name).split("/")
-        for first in range(len(parts)):
-            for end in self._endless("/".join(parts[first:])):
-                if (found := self._finder.find(end)) is not None:
-                    return found
-        return PurePosixPath(normal_name(file_name)).stem
-
-    def _endless(self, path: str) -> Iterator[str]:
-        """A path without the suffix of its format, as it is, and without what follows its last dot."""
-        if suffix := next((suffix for suffix in self._suffixes if path.lower().endswith(suffix)), ""):
-            yield path[:-len(suffix)]
-        yield path
-        yield path.rpartition(".")[0]

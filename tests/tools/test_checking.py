@@ -1,0 +1,74 @@
+"""`seglib check PATH`: what is guessed of a folder, and that the entry it prints is right."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+from typer.testing import CliRunner
+
+from seglib import cli
+from seglib.datasets import folder
+from seglib.datasets.folder.guess import guess
+from seglib.datasets.samples import Sample, done
+from seglib.params.datasets import Folder
+from tests.datasets.brought import EXPECTED, FOLDERS
+from tests.datasets.folders import make
+
+
+@pytest.fixture
+def place(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder, with no params.yaml around."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    return FOLDERS[name](tmp_path / name)
+
+
+def entry_of(output: str) -> Folder:
+    """The entry for params.yaml that was printed."""
+    text = output.partition("datasets:\n")[2].partition("\n\n")[0]
+    return Folder.model_validate(YAML(typ="safe", pure=True).load(text)["mine"])
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_is_guessed_and_its_entry_reads_every_picture(place: Path, name: str):
+    found = guess(place)
+    assert EXPECTED[name].items() <= found.keys.items() and len(found.reasons) >= 2
+    result = CliRunner().invoke(cli.app, ["check", str(place)])
+    assert result.exit_code == 0, result.output
+    assert "0 errors" in result.output
+    entry = entry_of(result.output)
+    config = entry.prepare_config(0.0)
+    samples = [one for split in folder.SPLITS for one in done(folder.read(place, config, split))]
+    assert len(samples) == 24 and all(isinstance(one, Sample) for one in samples)
+    for sample in samples:  # the object is the bright or brown disk that was drawn
+        inner_HW = sample.planes_KHW[1]
+        assert 0.02 < inner_HW.mean() < 0.4
+        contrast = np.abs(sample.image_HWC[inner_HW].mean(0) - sample.image_HWC[sample.planes_KHW[0]].mean(0)).max()
+        assert contrast > 40
+
+
+@pytest.mark.parametrize("name", ["microscopy"])
+def test_a_change_applies_to_the_guess(place: Path, name: str):
+    result = CliRunner().invoke(cli.app, ["check", str(place), "-S", "datasets.mine.range=null",
+                                          "-S", "datasets.mine.group='^p[0-9]+'"])
+    assert result.exit_code == 1 and "set `range: [0, 4095]`" in result.output
+    entry = entry_of(result.output)
+    assert entry.range is None and entry.group == "^p[0-9]+"
+    wrong = CliRunner().invoke(cli.app, ["check", str(place), "-S", "datasets.mine.ragne=1"])
+    assert wrong.exit_code == 1 and "ragne" in str(wrong.exception)
+
+
+@pytest.mark.parametrize("masks", ["ids", "folders", "coco"])
+def test_each_form_is_told_from_the_others(tmp_path: Path, masks: str):
+    found = guess(make(tmp_path / "mine", masks))
+    assert found.keys["masks"] == masks
+    assert found.keys["classes"] == (["class_0", "class_1", "class_2"] if masks == "ids" else ["cat", "dog"])
+
+
+def test_a_folder_without_masks_says_what_was_expected(tmp_path: Path):
+    make(tmp_path / "mine", "none")
+    with pytest.raises(ValueError, match="but neither masks nor annotations. Expected pictures in images/"):
+        guess(tmp_path / "mine")
+    with pytest.raises(ValueError, match="holds no pictures"):
+        guess(tmp_path / "nothing")
