@@ -26,6 +26,7 @@ from seglib.configs import DownloadConfig, FetchConfig, PrepareConfig, TrainConf
 from seglib.cores import physical_cores
 from seglib.datasets import prepare, readers, shapes
 from seglib.files import write_json
+from seglib.params.datasets import Folder
 from seglib.pipeline.fingerprint import Fingerprinter
 
 if TYPE_CHECKING:
@@ -161,16 +162,23 @@ def prepared_shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fetch_config(keys: dict[str, Any], download: DownloadConfig | None = None) -> FetchConfig:
     """What `fetch` is given for a dataset with these keys, named as in params.yaml."""
-    of_prepare = ("kind", "image_size", "resize", "val_fraction", "max_rejected")
-    return FetchConfig(kind=keys["kind"], download=download,
-                       options={key: value for key, value in keys.items() if key not in of_prepare})
+    options = _options(keys)
+    if keys["kind"] == "folder":  # the other keys say how masks and pictures are read: `fetch` must do without them
+        options = {key: options[key] for key in Folder.fetch_keys(None)}
+    return FetchConfig(kind=keys["kind"], options=options, download=download)
+
+
+def _options(keys: dict[str, Any]) -> dict[str, Any]:
+    """The reader's own keys."""
+    of_prepare = ("kind", "image_size", "resize", "val_fraction", "max_rejected", "allow")
+    return {key: value for key, value in keys.items() if key not in of_prepare}
 
 
 def prepare_config(keys: dict[str, Any]) -> PrepareConfig:
     """What `prepare` is given for a dataset with these keys, named as in params.yaml; some may be left out."""
     defaults = {"image_size": None, "resize": "stretch", "val_fraction": 0.0, "max_rejected": 0.0,
                 "allow": ["absent_class", "unscored_class"]}
-    return PrepareConfig(kind=keys["kind"], options=fetch_config(keys).options,
+    return PrepareConfig(kind=keys["kind"], options=_options(keys),
                          **{key: keys.get(key, default) for key, default in defaults.items()})
 
 

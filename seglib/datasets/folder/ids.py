@@ -28,7 +28,15 @@ class ClassIds:
         self._files = truth_of(folder, options, pictures)
         check_some_match(folder, options, pictures, self._files)
         self._shared = [path for path in (folder / LABELMAP,) if path.is_file()]
-        self._options, self._map, self._reading = options, ValueMap.of(options, folder), Reading.of(options)
+        self._folder, self._options = folder, options
+
+    @functools.cached_property
+    def _map(self) -> ValueMap:  # made when masks are read: `fetch` knows nothing of values
+        return ValueMap.of(self._options, self._folder)
+
+    @functools.cached_property
+    def _reading(self) -> Reading:
+        return Reading.of(self._options)
 
     @property
     def names(self) -> set[str]:
