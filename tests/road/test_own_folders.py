@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from seglib.files import read_json
 from tests.datasets.brought import FOLDERS
 from tests.road.clones import clone, environment
 
@@ -43,4 +44,5 @@ def test_three_commands_lead_to_a_page(repository: Path, name: str):
     said(repository, "dvc", "exp", "run", *(part for one in picks for part in ("-S", one)))
     page = (repository / "reports/index.html").read_text(encoding="utf-8")
     assert all(label in page for label in entry["classes"])
-    assert (name == "microscopy") == ("groups" in page)
+    summary = read_json(repository / "comparisons/mine/tables/summary.json")
+    assert (name == "microscopy") == ("units" in summary)

@@ -92,7 +92,7 @@ def test_changes_of_a_users_own_are_applied_and_params_stay_as_they_were(reposit
 
 @pytest.mark.parametrize(("change", "message"), [
     ("train.lrr=1", "params.yaml has no 'lrr' there, did you mean 'lr'?"), ("train.lr", "expected KEY=VALUE"),
-    ("train.lr.x=1", "no 'x' there, a single value stands there"), ("train.lr=-1", "train.lr: .*greater than 0"),
+    ("train.lr.x=1", "no 'x' there, a single value stands there"), ("train.lr=-1", "train.lr: .*more than 0"),
     ("run.losses.9=mse", "no '9' there, known: 0, 1"), ("train.lr=[1", "'\\[1' is not a value"),
     ("run.models=[munett]", "'munett' is not defined, did you mean 'munet'?")])
 def test_a_change_that_cannot_be_is_said_before_anything_starts(repository: Path, change: str, message: str):
