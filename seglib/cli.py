@@ -152,6 +152,8 @@ def check(
     folder = Path(dataset).resolve()
     root = _enter_repository()
     known = (root / "params.yaml").exists()
+    if not known and not folder.is_dir():
+        raise ValueError(f"{dataset} is no folder, and there is no params.yaml here that could name it")
     if folder.is_dir() and not (known and checking.is_dataset(dataset)):
         words, report = checking.check_folder(folder, changes or [], root if known else None)
         print(words)

@@ -76,8 +76,7 @@ def planes_of_numbers(numbers_HW: np.ndarray, classes: Sequence[int],
 def read_labels(source: Path | BinaryIO, reading: Reading) -> tuple[np.ndarray, dict[int, int]]:
     """A mask of numbers, (H, W), or of colours, uint8 (H, W, 3), and the colour of each number if it has a palette.
 
-    Numbers that are saved as RGB, three equal channels, are numbers. Raises ImageError as `read_ids` does, and for a
-    mask with transparent pixels.
+    Raises ImageError as `read_ids` does, and for a mask with transparent pixels.
     """
     with decoded(source, reading, counts_pages=True, lone_page=True) as found:
         image = found.image
@@ -92,9 +91,7 @@ def read_labels(source: Path | BinaryIO, reading: Reading) -> tuple[np.ndarray, 
             raise ImageError("it has transparent pixels, and nothing says which class these are; store it without "
                              "transparency")
         colors_HWC = colors_HWC[..., :-1]
-    if (colors_HWC == colors_HWC[..., :1]).all():
-        return np.ascontiguousarray(colors_HWC[..., 0]), {}
-    return np.ascontiguousarray(colors_HWC), {}
+    return np.ascontiguousarray(np.broadcast_to(colors_HWC, (*colors_HWC.shape[:2], 3))), {}
 
 
 class WrongSize(ValueError):

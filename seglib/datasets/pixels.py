@@ -180,6 +180,9 @@ class PixelSurvey:
             if min(high, wanted[1]) - max(low, wanted[0]) < LEAST_RANGE * (wanted[1] - wanted[0]):
                 yield from found.all.fault("error", f"{held}, which use less than a tenth of `range: "
                                                     f"{_listed(*wanted)}`: {remedy}")
+            elif min(high, wanted[1]) - max(low, wanted[0]) < LEAST_RANGE * (high - low):
+                yield from found.all.fault("warning", f"{held}, of which `range: {_listed(*wanted)}` tells apart less "
+                                                      "than a tenth; the others become black or white")
         elif kind == "F":
             yield from found.all.fault("error", f"{held}, and nothing says which is white: {remedy}")
         elif low < 0 or high > top:

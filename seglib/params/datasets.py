@@ -204,6 +204,16 @@ class Folder(Resized):
     test_fraction: float = Field(gt=0, lt=1)
 
     @model_validator(mode="after")
+    def _keys_fit_each_other(self) -> "Folder":
+        if isinstance(self.range, list) and self.range[0] >= self.range[1]:
+            raise PydanticCustomError("range", "range: expected [lo, hi] with lo below hi, found {range}",
+                                      {"range": brief(self.range)})
+        if self.unlisted == "empty" and self.masks == "ids":
+            raise PydanticCustomError("unlisted", "unlisted: empty says that a picture without a mask shows no class, "
+                                      "but with masks: ids each pixel has one; set unlisted: skip")
+        return self
+
+    @model_validator(mode="after")
     def _mapped_names_are_classes(self) -> "Folder":
         for key, mapping in (("values", self.values), ("colors", self.colors)):
             if mapping is not None and self.masks != "ids":

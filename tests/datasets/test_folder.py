@@ -124,8 +124,6 @@ def test_ids_may_stand_in_palettes_and_in_sixteen_bits(tmp_path: Path):
     (lambda root: save(root / "masks/p3.png", np.full((*SIZE, 3), (9, 8, 7), np.uint8)), "picture",
      "colours that are neither a class nor ignored: #090807"),
     (lambda root: (root / "masks/p3.png").write_bytes(b"no"), "picture", "its mask: p3.png cannot be read"),
-    (lambda root: save(root / "masks/p3.tif", ids_of("p3")), "picture",
-     "several masks fit its name: p3.png and p3.tif"),
     (lambda root: (root / "images/p3.png").write_bytes(b"no"), "picture", "p3.png cannot be read as a picture"),
     (lambda root: shutil.copy(root / "images/p3.png", root / "images/p3.JPG"), "picture",
      "several pictures have its name: images/p3.JPG and images/p3.png"),

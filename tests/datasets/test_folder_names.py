@@ -14,7 +14,7 @@ from seglib.datasets.folder.lists import listed_splits
 from seglib.datasets.folder.names import Finder, NamesMatchError, difference, match, normal_name
 from seglib.datasets.samples import Rejection, Sample
 from tests.conftest import fetch_config, shared
-from tests.datasets.folders import NAMES, entries, ids_of, keys_of, make, rejection, save
+from tests.datasets.folders import NAMES, entries, ids_of, keys_of, make, save
 
 # How a name may be written differently by another program.
 WRITINGS: dict[str, Callable[[str], str]] = {
@@ -159,14 +159,22 @@ def test_a_split_may_be_part_of_the_keys(tmp_path: Path):
     assert sorted(path.name for path in (out / "valid/masks").iterdir()) == ["valid0.png", "valid1.png", "valid2.png"]
 
 
+@pytest.mark.parametrize("form", ["ids", "folders"])
+def test_two_masks_of_one_picture_are_an_error(tmp_path: Path, form: str):
+    root = make(tmp_path / "mine", form)
+    place = "masks" if form == "ids" else "masks/cat"
+    save(root / place / "p3.tif", ids_of("p3"))
+    with pytest.raises(ValueError, match=r"several masks fit the picture p3: .*p3.png and .*p3.tif. .*mask_ending"):
+        entries(root, keys_of(root, form))
+
+
 def test_two_masks_of_one_picture_are_told_by_name(tmp_path: Path):
     root = make(tmp_path / "mine", names=["Größe", *NAMES])
     save(root / "masks" / (unicodedata.normalize("NFD", "Größe") + ".png"), ids_of("Größe"))
     if len(list((root / "masks").iterdir())) == len(NAMES) + 1:
         pytest.skip("this file system takes both names for one")
-    found = rejection(root, keys_of(root))
-    assert (found.id, found.what) == ("Größe", "picture")
-    assert found.reason.startswith("several masks fit its name: ")
+    with pytest.raises(ValueError, match="several masks fit the picture Größe: "):
+        entries(root, keys_of(root))
 
 
 @pytest.mark.parametrize("case", ["names_decomposed", "mask_suffix", "valid_txt"])

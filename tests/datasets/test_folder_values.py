@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from seglib.datasets.folder.values import IGNORED, ValueCount, ValueMap, read_labelmap, voc_palette
+from seglib.datasets.folder.values import IGNORED, ValueCount, ValueMap, as_numbers, read_labelmap, voc_palette
 from seglib.datasets.images import STORED, ImageError
 from seglib.datasets.labels import read_labels
 from seglib.datasets.samples import Sample
@@ -66,6 +66,24 @@ def test_a_palettes_colours_are_mapped_where_colours_are_asked_for():
     assert mapping().planes(labels_HW, palette)[0][:, 0].tolist() == [[True, False], [False, True], [False, False]]
 
 
+def test_a_mask_of_one_grey_is_a_colour_if_colours_are_named(tmp_path: Path):
+    """An all-black mask in RGB: its colour is named, and as a number it would be another class."""
+    black = np.zeros((1, 2, 3), np.uint8)
+    by_color = mapping(classes=["road", "background"], colors={"#ff0000": "road", "#000000": "background"})
+    assert by_color.planes(black, {})[0][:, 0].tolist() == [[False, False], [True, True]]
+    assert mapping(ignore=["#000000"]).planes(black, {})[1].all()
+    (tmp_path / "labelmap.txt").write_text("cat:0,0,0::\nbackground:1,2,3::\n")
+    assert mapping(tmp_path).planes(black, {})[0][:, 0].tolist() == [[False, False], [True, True], [False, False]]
+    assert mapping().planes(black, {})[0][0].all()
+
+
+def test_a_labelmap_names_a_palettes_colours(tmp_path: Path):
+    (tmp_path / "labelmap.txt").write_text("background:0,0,0::\ndog:128,0,0::\ncat:0,128,0::\n")
+    labels_HW, palette = np.array([[0, 1, 2]], np.uint8), {0: 0, 1: 0x800000, 2: 0x008000}
+    assert mapping(tmp_path).planes(labels_HW, palette)[0].argmax(0).tolist() == [[0, 2, 1]]
+    assert mapping(tmp_path).planes(labels_HW, {})[0].argmax(0).tolist() == [[0, 1, 2]]
+
+
 def test_cvats_labelmap_names_colours(tmp_path: Path):
     (tmp_path / "labelmap.txt").write_text("# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:250,50,83::\n"
                                            "dog:51,221,255::\n")
@@ -88,7 +106,8 @@ def test_grey_numbers_saved_as_rgb_are_numbers(tmp_path: Path, mode: str):
     numbers_HW = np.random.default_rng(1).integers(0, 3, (6, 9), np.uint8)
     Image.fromarray(numbers_HW).convert(mode).save(tmp_path / "mask.png")
     labels, palette = read_labels(tmp_path / "mask.png", STORED)
-    np.testing.assert_array_equal(labels, numbers_HW)
+    np.testing.assert_array_equal(as_numbers(labels), numbers_HW)
+    assert mapping().planes(labels, palette)[0].argmax(0).tolist() == numbers_HW.tolist()
     assert palette == {}
 
 
@@ -110,8 +129,8 @@ def test_the_mapping_to_paste_maps_everything():
     count = ValueCount()
     count.add(np.array([[0, 7, 255]], np.uint8))
     count.add(np.array([[0, 0, 7]], np.uint8))
-    assert count.describe() == ("0 (50.0% of the pixels, in 2 of 2 masks), 255 (16.7% of the pixels, in 1 of 2 masks), "
-                                "7 (33.3% of the pixels, in 2 of 2 masks)")
+    assert count.describe() == ("0 (50.0% of the pixels, in 2 of 2 masks), 7 (33.3% of the pixels, in 2 of 2 masks), "
+                                "255 (16.7% of the pixels, in 1 of 2 masks)")
     assert count.mapping(["background", "thing"], [255]) == (
         "classes: [background, thing]\nvalues: {0: background, 7: thing}\nignore: [255]")
     assert count.mapping(["background", "thing"]) == (

@@ -1,5 +1,6 @@
 """`seglib check PATH`: what is guessed of a folder, and that the entry it prints is right."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from seglib.datasets.folder.guess import guess
 from seglib.datasets.samples import Sample, done
 from seglib.params.datasets import Folder
 from tests.datasets.brought import EXPECTED, FOLDERS
-from tests.datasets.folders import make
+from tests.datasets.folders import make, save
 
 
 @pytest.fixture
@@ -64,6 +65,43 @@ def test_each_form_is_told_from_the_others(tmp_path: Path, masks: str):
     found = guess(make(tmp_path / "mine", masks))
     assert found.keys["masks"] == masks
     assert found.keys["classes"] == (["class_0", "class_1", "class_2"] if masks == "ids" else ["cat", "dog"])
+
+
+def number_map(index: int, highest: int) -> np.ndarray:
+    """Numbers 0 to `highest`, each inside the one before."""
+    mask_HW = np.zeros((20, 30), np.uint8)
+    for number in range(1, highest + 1):
+        mask_HW[number:-number, number + index % 3:-number] = number
+    return mask_HW
+
+
+@pytest.mark.parametrize(("highest", "classes"), [(lambda i: 1 + i % 3, ["class_0", "class_1", "class_2", "class_3"]),
+                                                  (lambda i: 1 + i % 6, ["background", "thing"])])
+def test_numbers_of_objects_are_told_from_classes(tmp_path: Path, highest: Callable[[int], int], classes: list[str]):
+    root = make(tmp_path / "mine", names=[f"p{i}" for i in range(12)])
+    for i in range(12):
+        save(root / f"masks/p{i}.png", number_map(i, highest(i)))
+    assert guess(root).keys["classes"] == classes
+
+
+def test_split_folders_and_vocs_other_folder_are_known(tmp_path: Path):
+    root = FOLDERS["phone"](tmp_path / "voc")
+    (root / "SegmentationObject").mkdir()
+    for path in sorted((root / "SegmentationClass").iterdir()):
+        (root / "SegmentationObject" / path.name).write_bytes(path.read_bytes())
+    assert EXPECTED["phone"].items() <= guess(root).keys.items()
+    parts = tmp_path / "parts"
+    for split in ("train", "valid", "test"):
+        make(parts / split, names=[f"{split}{i}" for i in range(3)])
+    keys = guess(parts).keys
+    assert (keys["pictures"], keys["truth"]) == ("{split}/images", "{split}/masks")
+
+
+def test_a_name_that_is_no_folder_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    result = CliRunner().invoke(cli.app, ["check", "nowhere"])
+    assert "nowhere is no folder" in str(result.exception)
 
 
 def test_a_folder_without_masks_says_what_was_expected(tmp_path: Path):

@@ -35,7 +35,7 @@ from seglib import tasks
 from seglib.configs import FetchConfig, PrepareConfig
 from seglib.datasets.folder.forms import Form, Masks, open_masks
 from seglib.datasets.folder.ids import ClassIds
-from seglib.datasets.folder.layout import all_files, pictures_of, places_of, source_folder
+from seglib.datasets.folder.layout import MASKS_AS_PICTURES, all_files, pictures_of, places_of, source_folder
 from seglib.datasets.folder.lists import split_lists
 from seglib.datasets.folder.splits import SPLITS, assign_splits, given_splits
 from seglib.datasets.folder.values import class_ids
@@ -117,6 +117,9 @@ def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | J
         elif paths:
             yield Rejection(id=name, source=sources[0], what="picture", tally=_left_out(masks.annotations(name)()),
                             reason=f"several pictures have its name: {' and '.join(sources)}")
+        elif sources and config.options["masks"] not in MASKS_AS_PICTURES:
+            yield Rejection(id=name, source=f"{sources[0]} {name}", what="file", reason="its picture is not there",
+                            tally=_left_out(masks.annotations(name)()))
         elif sources:
             yield Rejection(id=name, source=sources[0], what="file", reason="a mask without a picture",
                             tally=_left_out(masks.annotations(name)()))

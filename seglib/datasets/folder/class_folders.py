@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from seglib.datasets.folder.layout import check_some_match, pictures_of, places_of, truth_of
-from seglib.datasets.folder.masks import Masks, read_mask
+from seglib.datasets.folder.layout import check_some_match, pictures_of, places_of, refuse_twins, truth_of
+from seglib.datasets.folder.masks import Masks, read_labels_of
 from seglib.datasets.folder.names import normal_name
 from seglib.datasets.folder.objects import of_unlisted
 from seglib.datasets.images import Reading
@@ -31,6 +31,8 @@ class ClassFolders:
         self._files = [truth_of(folder, options, pictures, below=there[normal_name(name)])
                        for name in options["classes"]]
         check_some_match(folder, options, pictures, self.names, expected="CLASS/NAME.png")
+        for files in self._files:
+            refuse_twins(files)
         self._options = options
 
     @property
@@ -57,7 +59,8 @@ def _masks_of_folders(files: list[list[Path]], options: dict[str, Any], image_HW
     planes_KHW = np.zeros((len(files), *image_HWC.shape[:2]), bool)
     for k, paths in enumerate(files):
         if paths:
-            plane_HW = read_mask(paths, Reading.of(options)) != 0
+            labels, _ = read_labels_of(paths, Reading.of(options))
+            plane_HW = labels != 0 if labels.ndim == 2 else labels.any(-1)
             check_size(plane_HW, image_HWC)
             planes_KHW[k] = plane_HW
     return Masks(planes_KHW=planes_KHW)

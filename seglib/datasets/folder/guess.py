@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML
 
-from seglib.datasets.folder.layout import picture_suffixes
-from seglib.datasets.folder.values import LABELMAP, ValueCount, joined, read_labelmap, voc_palette
+from seglib.datasets.folder.layout import SPLIT_FOLDERS, picture_suffixes
+from seglib.datasets.folder.values import LABELMAP, ValueCount, as_numbers, joined, read_labelmap, voc_palette
 from seglib.datasets.images import STORED, ImageError
 from seglib.datasets.labels import read_labels, text_of
 from seglib.datasets.pixels import facts_of
@@ -24,12 +24,12 @@ from seglib.datasets.pixels import facts_of
 SAMPLE = 200  # masks whose values are counted, and annotation files that are read
 FIRST_PAGE = dataclasses.replace(STORED, page=1)
 PIXELS = 40  # pictures whose pixels are looked at
+MANY = 5  # different highest numbers of masks, from which on they number objects and not classes
 PEEK = 8  # files of a folder that say whether it holds masks
 FEW = 64  # values of a mask; a photograph has more
-SPLIT_FOLDERS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
-                 "test": "test", "testing": "test"}
 MASK_WORDS = re.compile(r"mask|label|truth|annot|segm|(^|[_\W])(gt|ann)($|[_\W])", re.IGNORECASE)
 YOLO_LINE = re.compile(r"\d+(\s+-?[\d.]+(e-?\d+)?){4,}\s*\Z")
+VOC_MASKS, VOC_OBJECTS = "SegmentationClass", "SegmentationObject"
 VOC_CLASSES = ["background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
                "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
                "tvmonitor"]
@@ -95,17 +95,18 @@ def _coco(files: _Folder) -> Guess | None:
         raise ValueError(f"{files.root} holds {len(found)} annotation files in COCO's format: {names}. seglib reads "
                          "one: merge them, with train.txt, val.txt and test.txt for the splits, or name one by truth")
     (path, content), = found
-    annotations = [entry for entry in content["annotations"] if isinstance(entry, dict)]
+    annotations = _objects(content["annotations"])
     used = {str(entry.get("category_id")) for entry in annotations}
-    categories = [entry for entry in content.get("categories", []) if isinstance(entry, dict)]
+    categories = _objects(content.get("categories"))
     classes = list(dict.fromkeys(str(entry.get("name")) for entry in categories if str(entry.get("id")) in used))
     names = {PurePosixPath(str(entry.get("file_name", "")).replace("\\", "/")).stem
-             for entry in content["images"] if isinstance(entry, dict)}
-    place = max(files.pictures, key=lambda place: (sum(p.stem in names for p in files.pictures[place]), place))
+             for entry in _objects(content["images"])}
+    places = [place for place, paths in files.pictures.items() if any(one.stem in names for one in paths)]
+    place, _ = _root_of(places or files.pictures)
     keys = _entry("coco", place, files.relative(path), classes or ["thing"])
     reasons = [f"masks: coco, because {files.relative(path)} holds images and annotations",
                f"classes: the categories that annotations refer to, in the file's order ({len(classes)} of "
-               f"{len(categories)})", f"pictures: {place} holds most of the files that it lists"]
+               f"{len(categories)})", f"pictures: {place} holds the files that it lists"]
     if annotations and all(entry.get("iscrowd") for entry in annotations):
         keys["crowds"] = "objects"
         reasons.append("crowds: objects, because every annotation has iscrowd: 1, as brushes of some tools write it")
@@ -119,8 +120,9 @@ def _labelme(files: _Folder) -> Guess | None:
         return None
     labels = sorted({str(shape["label"]) for _, content in found for shape in content["shapes"]
                      if isinstance(shape, dict) and "label" in shape})
-    place = max(files.pictures, key=lambda place: (len(files.pictures[place]), place))
-    truth = files.relative(found[0][0].parent)
+    place, _ = _root_of(files.pictures)
+    beside = all(files.relative(path.parent) in files.pictures for path, _ in found)
+    truth = None if beside else _root_of([files.relative(path.parent) for path, _ in found])[0]
     return Guess(keys=_entry("labelme", place, truth, labels or ["thing"]), reasons=[
         f"masks: labelme, because {files.relative(found[0][0])} and others hold shapes",
         f"classes: the labels of {len(found)} of these files"])
@@ -149,8 +151,8 @@ def _yolo_names(files: _Folder) -> list[str]:
             names = YAML(typ="safe", pure=True).load(text_of(path.read_bytes(), path)).get("names")
         except Exception:  # a file that is not YAML may raise nearly anything; then it names no classes
             continue
-        if isinstance(names, dict):
-            names = [names[key] for key in sorted(names)]
+        if isinstance(names, dict) and all(str(key).isdecimal() for key in names):
+            names = [name for _, name in sorted(names.items(), key=lambda item: int(item[0]))]
         if isinstance(names, list):
             return [str(name) for name in names]
     return []
@@ -160,12 +162,14 @@ def _mask_pictures(files: _Folder) -> Guess | None:
     """Masks that are pictures themselves: the folders whose files hold few values."""
     named = [place for place in files.pictures if any(MASK_WORDS.search(part) for part in PurePosixPath(place).parts)]
     masks = [place for place in named or files.pictures if _holds_masks(files.pictures[place], 256 if named else FEW)]
-    pictures = [place for place in files.pictures if place not in masks]
+    if voc := [place for place in masks if PurePosixPath(place).name == VOC_MASKS]:
+        masks = voc
+    pictures = [place for place in files.pictures if place not in masks and not place.endswith(VOC_OBJECTS)]
     if not masks or not pictures:
         return None
     (truth, below), (root, picture_folders) = _root_of(masks), _root_of(pictures)
     reasons = [f"pictures: {root}, masks: {truth}, because the pictures below it hold few values"]
-    if below and not {*below} <= {*picture_folders, *SPLIT_FOLDERS} and "{split}" not in truth:
+    if below and truth != "." and not {*below} <= {*picture_folders, *SPLIT_FOLDERS} and "{split}" not in truth:
         return Guess(keys=_entry("folders", root, truth, below), reasons=[
             *reasons, f"masks: folders, because {truth} holds a folder for each of {', '.join(below)}"])
     paths = [path for place in masks for path in files.pictures[place]]
@@ -175,9 +179,9 @@ def _mask_pictures(files: _Folder) -> Guess | None:
 
 def _pixels(files: _Folder, keys: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The keys by which the pictures' pixels are read, from a sample of them."""
-    root = keys.get("pictures", "images").replace("{split}/", "")
-    paths = [path for place, there in files.pictures.items() if root in (".", *PurePosixPath(place).parts)
-             or place == root for path in there]
+    root, truth = (PurePosixPath(keys.get(key, usual)) for key, usual in (("pictures", "images"), ("truth", "masks")))
+    paths = [path for place, there in files.pictures.items() if _is_below(place, root)
+             and not (_is_below(place, truth) and truth != root) for path in there]
     masks = {path.stem: path for place, there in files.pictures.items() for path in there if path not in set(paths)}
     facts, turned = [], 0
     for path in _few(paths, PIXELS):
@@ -209,10 +213,22 @@ def _pixels(files: _Folder, keys: dict[str, Any]) -> tuple[dict[str, Any], list[
     return found, reasons
 
 
+def _is_below(place: str, root: PurePosixPath) -> bool:
+    """Whether a folder is `root` or lies in it; {split} in `root` stands for a folder of any name."""
+    parts, wanted = PurePosixPath(place).parts, root.parts
+    return len(parts) >= len(wanted) and all(one in (other, "{split}")
+                                             for one, other in zip(wanted, parts, strict=False))
+
+
+def _objects(found: Any) -> list[dict[str, Any]]:
+    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
 def _root_of(places: Iterable[str]) -> tuple[str, list[str]]:
     """The folder that holds these folders, and their names below it; {split} stands for train, val and test."""
     parts = [PurePosixPath(place).parts for place in places]
-    if all(part and part[0] in SPLIT_FOLDERS and len(part) > 1 for part in parts) and len({p[1] for p in parts}) == 1:
+    splits = {SPLIT_FOLDERS.get(part[0]) if len(part) > 1 else None for part in parts}
+    if {"train", "test"} <= splits and None not in splits and len({part[1] for part in parts}) == 1:
         return f"{{split}}/{parts[0][1]}", []
     common = os.path.commonpath(["/".join(part) or "." for part in parts]) if parts else ""
     depth = len(PurePosixPath(common or ".").parts)
@@ -227,6 +243,7 @@ def _holds_masks(paths: list[Path], most: int) -> bool:
             labels, _ = read_labels(path, FIRST_PAGE)
         except ImageError:
             continue
+        labels = as_numbers(labels)
         counts.append(len(np.unique(joined(labels) if labels.ndim == 3 else labels)))
     return bool(counts) and max(counts) <= most
 
@@ -240,6 +257,7 @@ def _values(root: Path, paths: Sequence[Path]) -> tuple[dict[str, Any], list[str
         except ImageError:
             continue
         count.add(labels)
+        labels = as_numbers(labels)
         if labels.ndim == 2:
             there = np.unique(labels)
             highest.add(int(there[-1]))
@@ -250,7 +268,7 @@ def _values(root: Path, paths: Sequence[Path]) -> tuple[dict[str, Any], list[str
     if colors:
         return _of_colors(root, colors, seen)
     values = sorted(count.pixels)
-    if values[-1] > 2 and contiguous and len(highest) > 2:
+    if contiguous and len(highest) >= MANY:
         names = {value: "thing" if value else "background" for value in values}
         return {"classes": ["background", "thing"], "values": names, "ignore": []}, [
             f"values: {seen}; each mask counts from 0 without a gap and they end at different numbers, so they number "

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from seglib.datasets.folder.layout import check_some_match, pictures_of, truth_of
+from seglib.datasets.folder.layout import check_some_match, pictures_of, refuse_twins, truth_of
 from seglib.datasets.folder.masks import Masks, read_labels_of
 from seglib.datasets.folder.values import LABELMAP, ValueCount, ValueMap, hex_of
 from seglib.datasets.images import Reading
@@ -27,6 +27,7 @@ class ClassIds:
         pictures = pictures_of(folder, options)
         self._files = truth_of(folder, options, pictures)
         check_some_match(folder, options, pictures, self._files)
+        refuse_twins(self._files)
         self._shared = [path for path in (folder / LABELMAP,) if path.is_file()]
         self._folder, self._options = folder, options
 
@@ -75,5 +76,6 @@ def _masks_of_ids(files: list[Path], mapping: ValueMap, reading: Reading, image_
     labels, palette = read_labels_of(files, reading)
     check_size(labels[..., 0] if labels.ndim == 3 else labels, image_HWC)
     planes_KHW, ignore_HW = mapping.planes(labels, palette)
-    used = {} if mapping.colors_first else {i: hex_of(palette[i]) for i in np.unique(labels).tolist() if i in palette}
+    by_number = labels.ndim == 2 and not mapping.colors_named
+    used = {i: hex_of(palette[i]) for i in np.unique(labels).tolist() if i in palette} if by_number else {}
     return Masks(planes_KHW=planes_KHW, ignore_HW=ignore_HW, palette=used)

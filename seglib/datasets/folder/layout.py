@@ -88,6 +88,14 @@ def check_some_match(folder: Path, options: Mapping[str, Any], pictures: Collect
                          + difference(pictures, masks))
 
 
+def refuse_twins(masks: Mapping[str, list[Path]]) -> None:
+    """Raises ValueError if two masks belong to one picture: nobody knows which is meant."""
+    for name, paths in masks.items():
+        if len(paths) > 1:
+            raise ValueError(f"several masks fit the picture {name}: {' and '.join(map(str, paths))}. Keep one, or "
+                             "name their ending by mask_ending")
+
+
 def places_of(folder: Path, pattern: str) -> Iterator[tuple[str, Path]]:
     """The folders that a key names, each with the first part of its names: "" or, for {split}, such as "valid/".
 

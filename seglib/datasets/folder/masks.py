@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seglib.datasets.images import ImageError, Reading, read_ids
+from seglib.datasets.images import ImageError, Reading
 from seglib.datasets.labels import read_labels
 from seglib.datasets.outlines import LeftOut
 from seglib.datasets.samples import Box
@@ -26,20 +26,8 @@ class Masks:
     palette: Mapping[int, str] = dataclasses.field(default_factory=dict)  # the colour of each number
 
 
-def read_mask(paths: list[Path], reading: Reading) -> np.ndarray:
-    """The numbers of a picture's only mask, as `read_ids` gives them. Raises ValueError."""
-    if len(paths) > 1:
-        raise ValueError(f"several masks fit its name: {' and '.join(path.name for path in paths)}")
-    try:
-        return read_ids(paths[0], reading)
-    except ImageError as error:
-        raise ValueError(f"its mask: {error}") from None
-
-
 def read_labels_of(paths: list[Path], reading: Reading) -> tuple[np.ndarray, dict[int, int]]:
     """A mask's numbers (H, W) or colours (H, W, 3), and its palette: see `labels.read_labels`. Raises ValueError."""
-    if len(paths) > 1:
-        raise ValueError(f"several masks fit its name: {' and '.join(path.name for path in paths)}")
     try:
         return read_labels(paths[0], reading)
     except ImageError as error:

@@ -71,6 +71,13 @@ def joined(colors_HW3: np.ndarray) -> np.ndarray:
     return red_HW << 16 | green_HW << 8 | blue_HW
 
 
+def as_numbers(labels: np.ndarray) -> np.ndarray:
+    """Numbers that were saved as RGB, three equal channels, as numbers (H, W); anything else as it is."""
+    if labels.ndim == 3 and (labels == labels[..., :1]).all():
+        return np.ascontiguousarray(labels[..., 0])
+    return labels
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ValueMap:
     """Values and colours to class indices; IGNORED for those that count nowhere."""
@@ -78,6 +85,7 @@ class ValueMap:
     values: Mapping[int, int]
     colors: Mapping[int, int]
     colors_first: bool  # whether a palette's colours are mapped, not its indices
+    colors_named: bool  # whether the user named colours, by a key or by labelmap.txt
     classes: int
 
     @classmethod
@@ -96,7 +104,25 @@ class ValueMap:
             colors = {color: classes.index(name) for color, name in labelmap.items() if name in classes} | colors
         else:
             colors = {color: values[number] for color, number in voc_palette().items() if number in values} | colors
-        return cls(values=values, colors=colors, colors_first=options["colors"] is not None, classes=len(classes))
+        named = options["colors"] is not None or read_labelmap(folder) is not None
+        return cls(values=values, colors=colors, colors_first=options["colors"] is not None, classes=len(classes),
+                   colors_named=named or any(isinstance(value, str) for value in options["ignore"]))
+
+    def _colors_of(self, labels: np.ndarray, palette: Mapping[int, int]) -> np.ndarray | None:
+        """The colour of each pixel, int32 (H, W), if colours decide; None if numbers do.
+
+        Numbers saved as RGB and numbers with a palette have colours, too. They decide if all of them are named.
+        """
+        if labels.ndim == 3:
+            colors_HW, are_numbers = joined(labels), as_numbers(labels).ndim == 2
+        elif palette:
+            colors_HW, are_numbers = np.array([palette.get(i, 0) for i in range(256)], np.int32)[labels], True
+        else:
+            return None
+        if not are_numbers or (self.colors_first and labels.ndim == 2):
+            return colors_HW
+        is_named = self.colors_named and all(int(color) in self.colors for color in np.unique(colors_HW))
+        return colors_HW if is_named else None
 
     def covers(self, found: Collection[int | str]) -> bool:
         """Whether each value or colour that was found is mapped, and each class has one."""
@@ -110,13 +136,11 @@ class ValueMap:
         labels: numbers (H, W) or colours (H, W, 3). palette: the colour of each number, if the mask has a palette.
         Raises ValueError for a value or a colour that nothing maps.
         """
-        if labels.ndim == 3:
-            found, mapping, key, word = joined(labels), self.colors, "colors", "colours"
-        elif palette and self.colors_first:
-            found = np.array([palette.get(i, 0) for i in range(256)], np.int32)[labels]
-            mapping, key, word = self.colors, "colors", "colours"
+        colors = self._colors_of(labels, palette)
+        if colors is None:
+            found, mapping, key, word = as_numbers(labels), self.values, "values", "values"
         else:
-            found, mapping, key, word = labels, self.values, "values", "values"
+            found, mapping, key, word = colors, self.colors, "colors", "colours"
         there = [int(value) for value in np.unique(found)]
         if unknown := [value for value in there if value not in mapping]:
             named = [hex_of(value) if key == "colors" else str(value) for value in unknown]
@@ -140,6 +164,7 @@ class ValueCount:
 
     def add(self, labels: np.ndarray) -> None:
         """labels: numbers (H, W) or colours (H, W, 3)."""
+        labels = as_numbers(labels)
         values, counts = np.unique(joined(labels) if labels.ndim == 3 else labels, return_counts=True)
         self.total += 1
         for value, count in zip(values.tolist(), counts.tolist(), strict=True):
@@ -151,7 +176,7 @@ class ValueCount:
         """Such as "0 (74.0 % of the pixels, in 12 of 12 masks)", the lowest value first."""
         whole = sum(self.pixels.values())
         named = [f"{value} ({self.pixels[value] / whole:.1%} of the pixels, in {self.masks[value]} of {self.total} "
-                 "masks)" for value in sorted(self.pixels, key=str)[:SHOWN]]
+                 "masks)" for value in sorted(self.pixels, key=lambda one: (isinstance(one, str), one))[:SHOWN]]
         return ", ".join(named) + (" …" if len(self.pixels) > SHOWN else "")
 
     def mapping(self, classes: list[str], ignore: Iterable[int | str] = ()) -> str:
