@@ -2,7 +2,7 @@
 
 A window of the picture is resized onto a window of the frame, the network's picture:
 
-    stretch   all of the picture onto all of the frame; distorts where their proportions differ
+    stretch   all of the picture onto all of the frame; distorts if their proportions differ
     pad       all of the picture, in its proportions, onto the frame's middle; the rest of the frame holds no picture
     crop      the picture's middle, in the frame's proportions, onto all of the frame; the rest of it is cut away
 
@@ -92,7 +92,7 @@ class Fit:
         return image.resize(self.target.size[::-1], resampling)
 
     def box(self, box: Box) -> Box | None:
-        """A box of the picture in the frame, as far as it lies there; None where nothing of it does."""
+        """A box of the picture in the frame, as far as it lies there; None if nothing of it does."""
         (height, width), (own_height, own_width) = self.target.size, self.source.size
         scale = np.array([width / own_width, height / own_height] * 2)
         kept = (np.array(box) - [self.source.left, self.source.top] * 2) * scale
@@ -100,7 +100,7 @@ class Fit:
         return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
     def outside(self) -> np.ndarray | None:
-        """Where the frame holds no picture, bool (H, W); None where it holds one everywhere."""
+        """Where the frame holds no picture, bool (H, W); None if it holds one everywhere."""
         if self.target.size == self.size:
             return None
         outside_HW = np.ones(self.size, bool)
@@ -110,7 +110,7 @@ class Fit:
     def back(self, values_KHW: "Tensor") -> "Tensor":
         """Values of the frame's pixels at the picture's own: float (K, H, W) to (K, *own); 0 for what was cut away.
 
-        Bilinear, antialiased where the picture is smaller than its part of the frame: the weights by which `picture`
+        Bilinear, antialiased if the picture is smaller than its part of the frame: the weights by which `picture`
         resizes. So channels that sum to 1 still do, but where they are 0, which says of none that it is there.
         """
         from torch.nn import functional

@@ -37,7 +37,7 @@ def is_text(name: str) -> bool:
 
 
 def text_of(content: bytes, place: object) -> str:
-    """A list's text. Raises ValueError, which names its place, where it is not UTF-8."""
+    """A list's text. Raises ValueError, which names its place, if it is not UTF-8."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -47,7 +47,7 @@ def text_of(content: bytes, place: object) -> str:
 def files_by_name(folder: Path, suffixes: Collection[str]) -> dict[str, list[Path]]:
     """A folder's files that end in one of `suffixes` (in either case), by what stands before it; hidden ones left out.
 
-    A name has several files where they differ in their suffix alone. A folder that is not there has none. Raises
+    A name has several files if they differ in their suffix alone. A folder that is not there has none. Raises
     ValueError for a name that is not UTF-8, in which tables are written.
     """
     found = defaultdict(list)

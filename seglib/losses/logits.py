@@ -1,7 +1,7 @@
 """Terms on the logits: cross-entropies, which take the sigmoid or softmax themselves, stably.
 
 They read the planes, never `train.output`, and are in nats. Ignored pixels are left out of sum and count alike, and get
-no gradient; where every pixel is ignored a term is 0. Shapes: B batch, K classes, H, W.
+no gradient; if every pixel is ignored, a term is 0. Shapes: B batch, K classes, H, W.
 """
 
 import functools
@@ -87,7 +87,7 @@ def _binary_cross_entropy_BKHW(view: View) -> Tensor:
 
 
 def _mean_at_labels(view: View, values_BKHW: Tensor, weights_K11: Tensor | float = 1.0) -> Tensor:
-    """The weighted mean, over pixels, of the value at the pixel's own class; 0 where the weights sum to 0."""
+    """The weighted mean, over pixels, of the value at the pixel's own class; 0 if the weights sum to 0."""
     weights_BKHW = view.kept(view.planes_BKHW) * weights_K11
     total = weights_BKHW.sum()
     return (weights_BKHW * values_BKHW).sum() / total.clamp(min=torch.finfo(total.dtype).tiny)

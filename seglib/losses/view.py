@@ -12,8 +12,8 @@ class View:
     logits_BKHW: float32, the network's output itself.
     output_BKHW: float32, what `train.output` makes of it: its sigmoid, its softmax over classes, or itself.
     target_BKHW: float32, what `output` aims at: 0, or the class's target value (1 unless `train.targets` is label).
-    planes_BKHW: bool, where each class truly is; where classes exclude each other, one-hot.
-    valid_B1HW: bool, False on pixels to ignore; None where every pixel counts.
+    planes_BKHW: bool, where each class truly is; one-hot if classes exclude each other.
+    valid_B1HW: bool, False on pixels to ignore; None if every pixel counts.
     exclusive: whether classes exclude each other (task "multiclass").
     """
 
@@ -29,7 +29,7 @@ class View:
         return values_BKHW if self.valid_B1HW is None else values_BKHW * self.valid_B1HW
 
     def mean(self, values_BKHW: Tensor) -> Tensor:
-        """Over all classes and all pixels that are not ignored; 0 where all are."""
+        """Over all classes and all pixels that are not ignored; 0 if all are."""
         if self.valid_B1HW is None:
             return values_BKHW.mean()
         counted = self.valid_B1HW.sum() * values_BKHW.shape[1]

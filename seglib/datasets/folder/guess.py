@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML
 
+from seglib.datasets.folder.guess_values import FEW, keys_of_values
 from seglib.datasets.folder.layout import SPLIT_FOLDERS, picture_suffixes
-from seglib.datasets.folder.values import LABELMAP, ValueCount, as_numbers, joined, read_labelmap, voc_palette
+from seglib.datasets.folder.values import as_numbers, joined
 from seglib.datasets.images import STORED, ImageError
 from seglib.datasets.labels import read_labels, text_of
 from seglib.datasets.pixels import facts_of
@@ -24,15 +25,10 @@ from seglib.datasets.pixels import facts_of
 SAMPLE = 200  # masks whose values are counted, and annotation files that are read
 FIRST_PAGE = dataclasses.replace(STORED, page=1)
 PIXELS = 40  # pictures whose pixels are looked at
-MANY = 5  # different highest numbers of masks, from which on they number objects and not classes
 PEEK = 8  # files of a folder that say whether it holds masks
-FEW = 64  # values of a mask; a photograph has more
 MASK_WORDS = re.compile(r"mask|label|truth|annot|segm|(^|[_\W])(gt|ann)($|[_\W])", re.IGNORECASE)
 YOLO_LINE = re.compile(r"\d+(\s+-?[\d.]+(e-?\d+)?){4,}\s*\Z")
 VOC_MASKS, VOC_OBJECTS = "SegmentationClass", "SegmentationObject"
-VOC_CLASSES = ["background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-               "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
-               "tvmonitor"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -173,7 +169,7 @@ def _mask_pictures(files: _Folder) -> Guess | None:
         return Guess(keys=_entry("folders", root, truth, below), reasons=[
             *reasons, f"masks: folders, because {truth} holds a folder for each of {', '.join(below)}"])
     paths = [path for place in masks for path in files.pictures[place]]
-    keys, why = _values(files.root, _few(paths, SAMPLE))
+    keys, why = keys_of_values(files.root, _few(paths, SAMPLE), FIRST_PAGE)
     return Guess(keys=_entry("ids", root, truth, keys.pop("classes"), **keys), reasons=[*reasons, *why])
 
 
@@ -246,64 +242,6 @@ def _holds_masks(paths: list[Path], most: int) -> bool:
         labels = as_numbers(labels)
         counts.append(len(np.unique(joined(labels) if labels.ndim == 3 else labels)))
     return bool(counts) and max(counts) <= most
-
-
-def _values(root: Path, paths: Sequence[Path]) -> tuple[dict[str, Any], list[str]]:
-    """The keys classes, values, colors and ignore for masks of numbers or colours."""
-    count, highest, contiguous, palettes = ValueCount(), set(), True, []
-    for path in paths:
-        try:
-            labels, palette = read_labels(path, FIRST_PAGE)
-        except ImageError:
-            continue
-        count.add(labels)
-        labels = as_numbers(labels)
-        if labels.ndim == 2:
-            there = np.unique(labels)
-            highest.add(int(there[-1]))
-            contiguous &= there.tolist() == list(range(len(there)))
-            palettes += [palette] if palette else []
-    seen = f"the masks hold {count.describe()}"
-    colors = sorted(value for value in count.pixels if isinstance(value, str))
-    if colors:
-        return _of_colors(root, colors, seen)
-    values = sorted(count.pixels)
-    if contiguous and len(highest) >= MANY:
-        names = {value: "thing" if value else "background" for value in values}
-        return {"classes": ["background", "thing"], "values": names, "ignore": []}, [
-            f"values: {seen}; each mask counts from 0 without a gap and they end at different numbers, so they number "
-            "objects of one class"]
-    voc = voc_palette()
-    if palettes and all(voc.get(palette.get(value)) == value for palette in palettes for value in palette
-                        if value in values) and all(value < len(VOC_CLASSES) or value == 255 for value in values):
-        return _of_voc(values), [f"classes: PASCAL VOC's names, because {seen}, with VOC's palette"]
-    ignored = [255] if values[-1] == 255 and len(values) > 2 and values[-2] < FEW else []
-    kept = [value for value in values if value not in ignored]
-    classes = (["background", "thing"] if len(kept) == 2 and kept[0] == 0 else [f"class_{value}" for value in kept])
-    keys: dict[str, Any] = {"classes": classes}
-    if kept != list(range(len(kept))):
-        keys["values"] = dict(zip(kept, classes, strict=True))
-    why = f"; 255 is ignored, because the others end at {kept[-1]}" if ignored else ""
-    return keys | {"ignore": ignored}, [f"values: {seen}{why}; put the right names"]
-
-
-def _of_voc(numbers: Sequence[int]) -> dict[str, Any]:
-    named = {number: VOC_CLASSES[number] for number in numbers if number < len(VOC_CLASSES)}
-    return {"classes": list(named.values()), "values": named, "ignore": [255]}
-
-
-def _of_colors(root: Path, colors: list[str], seen: str) -> tuple[dict[str, Any], list[str]]:
-    labelmap = read_labelmap(root)
-    if labelmap is not None and {int(color[1:], 16) for color in colors} <= labelmap.keys():
-        return {"classes": list(dict.fromkeys(labelmap.values())), "ignore": []}, [
-            f"classes: {LABELMAP} names each colour"]
-    voc = voc_palette()
-    numbers = {voc.get(int(color[1:], 16)) for color in colors}
-    if None not in numbers and all(number < len(VOC_CLASSES) or number == 255 for number in numbers):
-        return _of_voc(sorted(numbers)), [f"classes: PASCAL VOC's names, because {seen}, its colours"]
-    classes = ["background" if color == "#000000" else f"class_{color[1:]}" for color in colors]
-    return {"classes": classes, "colors": dict(zip(colors, classes, strict=True)), "ignore": []}, [
-        f"colors: {seen}; put the right names"]
 
 
 def _few(paths: Sequence[Path], most: int) -> Sequence[Path]:
