@@ -24,7 +24,7 @@ from seglib.datasets.pixels import PixelFacts, PixelSurvey
 from seglib.datasets.readers import SELECTION, reader_of
 from seglib.datasets.samples import TALLIES, Description, Entry, Rejection
 from seglib.datasets.store_tables import OwnMaskWriter, write_index
-from seglib.datasets.truth import Fault, TruthSurvey, judge, with_allow
+from seglib.datasets.truth import Fault, TruthSurvey, judge
 from seglib.datasets.workers import Workers
 from seglib.files import read_json
 
@@ -62,8 +62,8 @@ def prepare(raw: Path, config: PrepareConfig, out: Path, *, processes: int | Non
         _write_rejected(out / "rejected.csv", rejected)
         truth = _survey(pictures, rejected, packer)
         wrong = [*truth.faults(), *_pixel_faults(pictures, packer, description)]
-        refused = judge(wrong, config.allow)
-        if faults := _faults(counts, [rejection for _, rejection in rejected], config) or [one.text for one in refused]:
+        faults = _faults(counts, [rejection for _, rejection in rejected], config)
+        if faults := faults or [fault.refusal for fault in judge(wrong, config.allow)]:
             advice = reader.advice(raw, config) if hasattr(reader, "advice") else ""
             raise ValueError("\n".join([*faults, *([advice] if advice else [])]))
         for split, found in pictures.items():
@@ -125,7 +125,7 @@ def _pixel_faults(pictures: dict[str, list[Packed]], packer: Packer, description
     for picture in itertools.chain.from_iterable(pictures.values()):
         if (facts := packer.record(picture).facts) is not None:
             survey.add(picture.id, PixelFacts(**facts | {"size": tuple(facts["size"])}), picture.own_size)
-    return [Fault(key="pixels", text=with_allow("pixels", f"{text} (such as {', '.join(names)})"))
+    return [Fault(key="pixels", text=f"{text} (such as {', '.join(names)})")
             for level, text, names in survey.faults() if level == "error"]
 
 

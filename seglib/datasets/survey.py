@@ -156,7 +156,8 @@ class Survey:
 
     def _about_classes(self) -> Iterator[Finding]:
         for fault in self.truth.faults():
-            yield Finding(level="note" if fault.key in self._config.allow else "error", text=fault.text)
+            allowed = fault.key in self._config.allow
+            yield Finding(level="note" if allowed else "error", text=fault.text if allowed else fault.refusal)
         rare_K = self.truth.class_pixels["train"] / max(self.truth.valid_pixels["train"], 1)
         for k in np.flatnonzero((rare_K > 0) & (rare_K < RARE)):
             yield Finding(level="warning", text=f"the class {self._description.classes[k]} has {rare_K[k]:.3%} of "

@@ -27,10 +27,15 @@ EXAMPLES = 3  # names that a fault gives
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One thing that is wrong with the truth. `text` says what, which key mends it and which key allows it."""
+    """One thing that is wrong with the truth. `text` says what, and which key mends it."""
 
     key: str  # of DEGENERATE
     text: str
+
+    @property
+    def refusal(self) -> str:
+        """The text, followed by the key that allows it."""
+        return f"{self.text}. To go on all the same, set datasets.*.allow: [{self.key}]"
 
 
 class TruthSurvey:
@@ -66,7 +71,7 @@ class TruthSurvey:
                 self.examples[key].append(source)
 
     def faults(self) -> list[Fault]:
-        return [Fault(key=key, text=with_allow(key, text)) for key, text in self._found()]
+        return [Fault(key=key, text=text) for key, text in self._found()]
 
     def _found(self) -> Iterator[tuple[str, str]]:
         if self._task.exclusive and len(self._classes) == 1:
@@ -105,11 +110,6 @@ class TruthSurvey:
         if total and self.tally["crowd"] == total:
             yield "only_crowds", (f"all {total:,} annotations are crowds (iscrowd: 1), as brushes of some tools write "
                                   "them, and the pixels of crowds count nowhere. Set crowds: objects")
-
-
-def with_allow(key: str, text: str) -> str:
-    """What is wrong, followed by the key that allows it."""
-    return f"{text}. To go on all the same, set datasets.*.allow: [{key}]"
 
 
 def judge(faults: list[Fault], allowed: Collection[str]) -> list[Fault]:

@@ -40,7 +40,7 @@ def test_sound_truth_has_no_fault():
 def test_each_kind_is_found_with_the_keys_that_mend_and_allow_it(found: TruthSurvey, key: str, said: str):
     (fault,) = found.faults()
     assert fault.key == key and key in DEGENERATE
-    assert re.search(said, fault.text) and fault.text.endswith(f"set datasets.*.allow: [{key}]")
+    assert re.search(said, fault.text) and fault.refusal.endswith(f"set datasets.*.allow: [{key}]")
     assert judge([fault], [key]) == [] and judge([fault], []) == [fault]
 
 

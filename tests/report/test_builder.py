@@ -40,6 +40,12 @@ def test_every_part_and_every_file_is_there(request: pytest.FixtureRequest, whic
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', text)
 
 
+def test_where_annotations_ended_and_what_was_allowed_is_told(page: Path):
+    text = page.read_text(encoding="utf-8")
+    assert "<td>crowd</td><td class=\"n\">3</td><td>annotations.json annotation 7</td>" in text
+    assert "in params.yaml:</strong> the class star never occurs in test." in text
+
+
 def test_names_from_data_are_escaped(page: Path):
     text, data = page.read_text(), (page.parent / "data/coco.js").read_text()
     assert EVIL not in text and "&lt;script&gt;alert(1)&lt;/script&gt;" in text
