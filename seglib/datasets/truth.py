@@ -18,6 +18,7 @@ DEGENERATE = {
     "ignored_masks": "all pixels of a split are ignored",
     "single_class": "there is one class that excludes all others, so it always wins",
     "dangling": "most annotations point to pictures or categories that are not there",
+    "undrawable": "most annotations cannot be drawn, so the pixels of their boxes count nowhere",
     "only_crowds": "all annotations mark crowds, whose pixels count nowhere",
     "palettes": "masks have different palettes, so one number may stand for several classes",
     "pixels": "pixels are not what they seem: their range, pages, a fourth band, an orientation",
@@ -107,6 +108,10 @@ class TruthSurvey:
             yield "dangling", (f"{self.tally['dangling']:,} of {total:,} annotations point to pictures or categories "
                                f"that are not there{shown.get('dangling', '')}. Compare image_id and category_id with "
                                "the ids of images and categories")
+        if 2 * self.tally["undrawable"] > total:
+            yield "undrawable", (f"{self.tally['undrawable']:,} of {total:,} annotations cannot be drawn"
+                                 f"{shown.get('undrawable', '')}, such as boxes without an outline; the pixels of "
+                                 "their boxes count nowhere. Export outlines or masks")
         if total and self.tally["crowd"] == total:
             yield "only_crowds", (f"all {total:,} annotations are crowds (iscrowd: 1), as brushes of some tools write "
                                   "them, and the pixels of crowds count nowhere. Set crowds: objects")

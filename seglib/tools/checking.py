@@ -70,8 +70,8 @@ def _settings(entry: dict[str, Any], changes: Sequence[str], root: Path | None) 
         for change in changes:
             try:
                 apply_overrides(copy, [change])
-            except InvalidArgumentError as error:
-                raise ParamsError(f"-S {change}: {error}") from None
+            except InvalidArgumentError:
+                raise ParamsError(f"-S {change}: {studies.what_is_wrong(copy, change)}") from None
         if root:
             settings = params.load(copy)
             refuse_overlap(settings, root)

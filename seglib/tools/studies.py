@@ -66,7 +66,7 @@ def settings(changes: Sequence[str]) -> Params:
                 try:
                     apply_overrides(copy, [change])
                 except InvalidArgumentError:
-                    raise ParamsError(f"-S {change}: {_what_is_wrong(copy, change)}") from None
+                    raise ParamsError(f"-S {change}: {what_is_wrong(copy, change)}") from None
         return params.load(copy)
 
 
@@ -208,7 +208,7 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not str(record.msg).startswith("No file hash info found")
 
 
-def _what_is_wrong(file: Path, change: str) -> str:
+def what_is_wrong(file: Path, change: str) -> str:
     """Why DVC cannot apply a change: a key that params.yaml does not have, or a value that cannot be read."""
     path, has_value, text = change.partition("=")
     keys = path.lstrip("+~").split(".")

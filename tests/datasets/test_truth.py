@@ -59,6 +59,10 @@ def test_annotations_that_mostly_dangle_and_crowds_alone():
     (fault,) = found.faults()
     assert fault.key == "dangling" and "1 of 1 annotations" in fault.text and "annotation 7" in fault.text
     found = survey()
+    found.add_tally({"undrawable": 3, "drawn": 2})
+    (fault,) = found.faults()
+    assert fault.key == "undrawable" and "3 of 5 annotations cannot be drawn" in fault.text
+    found = survey()
     found.add_tally({"crowd": 4})
     (fault,) = found.faults()
     assert fault.key == "only_crowds" and "crowds: objects" in fault.text

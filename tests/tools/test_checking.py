@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
@@ -95,6 +96,27 @@ def test_split_folders_and_vocs_other_folder_are_known(tmp_path: Path):
         make(parts / split, names=[f"{split}{i}" for i in range(3)])
     keys = guess(parts).keys
     assert (keys["pictures"], keys["truth"]) == ("{split}/images", "{split}/masks")
+
+
+def test_masks_beside_their_pictures_are_found(tmp_path: Path):
+    root = make(tmp_path / "mine")
+    for path in sorted((root / "masks").iterdir()):
+        path.rename(root / "images" / f"{path.stem}_mask.png")
+    (root / "masks").rmdir()
+    keys = guess(root).keys
+    assert (keys["truth"], keys["mask_ending"]) == ("images", "_mask")
+    report = CliRunner().invoke(cli.app, ["check", str(root)]).output
+    assert "0 errors" in report and "pictures" in report
+
+
+def test_masks_that_cannot_be_used_are_named(tmp_path: Path):
+    root = make(tmp_path / "mine")
+    for path in sorted((root / "masks").iterdir()):
+        with Image.open(path) as mask:
+            mask.convert("RGB").save(path.with_suffix(".jpg"))
+        path.unlink()
+    with pytest.raises(ValueError, match="masks/p0.jpg lies where masks are expected, but .* compressed as JPEG"):
+        guess(root)
 
 
 def test_a_name_that_is_no_folder_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

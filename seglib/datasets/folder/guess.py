@@ -161,8 +161,10 @@ def _mask_pictures(files: _Folder) -> Guess | None:
     if voc := [place for place in masks if PurePosixPath(place).name == VOC_MASKS]:
         masks = voc
     pictures = [place for place in files.pictures if place not in masks and not place.endswith(VOC_OBJECTS)]
+    if named and not masks:
+        raise ValueError(_unreadable(files, named))
     if not masks or not pictures:
-        return None
+        return _in_one_folder(files)
     (truth, below), (root, picture_folders) = _root_of(masks), _root_of(pictures)
     reasons = [f"pictures: {root}, masks: {truth}, because the pictures below it hold few values"]
     if below and truth != "." and not {*below} <= {*picture_folders, *SPLIT_FOLDERS} and "{split}" not in truth:
@@ -171,6 +173,36 @@ def _mask_pictures(files: _Folder) -> Guess | None:
     paths = [path for place in masks for path in files.pictures[place]]
     keys, why = keys_of_values(files.root, _few(paths, SAMPLE), FIRST_PAGE)
     return Guess(keys=_entry("ids", root, truth, keys.pop("classes"), **keys), reasons=[*reasons, *why])
+
+
+def _unreadable(files: _Folder, places: list[str]) -> str:
+    """Why the files of folders that are called masks cannot be masks."""
+    for path in (path for place in places for path in _few(files.pictures[place], PEEK)):
+        try:
+            read_labels(path, FIRST_PAGE)
+        except ImageError as error:
+            return f"{files.relative(path)} lies where masks are expected, but {error}"
+    return f"{places[0]} is called as folders of masks are, but its pictures hold too many values to be masks"
+
+
+def _in_one_folder(files: _Folder) -> Guess | None:
+    """Masks beside their pictures, a.jpg and a_mask.png: most files are a picture or its mask."""
+    for place, paths in files.pictures.items():
+        stems = {path.stem for path in paths}
+        of_masks = {path: next((part for i in range(len(path.stem) - 1, 0, -1)
+                                if (part := path.stem[:i]) in stems), None)
+                    for path in paths}
+        endings = collections.Counter(path.stem.removeprefix(stem) for path, stem in of_masks.items() if stem)
+        if not endings:
+            continue
+        (ending, count), = endings.most_common(1)
+        masks = [path for path, stem in of_masks.items() if stem and path.stem == stem + ending]
+        if 2 * count >= len(paths) - 1 and _holds_masks(masks, 256):
+            keys, why = keys_of_values(files.root, _few(masks, SAMPLE), FIRST_PAGE)
+            return Guess(keys=_entry("ids", place, place, keys.pop("classes"), mask_ending=ending, **keys), reasons=[
+                f"pictures and masks: {place}; mask_ending: {ending}, which {count} files have after another's name",
+                *why])
+    return None
 
 
 def _pixels(files: _Folder, keys: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

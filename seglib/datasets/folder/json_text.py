@@ -11,6 +11,9 @@ import msgspec
 # A text, which stays as it is, or a number that JSON does not have.
 _NOT_A_NUMBER = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?(NaN|Infinity)')
 
+TYPES = {"int": "a whole number", "float": "a number", "str": "text", "array": "a list", "object": "an object",
+         "bool": "true or false", "null": "null"}
+
 
 def read_json(path: Path, kind: Any, tool: str, name: str) -> Any:
     """The content of a file in UTF-8, 16 or 32, with or without byte order mark; NaN and infinity are None.
@@ -26,7 +29,23 @@ def read_json(path: Path, kind: Any, tool: str, name: str) -> Any:
             content = _NOT_A_NUMBER.sub(lambda found: b"null" if found[1] else found[0], content)
         return msgspec.json.decode(content, type=kind)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name} is not in {tool}'s format: {error}") from None
+        raise ValueError(f"{name} is not in {tool}'s format: {_in_words(str(error))}") from None
+
+
+def _in_words(text: str) -> str:
+    """What is wrong, and where, in place of msgspec's words; texts of another form stay as they are."""
+    said, _, place = text.partition(" - at ")
+    where = place.strip("`").removeprefix("$").removeprefix(".") or "the file"
+    if found := re.fullmatch("Object missing required field `(.+)`", said):
+        return f"{where} has no {found[1]}"
+    if found := re.fullmatch("Expected `(.+)`, got `(.+)`", said):
+        return f"{where} is {_kinds(found[2])}, expected {_kinds(found[1])}"
+    return text
+
+
+def _kinds(text: str) -> str:
+    kinds = text.split(" | ")
+    return " or ".join(TYPES.get(kind, kind) for kind in kinds if kind != "int" or "float" not in kinds)
 
 
 def plain(value: Any) -> Any:
