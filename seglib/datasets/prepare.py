@@ -112,7 +112,7 @@ def _survey(pictures: dict[str, list[Packed]], rejected: list[tuple[str, Rejecti
             record = packer.record(picture)
             survey.add(split, picture.id, record.class_pixels, record.valid_pixels,
                        math.prod(packer.size) - record.valid_pixels,
-                       {int(number): color for number, color in record.palette.items()})
+                       {int(number): color for number, color in record.palette.items()}, record.row.get("unit"))
             survey.add_tally(record.tally)
     for _, rejection in rejected:
         survey.add_tally(rejection.tally, rejection.source)

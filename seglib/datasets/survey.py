@@ -68,7 +68,6 @@ class Survey:
         self.truth = TruthSurvey(description.task, description.classes, description.splits)
         self._pixels = PixelSurvey(STORED if description.reading is None else Reading.of(description.reading))
         self._description, self._config = description, config
-        self._units: dict[str, set[str]] = {split: set() for split in description.splits}
         self._left_out: dict[tuple[str, str], tuple[list[str], _Names]] = {}  # what and gist: up to two reasons, names
         self._split_of: dict[str, str] = {}  # by id
         self._seen: dict[bytes, tuple[str, str]] = {}  # split and id, by the hash of the pixels
@@ -85,10 +84,9 @@ class Survey:
             if len(reasons) < 2 and entry.reason not in reasons:
                 reasons.append(entry.reason)
             return
-        self.truth.add(split, entry.id, entry.class_pixels, entry.valid_pixels, entry.ignored_pixels, entry.palette)
+        self.truth.add(split, entry.id, entry.class_pixels, entry.valid_pixels, entry.ignored_pixels, entry.palette,
+                       entry.unit)
         self.truth.add_tally(entry.tally)
-        if entry.unit is not None:
-            self._units[split].add(entry.unit)
         if entry.facts is not None:
             self._pixels.add(entry.id, entry.facts, entry.own_size)
         if self._split_of.setdefault(entry.id, split) != split:
@@ -138,9 +136,9 @@ class Survey:
         for split, count in self.truth.pictures.items():
             if not count and any(self.truth.pictures.values()):
                 yield Finding(level="error", text=f"the split {split} is empty")
-            elif 0 < len(self._units[split]) < FEW and split != "train":
-                yield Finding(level="warning", text=f"{split} has {counted(len(self._units[split]), 'group')}: "
-                                                    "intervals over so few are too narrow")
+            elif 1 < len(units := self.truth.units[split]) < FEW and split != "train":
+                yield Finding(level="warning",
+                              text=f"{split} has {len(units)} groups: intervals over so few are too narrow")
             elif 0 < count < FEW and split != "train":
                 yield Finding(level="warning",
                               text=f"{split} has {counted(count, 'picture')}: scores on it will say little")

@@ -21,6 +21,7 @@ DEGENERATE = {
     "undrawable": "most annotations cannot be drawn, so the pixels of their boxes count nowhere",
     "only_crowds": "all annotations mark crowds, whose pixels count nowhere",
     "palettes": "masks have different palettes, so one number may stand for several classes",
+    "one_group": "test has one group, so its intervals say nothing about other groups",
     "pixels": "pixels are not what they seem: their range, pages, a fourth band, an orientation",
 }
 EXAMPLES = 3  # names that a fault gives
@@ -51,10 +52,13 @@ class TruthSurvey:
         self.examples: dict[str, list[str]] = collections.defaultdict(list)  # of annotations in a tally
         self._colors: dict[int, tuple[str, str]] = {}  # of a palette's number: the colour, and a picture that has it
         self._palettes: list[str] = []
+        self.units: dict[str, set[str]] = {split: set() for split in splits}  # groups
 
     def add(self, split: str, name: str, class_pixels: list[int], valid_pixels: int, ignored_pixels: int,
-            palette: Mapping[int, str]) -> None:
-        """Add a picture. palette: the colour of each number in its mask, if that has a palette."""
+            palette: Mapping[int, str], unit: str | None = None) -> None:
+        """Add a picture. palette: the colour of each number in its mask, if that has one. unit: its group, if any."""
+        if unit is not None:
+            self.units[split].add(unit)
         self.pictures[split] += 1
         self.class_pixels[split] += class_pixels
         self.valid_pixels[split] += valid_pixels
@@ -97,6 +101,9 @@ class TruthSurvey:
                     yield "unscored_class", (f"{names} in {split}: a mean there is over {there} of "
                                              f"{len(self._classes)} classes. Move pictures that show it to {split}, "
                                              "or make the split larger (its list, val_fraction, test_fraction)")
+        if len(units := self.units.get("test", set())) == 1:
+            yield "one_group", (f"test has one group, {min(units)}: its intervals say nothing about other groups. Add "
+                                "groups, or make test larger (test.txt, test_fraction)")
         if self._palettes:
             yield "palettes", (f"masks differ in their palettes: {'; '.join(self._palettes)}. Map colours by the key "
                                "colors")

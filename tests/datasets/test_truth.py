@@ -68,6 +68,14 @@ def test_annotations_that_mostly_dangle_and_crowds_alone():
     assert fault.key == "only_crowds" and "crowds: objects" in fault.text
 
 
+def test_one_group_alone_has_no_interval():
+    found = TruthSurvey(tasks.get("multilabel"), ["cat"], ["train", "val", "test"])
+    for split, unit in (("train", "a"), ("val", "b"), ("val", "c"), ("test", "d"), ("test", "d")):
+        found.add(split, split, [1], 2, 0, {}, unit)
+    (fault,) = found.faults()
+    assert fault.key == "one_group" and "test has one group, d" in fault.text
+
+
 def test_palettes_that_differ():
     found = survey()
     found.add("train", "a", [1, 1, 1], 3, 0, {0: "#000000", 1: "#ff0000"})

@@ -12,7 +12,7 @@ from tests.road.clones import clone, environment
 
 pytestmark = [pytest.mark.road, pytest.mark.slow, pytest.mark.timeout(900)]
 SMALL = ["run.seeds=[1]", "models.unet.width=8", "train.epochs=2", "datasets.mine.image_size=32"]
-NAMED = {"microscopy": ["group: '^p[0-9]+'"], "drone": [], "phone": []}
+NAMED = {"microscopy": ["group: '^p[0-9]+'", "allow: [one_group]"], "drone": [], "phone": []}
 
 
 @pytest.fixture(scope="module")
