@@ -20,7 +20,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, Unidentif
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "SGI", "SUN", "TIFF", "WEBP")
 EXACT_FORMATS = ("BMP", "GIF", "PNG", "TIFF")  # what keeps every pixel's value
 LOSSY = ("jpeg", "tiff_jpeg", "webp")  # but for these compressions of a TIFF
-MAX_PIXELS = 89_478_485  # of a picture, if nothing else is said: a quarter of a gigabyte in RGB
+MAX_PIXELS = 89_478_485  # the default limit of a picture: 268 MB in RGB
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 NUMBER_MODES = (*SIXTEEN_BIT_MODES, "F")  # a grey of more than 8 bits
 PERCENTILES = (0.5, 99.5)  # of a picture's values, which `range: percentile` makes black and white
@@ -79,7 +79,7 @@ class Decoded:
 
     @property
     def bits(self) -> int:
-        """Of each number, as they are stored."""
+        """How many bits each stored number has."""
         if found := re.search(r";(\d+)", self.stored):
             return int(found[1])
         return {"1": 1, "I": 32, "F": 32}.get(self.image.mode, 16 if self.image.mode in SIXTEEN_BIT_MODES else 8)
@@ -215,7 +215,7 @@ def decoded(source: Path | BinaryIO, reading: Reading, *, counts_pages: bool = F
             if opened.format == "BMP" and opened.mode == "1" and _bits_of_bmp(opened.fp) != 1:
                 raise ImageError(f"{name} is a BMP of two greys, which Pillow reads as if each had one bit; store it "
                                  "as PNG")
-            # Of a PNG that compares the checksums, at which decoding does not look: a flipped bit would pass.
+            # Decoding a PNG ignores its checksums, so that a flipped bit would pass. `verify` compares them.
             opened.verify()
         if not isinstance(source, Path):
             source.seek(0)

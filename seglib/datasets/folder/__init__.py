@@ -117,11 +117,10 @@ def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | J
         elif paths:
             yield Rejection(id=name, source=sources[0], what="picture", tally=_left_out(masks.annotations(name)()),
                             reason=f"several pictures have its name: {' and '.join(sources)}")
-        elif sources and config.options["masks"] not in MASKS_AS_PICTURES:
-            yield Rejection(id=name, source=f"{sources[0]} {name}", what="file", reason="its picture is not there",
-                            tally=_left_out(masks.annotations(name)()))
         elif sources:
-            yield Rejection(id=name, source=sources[0], what="file", reason="a mask without a picture",
+            is_mask = config.options["masks"] in MASKS_AS_PICTURES
+            yield Rejection(id=name, source=sources[0] if is_mask else f"{sources[0]} {name}", what="file",
+                            reason="a mask without a picture" if is_mask else "its picture is not there",
                             tally=_left_out(masks.annotations(name)()))
         else:
             yield Rejection(id=name, source=f"{config.options['pictures']}/{name}", what="picture",
@@ -129,7 +128,7 @@ def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | J
 
 
 def _skipped(pictures: Collection[str], masks: Form, options: dict[str, Any]) -> set[str]:
-    """The pictures that are not used, because nothing is said of them and `unlisted` says that this is on purpose."""
+    """The pictures without masks or annotations, if `unlisted` is skip."""
     return set(pictures) - masks.names if options["unlisted"] == "skip" else set()
 
 
@@ -185,7 +184,7 @@ def advice(raw: Path, config: PrepareConfig) -> str:
 
 
 def remarks(folder: Path, config: PrepareConfig) -> Iterator[tuple[str, str, list[str]]]:
-    """What `read` skips silently or does unexpectedly: each time a noun, what is said of it, and the names.
+    """What users may not expect of `read`. Each remark is a noun, the text that follows its count, and the names.
 
     Raises ValueError as `fetch` does.
     """
@@ -194,9 +193,9 @@ def remarks(folder: Path, config: PrepareConfig) -> Iterator[tuple[str, str, lis
     named = pictures.keys() | masks.names
     unlisted = sorted(pictures.keys() - masks.names)
     if config.options["unlisted"] == "skip":
-        yield "picture", "of which the masks say nothing, not used (unlisted: skip)", unlisted
+        yield "picture", "without masks or annotations, not used (unlisted: skip)", unlisted
     elif config.options["unlisted"] == "empty":
-        yield "picture", "of which the masks say nothing, taken to hold no object (unlisted: empty)", unlisted
+        yield "picture", "without masks or annotations, used as pictures without objects (unlisted: empty)", unlisted
     taken = {path for name in named for path in (*pictures.get(name, []), *masks.files(name))}
     keys = (options["pictures"], options["truth"] or "masks")
     places = [place for key in keys for _, place in places_of(folder, key)]

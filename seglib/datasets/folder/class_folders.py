@@ -59,7 +59,7 @@ def _masks_of_folders(files: list[list[Path]], options: dict[str, Any], image_HW
     planes_KHW = np.zeros((len(files), *image_HWC.shape[:2]), bool)
     for k, paths in enumerate(files):
         if paths:
-            labels, _ = read_labels_of(paths, Reading.of(options))
+            labels, _ = read_labels_of(paths[0], Reading.of(options))
             plane_HW = labels != 0 if labels.ndim == 2 else labels.any(-1)
             check_size(plane_HW, image_HWC)
             planes_KHW[k] = plane_HW

@@ -5,7 +5,6 @@ A guess is a start: `check` then reads every picture by it, and the user correct
 
 import collections
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -13,11 +12,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from ruamel.yaml import YAML
 
 from seglib.datasets.folder.guess_values import FEW, keys_of_values
-from seglib.datasets.folder.layout import SPLIT_FOLDERS, picture_suffixes
-from seglib.datasets.folder.values import as_numbers, joined
+from seglib.datasets.folder.json_text import read_json
+from seglib.datasets.folder.layout import SPLIT_FOLDERS, all_files, picture_suffixes
+from seglib.datasets.folder.values import a_few, as_numbers, joined
+from seglib.datasets.folder.yolo import names_in
 from seglib.datasets.images import STORED, ImageError
 from seglib.datasets.labels import read_labels, text_of
 from seglib.datasets.pixels import facts_of
@@ -47,14 +47,10 @@ class _Folder:
         self.pictures: dict[str, list[Path]] = collections.defaultdict(list)  # by folder, relative
         self.by_suffix: dict[str, list[Path]] = collections.defaultdict(list)
         suffixes = {*picture_suffixes()}
-        for place, folders, names in os.walk(root):
-            folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-            for name in sorted(names):
-                path = Path(place, name)
-                if not name.startswith("."):
-                    self.by_suffix[path.suffix.lower()].append(path)
-                    if path.suffix.lower() in suffixes:
-                        self.pictures[self.relative(path.parent)].append(path)
+        for path in all_files(root):
+            self.by_suffix[path.suffix.lower()].append(path)
+            if path.suffix.lower() in suffixes:
+                self.pictures[self.relative(path.parent)].append(path)
 
     def relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
@@ -82,7 +78,7 @@ def _entry(masks: str, pictures: str, truth: str | None, classes: Sequence[str],
 
 
 def _coco(files: _Folder) -> Guess | None:
-    found = [(path, content) for path in _few(files.by_suffix[".json"], SAMPLE)
+    found = [(path, content) for path in a_few(files.by_suffix[".json"], SAMPLE)
              if isinstance(content := _json(path), dict) and {"images", "annotations"} <= content.keys()]
     if not found:
         return None
@@ -110,7 +106,7 @@ def _coco(files: _Folder) -> Guess | None:
 
 
 def _labelme(files: _Folder) -> Guess | None:
-    found = [(path, content) for path in _few(files.by_suffix[".json"], SAMPLE)
+    found = [(path, content) for path in a_few(files.by_suffix[".json"], SAMPLE)
              if isinstance(content := _json(path), dict) and isinstance(content.get("shapes"), list)]
     if not found:
         return None
@@ -126,7 +122,7 @@ def _labelme(files: _Folder) -> Guess | None:
 
 def _yolo(files: _Folder) -> Guess | None:
     stems = {path.stem for paths in files.pictures.values() for path in paths}
-    found = [path for path in _few([path for path in files.by_suffix[".txt"] if path.stem in stems], SAMPLE)
+    found = [path for path in a_few([path for path in files.by_suffix[".txt"] if path.stem in stems], SAMPLE)
              if any(YOLO_LINE.match(line) for line in _lines(path))]
     if not found:
         return None
@@ -141,17 +137,14 @@ def _yolo(files: _Folder) -> Guess | None:
         f"classes: {why}"])
 
 
-def _yolo_names(files: _Folder) -> list[str]:
+def _yolo_names(files: _Folder) -> list[str] | None:
     for path in (*files.by_suffix[".yaml"], *files.by_suffix[".yml"]):
         try:
-            names = YAML(typ="safe", pure=True).load(text_of(path.read_bytes(), path)).get("names")
-        except Exception:  # a file that is not YAML may raise nearly anything; then it names no classes
-            continue
-        if isinstance(names, dict) and all(str(key).isdecimal() for key in names):
-            names = [name for _, name in sorted(names.items(), key=lambda item: int(item[0]))]
-        if isinstance(names, list):
-            return [str(name) for name in names]
-    return []
+            if names := names_in(path):
+                return names
+        except ValueError:
+            continue  # then it names no classes
+    return None
 
 
 def _mask_pictures(files: _Folder) -> Guess | None:
@@ -171,13 +164,13 @@ def _mask_pictures(files: _Folder) -> Guess | None:
         return Guess(keys=_entry("folders", root, truth, below), reasons=[
             *reasons, f"masks: folders, because {truth} holds a folder for each of {', '.join(below)}"])
     paths = [path for place in masks for path in files.pictures[place]]
-    keys, why = keys_of_values(files.root, _few(paths, SAMPLE), FIRST_PAGE)
+    keys, why = keys_of_values(files.root, a_few(paths, SAMPLE), FIRST_PAGE)
     return Guess(keys=_entry("ids", root, truth, keys.pop("classes"), **keys), reasons=[*reasons, *why])
 
 
 def _unreadable(files: _Folder, places: list[str]) -> str:
     """Why the files of folders that are called masks cannot be masks."""
-    for path in (path for place in places for path in _few(files.pictures[place], PEEK)):
+    for path in (path for place in places for path in a_few(files.pictures[place], PEEK)):
         try:
             read_labels(path, FIRST_PAGE)
         except ImageError as error:
@@ -198,7 +191,7 @@ def _in_one_folder(files: _Folder) -> Guess | None:
         (ending, count), = endings.most_common(1)
         masks = [path for path, stem in of_masks.items() if stem and path.stem == stem + ending]
         if 2 * count >= len(paths) - 1 and _holds_masks(masks, 256):
-            keys, why = keys_of_values(files.root, _few(masks, SAMPLE), FIRST_PAGE)
+            keys, why = keys_of_values(files.root, a_few(masks, SAMPLE), FIRST_PAGE)
             return Guess(keys=_entry("ids", place, place, keys.pop("classes"), mask_ending=ending, **keys), reasons=[
                 f"pictures and masks: {place}; mask_ending: {ending}, which {count} files have after another's name",
                 *why])
@@ -210,9 +203,10 @@ def _pixels(files: _Folder, keys: dict[str, Any]) -> tuple[dict[str, Any], list[
     root, truth = (PurePosixPath(keys.get(key, usual)) for key, usual in (("pictures", "images"), ("truth", "masks")))
     paths = [path for place, there in files.pictures.items() if _is_below(place, root)
              and not (_is_below(place, truth) and truth != root) for path in there]
-    masks = {path.stem: path for place, there in files.pictures.items() for path in there if path not in set(paths)}
+    taken = {*paths}
+    masks = {path.stem: path for there in files.pictures.values() for path in there if path not in taken}
     facts, turned = [], 0
-    for path in _few(paths, PIXELS):
+    for path in a_few(paths, PIXELS):
         try:
             facts.append(one := facts_of(path, STORED))
             ending = next((stem for stem in masks if stem.startswith(path.stem)), None)
@@ -266,7 +260,7 @@ def _root_of(places: Iterable[str]) -> tuple[str, list[str]]:
 def _holds_masks(paths: list[Path], most: int) -> bool:
     """Whether pictures may be masks: they keep every pixel's value, and none of a few has more than `most` values."""
     counts = []
-    for path in _few(paths, PEEK):
+    for path in a_few(paths, PEEK):
         try:
             labels, _ = read_labels(path, FIRST_PAGE)
         except ImageError:
@@ -276,21 +270,11 @@ def _holds_masks(paths: list[Path], most: int) -> bool:
     return bool(counts) and max(counts) <= most
 
 
-def _few(paths: Sequence[Path], most: int) -> Sequence[Path]:
-    """At most `most` of them, spread evenly."""
-    return paths[::-(-len(paths) // most)] if paths else paths
-
-
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes().decode(_encoding(path)))
-    except (ValueError, RecursionError, OSError):
+        return read_json(path, Any, "JSON", path.name)
+    except (ValueError, OSError):
         return None
-
-
-def _encoding(path: Path) -> str:
-    with path.open("rb") as file:
-        return json.detect_encoding(file.read(4))
 
 
 def _lines(path: Path) -> list[str]:

@@ -32,6 +32,8 @@ def keys_of_values(root: Path, paths: Sequence[Path], reading: Reading) -> tuple
             highest.add(int(there[-1]))
             contiguous &= there.tolist() == list(range(len(there)))
             palettes += [palette] if palette else []
+    if not count.total:
+        raise ValueError(f"none of {len(paths)} masks could be read, such as {paths[0]}")
     seen = f"the masks hold {count.describe()}"
     colors = sorted(value for value in count.pixels if isinstance(value, str))
     if colors:

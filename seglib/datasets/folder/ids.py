@@ -4,31 +4,29 @@ Shapes: K classes, H, W.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seglib.datasets.folder.layout import check_some_match, pictures_of, refuse_twins, truth_of
-from seglib.datasets.folder.masks import Masks, read_labels_of
-from seglib.datasets.folder.values import LABELMAP, ValueCount, ValueMap, hex_of
+from seglib.datasets.folder.layout import check_some_match, pictures_of, truth_of
+from seglib.datasets.folder.masks import FilePerPicture, Masks, read_labels_of
+from seglib.datasets.folder.values import LABELMAP, ValueCount, ValueMap, a_few, hex_of
 from seglib.datasets.images import Reading
 from seglib.datasets.labels import check_size
-from seglib.datasets.samples import Rejection
 
 LOOKED_AT = 200  # masks, for a mapping that is proposed
 
 
-class ClassIds:
+class ClassIds(FilePerPicture):
     """masks/NAME.png: the number or the colour of each pixel's class (see `values`)."""
 
     def __init__(self, folder: Path, options: dict[str, Any]):
         pictures = pictures_of(folder, options)
-        self._files = truth_of(folder, options, pictures)
-        check_some_match(folder, options, pictures, self._files)
-        refuse_twins(self._files)
-        self._shared = [path for path in (folder / LABELMAP,) if path.is_file()]
+        files = truth_of(folder, options, pictures)
+        check_some_match(folder, options, pictures, files)
+        super().__init__(files, [folder / LABELMAP])
         self._folder, self._options = folder, options
 
     @functools.cached_property
@@ -39,29 +37,15 @@ class ClassIds:
     def _reading(self) -> Reading:
         return Reading.of(self._options)
 
-    @property
-    def names(self) -> set[str]:
-        return set(self._files)
-
-    def files(self, name: str) -> list[Path]:
-        return [*self._files[name], *self._shared] if name in self._files else []
-
-    def of_no_picture(self) -> Iterator[Rejection]:
-        return iter(())
-
-    def annotations(self, name: str) -> Callable[[], int]:
-        return int
-
     def of(self, name: str) -> Callable[[np.ndarray], Masks]:
-        return functools.partial(_masks_of_ids, self._files.get(name, []), self._map, self._reading)
+        return functools.partial(_masks_of_ids, self._file_of.get(name), self._map, self._reading)
 
     def advice(self) -> str:
         """What the masks hold, and the lines of params.yaml that map it; "" if all values and classes are mapped."""
         found = ValueCount()
-        names = sorted(self._files)
-        for name in names[::-(-len(names) // LOOKED_AT)]:
+        for path in a_few(sorted(self._file_of.values()), LOOKED_AT):
             try:
-                found.add(read_labels_of(self._files[name], self._reading)[0])
+                found.add(read_labels_of(path, self._reading)[0])
             except ValueError:
                 continue  # `read` rejects it and says why
         if not found.total or self._map.covers(found.pixels):
@@ -70,10 +54,10 @@ class ClassIds:
         return (f"The masks hold {found.describe()}. These lines map all of them; put the right names:\n    {lines}")
 
 
-def _masks_of_ids(files: list[Path], mapping: ValueMap, reading: Reading, image_HWC: np.ndarray) -> Masks:
-    if not files:
+def _masks_of_ids(path: Path | None, mapping: ValueMap, reading: Reading, image_HWC: np.ndarray) -> Masks:
+    if path is None:
         raise ValueError("no mask has its name")
-    labels, palette = read_labels_of(files, reading)
+    labels, palette = read_labels_of(path, reading)
     check_size(labels[..., 0] if labels.ndim == 3 else labels, image_HWC)
     planes_KHW, ignore_HW = mapping.planes(labels, palette)
     by_number = labels.ndim == 2 and not mapping.colors_named

@@ -5,7 +5,7 @@ Format: https://github.com/wkentaro/labelme. Its coordinates are pixels, an edge
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,10 @@ import numpy as np
 
 from seglib.datasets.folder.json_text import number, read_json
 from seglib.datasets.folder.layout import files_below
-from seglib.datasets.folder.masks import Masks
+from seglib.datasets.folder.masks import FilePerPicture, Masks
 from seglib.datasets.folder.objects import masks_of, of_unlisted
 from seglib.datasets.labels import WrongSize
 from seglib.datasets.outlines import Outline, draw
-from seglib.datasets.samples import Rejection
 
 CIRCLE = 360  # corners of the polygon that stands for a circle: of radius 1000, it is off by a tenth of a pixel
 
@@ -37,55 +36,45 @@ class _Content(msgspec.Struct):
     width: Any = msgspec.field(default=None, name="imageWidth")
 
 
-class LabelMe:
+class LabelMe(FilePerPicture):
     """NAME.json: https://github.com/wkentaro/labelme. A picture whose file lists no shape holds no class."""
 
     def __init__(self, folder: Path, options: dict[str, Any]):
         place = options["truth"] or options["pictures"]
-        self._files, self._options = files_below(folder, place, [".json"]), options
-        if not self._files:
+        files = files_below(folder, place, [".json"])
+        if not files:
             raise ValueError(f"{place} holds no NAME.json, which masks: labelme reads: put them beside the pictures, "
                              "or set truth to their folder")
-
-    @property
-    def names(self) -> set[str]:
-        return set(self._files)
-
-    def files(self, name: str) -> list[Path]:
-        return self._files.get(name, [])
-
-    def of_no_picture(self) -> Iterator[Rejection]:
-        return iter(())
+        super().__init__(files)
+        self._options = options
 
     def annotations(self, name: str) -> Callable[[], int]:
-        return functools.partial(_count, self.files(name))
+        return functools.partial(_count, self._file_of.get(name))
 
     def of(self, name: str) -> Callable[[np.ndarray], Masks]:
-        return functools.partial(_masks_of_labelme, name, self.files(name), self._options)
+        return functools.partial(_masks_of_labelme, name, self._file_of.get(name), self._options)
 
 
 def _read(path: Path) -> _Content:
     return read_json(path, _Content, "LabelMe", path.name)
 
 
-def _count(paths: Sequence[Path]) -> int:
+def _count(path: Path | None) -> int:
     try:
-        return sum(len(_read(path).shapes) for path in paths)
+        return len(_read(path).shapes) if path else 0
     except ValueError:  # which stands in the reason why the picture is left out
         return 0
 
 
-def _masks_of_labelme(name: str, paths: Sequence[Path], options: dict[str, Any], image_HWC: np.ndarray) -> Masks:
+def _masks_of_labelme(name: str, path: Path | None, options: dict[str, Any], image_HWC: np.ndarray) -> Masks:
     size = image_HWC.shape[:2]
-    if not paths:
+    if path is None:
         return of_unlisted(options, size, f"there is no {name}.json")
-    if len(paths) > 1:
-        raise ValueError(f"{len(paths)} files of shapes have its name")
-    content = _read(paths[0])
+    content = _read(path)
     stated = number(content.height), number(content.width)
     height, width = (own if one is None else one for own, one in zip(size, stated, strict=True))
     if (height, width) != size:
-        raise WrongSize(f"{paths[0].name} says it is {width:g}×{height:g}, it is {size[1]}×{size[0]}",
+        raise WrongSize(f"{path.name} says it is {width:g}×{height:g}, it is {size[1]}×{size[0]}",
                         (int(height), int(width)))
     class_of = {label: k for k, label in enumerate(options["classes"])}
     outlines = [_outline(f"shape {i}", class_of[str(shape.label)], shape)

@@ -12,7 +12,7 @@ def masks_of(drawn: Drawn, licence: str = "not recorded") -> Masks:
 
 
 def of_unlisted(options: Mapping[str, Any], size: tuple[int, int], missing: str) -> Masks:
-    """The masks of a picture about which nothing is said. Raises ValueError, unless they are said to be empty.
+    """The masks of a picture that has no annotations. Raises ValueError unless `unlisted` is empty.
 
     missing: such as "annotations.json does not list it".
     """

@@ -8,18 +8,19 @@ colours are read by labelmap.txt (as CVAT writes it) or by PASCAL VOC's palette,
 import collections
 import dataclasses
 import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from seglib.datasets.labels import text_of
 
 LABELMAP = "labelmap.txt"
+Item = TypeVar("Item")
+
 IGNORED = -1
 SHOWN = 8  # values that a message gives
-LARGEST = 2**16
 
 
 def class_ids(classes: int, ignore: Collection[int | str]) -> list[int]:
@@ -61,6 +62,11 @@ def read_labelmap(folder: Path) -> dict[int, str] | None:
     return found
 
 
+def a_few(items: Sequence[Item], most: int) -> Sequence[Item]:
+    """At most `most` of the items, spread evenly."""
+    return items[::-(-len(items) // most)] if items else items
+
+
 def hex_of(color: int) -> str:
     return f"#{color:06x}"
 
@@ -91,7 +97,7 @@ class ValueMap:
     @classmethod
     def of(cls, options: Mapping[str, Any], folder: Path) -> "ValueMap":
         """The mapping that the options of a folder ask for. Raises ValueError if labelmap.txt cannot be read."""
-        classes = options["classes"]
+        classes, labelmap = options["classes"], read_labelmap(folder)
         ignored = {value: IGNORED for value in options["ignore"] if isinstance(value, int)}
         if options["values"] is not None:
             values = ignored | {int(value): classes.index(name) for value, name in options["values"].items()}
@@ -100,13 +106,13 @@ class ValueMap:
         colors = {int(color[1:], 16): IGNORED for color in options["ignore"] if isinstance(color, str)}
         if options["colors"] is not None:
             colors |= {int(color[1:], 16): classes.index(name) for color, name in options["colors"].items()}
-        elif (labelmap := read_labelmap(folder)) is not None:
+        elif labelmap is not None:
             colors = {color: classes.index(name) for color, name in labelmap.items() if name in classes} | colors
         else:
             colors = {color: values[number] for color, number in voc_palette().items() if number in values} | colors
-        named = options["colors"] is not None or read_labelmap(folder) is not None
         return cls(values=values, colors=colors, colors_first=options["colors"] is not None, classes=len(classes),
-                   colors_named=named or any(isinstance(value, str) for value in options["ignore"]))
+                   colors_named=options["colors"] is not None or labelmap is not None
+                   or any(isinstance(value, str) for value in options["ignore"]))
 
     def _colors_of(self, labels: np.ndarray, palette: Mapping[int, int]) -> np.ndarray | None:
         """The colour of each pixel, int32 (H, W), if colours decide; None if numbers do.
@@ -182,8 +188,7 @@ class ValueCount:
     def mapping(self, classes: list[str], ignore: Iterable[int | str] = ()) -> str:
         """Lines for params.yaml that map every value, for the user to correct: the classes' names in turn."""
         colored = any(isinstance(value, str) for value in self.pixels)
-        there = sorted((value for value in self.pixels if isinstance(value, str) == colored),
-                       key=lambda value: (isinstance(value, str), value))
+        there = sorted(value for value in self.pixels if isinstance(value, str) == colored)
         ignored = [value for value in ignore if value in there] if len(there) > len(classes) else []
         mapped = [value for value in there if value not in ignored]
         names = [classes[k] if k < len(classes) else f"class_{str(value).lstrip('#')}"

@@ -5,7 +5,7 @@ Format: https://docs.ultralytics.com/datasets/segment. x and y are shares of the
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,16 @@ import numpy as np
 from ruamel.yaml import YAML, YAMLError
 
 from seglib.datasets.folder.layout import files_below
-from seglib.datasets.folder.masks import Masks
+from seglib.datasets.folder.masks import FilePerPicture, Masks
 from seglib.datasets.folder.objects import masks_of, of_unlisted
 from seglib.datasets.labels import text_of
 from seglib.datasets.outlines import LeftOut, Outline, draw
-from seglib.datasets.samples import Rejection
 
 LABELS = "labels"  # if the option `truth` names no other
 NAMES = "data.yaml"
 
 
-class Yolo:
+class Yolo(FilePerPicture):
     """labels/NAME.txt: https://docs.ultralytics.com/datasets/segment. A picture whose file is empty holds no class.
 
     A class's number is its position in the option `classes`, from 0. Raises ValueError if data.yaml says otherwise.
@@ -31,34 +30,27 @@ class Yolo:
 
     def __init__(self, folder: Path, options: dict[str, Any]):
         place = options["truth"] or LABELS
-        self._files, self._options = files_below(folder, place, [".txt"]), options
-        self._files.pop("classes", None)  # which some tools write beside the labels, with the names of the classes
-        if not self._files:
+        files = files_below(folder, place, [".txt"])
+        files.pop("classes", None)  # which some tools write beside the labels, with the names of the classes
+        if not files:
             raise ValueError(f"{place} holds no NAME.txt, which masks: yolo reads: put them there, or set truth to "
                              "their folder")
-        self._shared = [path for path in (folder / NAMES,) if path.is_file()]
+        super().__init__(files, [folder / NAMES])
+        self._options = options
         for path in self._shared:
-            _compare(path, options["classes"])
-
-    @property
-    def names(self) -> set[str]:
-        return set(self._files)
-
-    def files(self, name: str) -> list[Path]:
-        return [*self._files[name], *self._shared] if name in self._files else []
-
-    def of_no_picture(self) -> Iterator[Rejection]:
-        return iter(())
+            if (names := names_in(path)) not in (None, list(options["classes"])):
+                raise ValueError(f"{path.name} gives the classes other names or another order: set classes: "
+                                 f"[{', '.join(names)}]")
 
     def annotations(self, name: str) -> Callable[[], int]:
-        return functools.partial(_count, self._files.get(name, []))
+        return functools.partial(_count, self._file_of.get(name))
 
     def of(self, name: str) -> Callable[[np.ndarray], Masks]:
-        return functools.partial(_masks_of_yolo, name, self._files.get(name, []), self._options)
+        return functools.partial(_masks_of_yolo, name, self._file_of.get(name), self._options)
 
 
-def _compare(path: Path, classes: Sequence[str]) -> None:
-    """Raises ValueError if the names in data.yaml are not the classes, in their order."""
+def names_in(path: Path) -> list[str] | None:
+    """The names of the classes in a data.yaml, in their order; None if it gives none. Raises ValueError."""
     try:
         content = YAML(typ="safe", pure=True).load(text_of(path.read_bytes(), path.name))
     except (YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -66,9 +58,7 @@ def _compare(path: Path, classes: Sequence[str]) -> None:
     names = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, dict):
         names = [names[key] for key in sorted(names, key=_position)]
-    if isinstance(names, list) and (names := list(map(str, names))) != list(classes):
-        raise ValueError(f"{path.name} gives the classes other names or another order: set classes: "
-                         f"[{', '.join(names)}]")
+    return list(map(str, names)) if isinstance(names, list) else None
 
 
 def _position(key: Any) -> tuple[float, str]:
@@ -81,21 +71,19 @@ def _lines(path: Path) -> list[tuple[str, list[str]]]:
     return [(f"line {i}", line.split()) for i, line in enumerate(lines, start=1) if line.strip()]
 
 
-def _count(paths: Sequence[Path]) -> int:
+def _count(path: Path | None) -> int:
     try:
-        return sum(len(_lines(path)) for path in paths)
+        return len(_lines(path)) if path else 0
     except ValueError:  # which stands in the reason why the picture is left out
         return 0
 
 
-def _masks_of_yolo(name: str, paths: Sequence[Path], options: dict[str, Any], image_HWC: np.ndarray) -> Masks:
+def _masks_of_yolo(name: str, path: Path | None, options: dict[str, Any], image_HWC: np.ndarray) -> Masks:
     size, classes = image_HWC.shape[:2], len(options["classes"])
-    if not paths:
+    if path is None:
         return of_unlisted(options, size, f"there is no {name}.txt")
-    if len(paths) > 1:
-        raise ValueError(f"{len(paths)} files of labels have its name")
     outlines, left_out = [], []
-    for line, (number, *shares) in _lines(paths[0]):
+    for line, (number, *shares) in _lines(path):
         k = _whole(number)
         if k in range(classes):
             outlines.append(_outline(line, k, shares, size))
