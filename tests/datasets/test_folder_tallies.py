@@ -150,6 +150,6 @@ def test_pictures_that_are_not_listed_are_left_out_skipped_or_empty():
     assert len(empty) == 12 and not rejections
     assert not any(empty[name].planes_KHW.any() for name in empty.keys() - samples.keys())
     root = shared("own_data") / "unlisted_pictures"
-    for value, said in (("skip", "not used"), ("empty", "taken to hold no object")):
+    for value, said in (("skip", "not used"), ("empty", "used as pictures without objects")):
         notes = folder.remarks(root, prepare_config(keys_of(root, "coco", classes=["cow"], unlisted=value)))
         assert any(said in text and names == ["e0", "t2", "t6"] for _, text, names in notes)
