@@ -28,6 +28,10 @@ def main(dataset: str) -> None:
     with (folder / "rejected.csv").open(encoding="utf-8", newline="") as file:
         rejected = sum(1 for _ in csv.DictReader(file))
     counts = ", ".join(f"{count} {split}" for split, count in contents.counts.items())
+    if contents.annotations:
+        tallies = ", ".join(f"{of['count']:,} {tally}" + (f" (such as {of['examples'][0]})" if of["examples"] else "")
+                            for tally, of in contents.annotations.items())
+        print(f"{dataset}: annotations: {tallies}")
     print(f"{dataset}: {counts}; {rejected} left out ({folder}/rejected.csv says why)")
 
 

@@ -19,8 +19,9 @@ from seglib.evaluation import evaluate_splits
 from seglib.files import file_sha256, read_json
 from seglib.metrics.counts import COUNTS
 from seglib.pipeline.workspace import TrainingFiles, live_trainings
-from stages import compare, evaluate, predict, report, resolve
-from tests.stages.conftest import scores_of, write_params
+from stages import compare, evaluate, fetch, predict, prepare, report, resolve
+from tests.conftest import shared
+from tests.stages.conftest import enter, scores_of, write_params
 
 BASELINES = ("all background", "all foreground", "pixel frequency")
 
@@ -219,3 +220,18 @@ def test_a_multiclass_dataset_has_one_constant_baseline(copied: Path):
     write_params(raw, copied)
     resolve.main()
     assert set(PredictConfig.read(Path("conf/stanford.predict.json")).predictors) == {"most_frequent", "frequency"}
+
+
+def test_prepare_says_where_annotations_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                              capsys: pytest.CaptureFixture, small_params: dict[str, Any]):
+    raw = copy.deepcopy(small_params)
+    raw["run"] |= {"datasets": ["mine"]}
+    raw["datasets"]["mine"] |= {"path": str(shared("own_data") / "unlisted_pictures"), "masks": "coco",
+                                "classes": ["cow"], "unlisted": "skip", "image_size": 16}
+    enter(tmp_path, monkeypatch)
+    write_params(raw, tmp_path)
+    resolve.main()
+    fetch.main("mine")
+    prepare.main("mine")
+    annotations = read_json(shared("own_data") / "unlisted_pictures/annotations.json")["annotations"]
+    assert f"mine: annotations: {len(annotations)} drawn\n" in capsys.readouterr().out
