@@ -22,7 +22,7 @@ from seglib.names import brief, nearest
 MOST_LINES = 12  # of what is wrong, at once
 LONGEST_NAME = 64  # characters: three of them, a seed and an ending are a file's name, for which 255 bytes are the most
 
-# What is said of each kind of mistake, with the names that pydantic has for them and for what they hold.
+# The message for each of pydantic's kinds of errors. Names in braces are keys of the error's context.
 KEYS = "expected keys and their values"
 WORDS = {
     "missing": "this key is missing", "union_tag_not_found": "the key kind is missing",
@@ -70,7 +70,7 @@ Once = AfterValidator(_unique)  # of a list: no entry stands twice
 
 
 def expected(what: str) -> WrapValidator:
-    """Of a value that may have several forms: what is said if it has none of them."""
+    """Set the error message of a value that may have several forms, for a value that has none of them."""
     def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         try:
             return handler(value)

@@ -59,7 +59,7 @@ def _whole(entry: Raw) -> Any:
 
 
 def check_unique(values: Collection[Hashable], name: str, what: str) -> None:
-    """Raises ValueError if one is there twice: nobody knows which is meant. `name` is the file's."""
+    """Raise ValueError if a value occurs twice. `name` is the name of the file."""
     if len(set(values)) < len(values):
         [(value, count)] = collections.Counter(values).most_common(1)
         raise ValueError(f"{name}: {count} {what} {value!r:.80}")

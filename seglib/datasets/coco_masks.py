@@ -22,7 +22,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**35)]
 
 
 class Undrawable(ValueError):
-    """An annotation that cannot be drawn, so nobody knows which pixels it means; and why."""
+    """An annotation that cannot be drawn. The message says why."""
 
 
 class Outside(ValueError):
@@ -31,7 +31,7 @@ class Outside(ValueError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """An annotation's mask, and what its outline holds beside it."""
+    """An annotation's mask, and the parts of its outline that are not drawn."""
 
     mask_HW: np.ndarray  # bool, column after column
     dropped: Sequence[tuple[str, list[float]]] = ()  # parts that are not drawn: why, and their numbers
@@ -56,9 +56,9 @@ def decode(segmentation: Any, height: int, width: int) -> Drawing:
 
 
 def place_of(box: Any, segmentation: Any, height: int, width: int) -> tuple[slice, slice] | None:
-    """The rows and columns where an annotation lies that cannot be drawn; None if nobody knows.
+    """The rows and columns of an annotation that cannot be drawn; None if they are unknown.
 
-    That is its box (x, y, width, height), or else the box around the corners of its outline.
+    They are those of its box (x, y, width, height), or else of the box around the corners of its outline.
     """
     try:
         x, y, w, h = msgspec.convert(box, tuple[float, float, float, float], strict=False)

@@ -26,7 +26,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-MOST_BITS = 8  # of 64, in which two pictures that look alike may differ
+MOST_BITS = 8  # two pictures look alike if at most so many of their 64 bits differ
 FLAT = 2.0  # grey levels of 255: a standard deviation below this is nearly one colour, so that bits are noise
 BLOCK = 1 << 22  # pairs compared at once: 32 MB
 

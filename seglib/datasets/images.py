@@ -25,7 +25,7 @@ SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 NUMBER_MODES = (*SIXTEEN_BIT_MODES, "F")  # a grey of more than 8 bits
 PERCENTILES = (0.5, 99.5)  # of a picture's values, which `range: percentile` makes black and white
 
-# By EXIF orientation, what turns upright pixels back to how they are stored.
+# For each EXIF orientation, the operation that turns upright pixels back to the stored ones.
 BACK = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
         5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
         8: Image.Transpose.ROTATE_270}
@@ -75,7 +75,7 @@ class Decoded:
     stored: str  # Pillow's name for how pixels are stored, such as "L;2I" for grey of two bits that is inverted
     pages: int
     orientation: int  # of EXIF: 1 is upright
-    bands: int  # in the file, of which Pillow may leave some out
+    bands: int  # in the file; Pillow may read fewer
 
     @property
     def bits(self) -> int:

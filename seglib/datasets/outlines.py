@@ -1,4 +1,4 @@
-"""From the annotations of one picture to its masks, for all readers of objects that are listed one by one.
+"""Draw the annotations of one picture. All readers of listed objects use it.
 
 Every annotation ends in one of samples.TALLIES. Shapes: K classes, H, W.
 """
@@ -44,7 +44,7 @@ class LeftOut:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """The masks of one picture, and where its annotations end."""
+    """The masks of one picture, and the tallies of its annotations."""
 
     planes_KHW: np.ndarray  # bool
     ignore_HW: np.ndarray  # bool
@@ -59,7 +59,7 @@ def draw(outlines: Sequence[Outline], size: tuple[int, int], classes: int, *, le
     """Draw the outlines on a picture of `size` (H, W).
 
     left_out: annotations that the caller left out; other: how many are of classes that are not asked for.
-    The pixels of a crowd, and those of the box of what cannot be drawn, are ignored, except where an object is drawn.
+    The pixels of crowds and of the boxes of undrawable annotations are ignored, except those of drawn objects.
     """
     height, width = size
     planes_KWH = np.zeros((classes, width, height), bool)  # the order of decoded masks: joining them is copying
@@ -83,7 +83,7 @@ def draw(outlines: Sequence[Outline], size: tuple[int, int], classes: int, *, le
             continue
         for reason, numbers in drawing.dropped:
             left_out.append(LeftOut(annotation=outline.name, reason=f"{reason}; its other parts are drawn", tally=None))
-            # A stray point or line means no pixels. A damaged outline means some that nobody knows.
+            # A stray point or line covers no pixels. A damaged outline covers unknown pixels, so its box is ignored.
             if len(numbers) >= 6 and (place := place_of(None, [numbers], *size)) is not None:
                 ignore_HW[place] = True
         if outline.crowd:

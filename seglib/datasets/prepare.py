@@ -105,7 +105,7 @@ def _write_split(pictures: list[Packed], packer: Packer, out: Path) -> None:
 
 
 def _survey(pictures: dict[str, list[Packed]], rejected: list[tuple[str, Rejection]], packer: Packer) -> TruthSurvey:
-    """What the stored masks hold, and where every annotation ended."""
+    """Count the pixels of the stored masks, and the annotations by tally."""
     survey = TruthSurvey(packer.task, packer.classes, list(pictures))
     for split, found in pictures.items():
         for picture in found:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 3
 SPLITS = ("train", "val", "test")
 OWN_MASKS = "own.parquet"
-OPTIONAL = ("reading", "mask_values")  # keys of dataset.json, and of what stands beside weights, that may be missing
+OPTIONAL = ("reading", "mask_values")  # keys that dataset.json and the header of weights may lack
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

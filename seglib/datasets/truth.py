@@ -1,4 +1,4 @@
-"""Truth from which nothing can be learned or scored. It stops `prepare`, unless a dataset's key `allow` names it.
+"""Find masks that are useless for training or scoring. `prepare` stops at them unless the dataset's `allow` names them.
 
 Shapes: K classes.
 """
@@ -29,7 +29,7 @@ EXAMPLES = 3  # names that a fault gives
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One thing that is wrong with the truth. `text` says what, and which key mends it."""
+    """A problem of the truth. `text` describes it and names the key that fixes it."""
 
     key: str  # of DEGENERATE
     text: str
@@ -41,7 +41,7 @@ class Fault:
 
 
 class TruthSurvey:
-    """Adds up what a dataset's truth holds, picture by picture, and says what is wrong with it."""
+    """Counts pixels, annotations and palettes picture by picture, and then lists the faults of the truth."""
 
     def __init__(self, task: Task, classes: list[str], splits: Collection[str]):
         self._task, self._classes = task, classes
@@ -69,7 +69,7 @@ class TruthSurvey:
                 self._palettes.append(f"{number} is {there} in the mask of {other}, {color} in that of {name}")
 
     def add_tally(self, tally: Mapping[str, int], source: str = "") -> None:
-        """Add annotations by where they ended. source: the annotation's name, if there is one alone."""
+        """Add annotations by tally. source: the name of the annotation, if it is a single one."""
         self.tally.update(tally)
         for key in tally:
             if source and len(self.examples[key]) < EXAMPLES:
@@ -125,5 +125,5 @@ class TruthSurvey:
 
 
 def judge(faults: list[Fault], allowed: Collection[str]) -> list[Fault]:
-    """The faults that nobody allowed."""
+    """The faults whose keys are not allowed."""
     return [fault for fault in faults if fault.key not in allowed]

@@ -226,7 +226,7 @@ def left_out(comparison: Comparison) -> list[tuple[str, str, str, str]]:
 
 
 def annotations(comparison: Comparison) -> list[tuple[str, str, str]]:
-    """(tally, how many, a few of them) of the annotations, by where they ended."""
+    """(tally, count, examples) of the annotations."""
     return [(tally, f"{of['count']:,}", ", ".join(of["examples"]))
             for tally, of in comparison.summary["annotations"].items()]
 

@@ -1,4 +1,4 @@
-"""What a folder that nobody described holds: an entry for params.yaml, and why each of its keys is so.
+"""Guess an entry of params.yaml for a folder, with a reason for each key.
 
 A guess is a start: `check` then reads every picture by it, and the user corrects what is wrong.
 """

@@ -89,7 +89,7 @@ def check_some_match(folder: Path, options: Mapping[str, Any], pictures: Collect
 
 
 def refuse_twins(masks: Mapping[str, list[Path]]) -> None:
-    """Raises ValueError if two masks belong to one picture: nobody knows which is meant."""
+    """Raise ValueError if two masks belong to one picture."""
     for name, paths in masks.items():
         if len(paths) > 1:
             raise ValueError(f"several masks fit the picture {name}: {' and '.join(map(str, paths))}. Keep one, or "
@@ -116,7 +116,7 @@ def files_below(folder: Path, pattern: str, suffixes: Collection[str], *,
                 without: str | None = None) -> dict[str, list[Path]]:
     """The files by `normal_name` of their path below the folder that `pattern` names, without the suffix.
 
-    suffixes: those of the files that are taken, in small letters; files may have them in capitals. without: the pattern
+    suffixes: the suffixes to read, in lower case; those of the files may be in upper case. without: the pattern
     of a folder whose files are left out if it lies inside. Hidden files and folders, and those that macOS and Windows
     leave behind, are left out. A folder that is not there has none. Raises ValueError for a name that is not UTF-8, in
     which tables are written.

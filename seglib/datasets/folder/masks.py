@@ -33,7 +33,7 @@ class FilePerPicture:
     def __init__(self, files: Mapping[str, list[Path]], shared: Iterable[Path] = ()):
         """files: by the picture's name. shared: files that say something about all pictures, if they exist.
 
-        Raises ValueError if two files belong to one picture: nobody knows which is meant.
+        Raises ValueError if two files belong to one picture.
         """
         refuse_twins(files)
         self._file_of = {name: paths[0] for name, paths in files.items()}

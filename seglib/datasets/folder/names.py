@@ -144,10 +144,10 @@ def _most_common(votes: Mapping[str, Mapping[str, str]], fewest: float, of_pictu
 
 def _votes(pictures: Mapping[str, str], stems: Mapping[str, str], *,
            whole: bool = False) -> dict[str, dict[str, str]]:
-    """By ending: the masks that are a picture's name with that ending, and the picture's own name.
+    """For each ending, the masks whose names are a picture's name with that ending, and the picture's own name.
 
     pictures: their names, by what a mask's name may begin with; a mask votes for the ending that each of them leaves.
-    An ending does not begin amid a number and is not empty, unless `whole`.
+    Unless `whole` is set, an ending is not empty and does not begin within a number.
     """
     by_plain = {_plain(start): name for start, name in pictures.items()}
     plain = _plain if len(by_plain) == len(pictures) else str  # % codes that tell names apart stay
