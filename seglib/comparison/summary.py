@@ -10,6 +10,7 @@ import pandas as pd
 from seglib.comparison.tables import json_rows
 from seglib.comparison.variants import SPLITS, Variant, trained
 from seglib.configs import CompareConfig, used
+from seglib.datasets.samples import TALLIES
 from seglib.datasets.store import Contents, DatasetInfo, Split
 from seglib.files import file_sha256
 from seglib.metrics.decisions import FEWEST_SEEDS
@@ -34,7 +35,7 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, fac
         "resize": info.resize,
         "resized": facts.resized,
         "selection": contents.selection,
-        "annotations": contents.annotations,
+        "annotations": {tally: of | {"meaning": TALLIES[tally]} for tally, of in contents.annotations.items()},
         "allowed": contents.allowed,
         "rejected": json_rows(rejected.reset_index(name="n")),
         "cases": {v.label: {"best": v.best_case().seed, "worst": v.worst_case().seed} for v in trained(variants)},

@@ -225,9 +225,9 @@ def left_out(comparison: Comparison) -> list[tuple[str, str, str, str]]:
                      for row in comparison.summary["rejected"]]
 
 
-def annotations(comparison: Comparison) -> list[tuple[str, str, str]]:
-    """(tally, count, examples) of the annotations."""
-    return [(tally, f"{of['count']:,}", ", ".join(of["examples"]))
+def annotations(comparison: Comparison) -> list[tuple[str, str, str, str]]:
+    """(tally, meaning, count, examples) of the annotations."""
+    return [(tally, of["meaning"], f"{of['count']:,}", ", ".join(of["examples"]))
             for tally, of in comparison.summary["annotations"].items()]
 
 

@@ -350,8 +350,9 @@ def _summary(study: Study) -> dict[str, Any]:
         "classes": list(study.classes),
         "counts": {"train": 9 * study.images // 2, "val": study.images // 2, "test": study.images},
         "image_size": [study.side, study.side], "selection": {"train2017": {"pictures": 74, "selected": 23}},
-        "annotations": {"drawn": {"count": 1200, "examples": []},
-                        "crowd": {"count": 3, "examples": ["annotations.json annotation 7"]}},
+        "annotations": {"drawn": {"count": 1200, "examples": [], "meaning": "its mask is part of the truth"},
+                        "crowd": {"count": 3, "examples": ["annotations.json annotation 7"],
+                                  "meaning": "it marks a crowd"}},
         "allowed": ["the class star never occurs in test"],
         "rejected": [{"split": "train", "what": "picture", "reason": "does not decode", "n": 3}],
         "cases": {variant: {"best": study.seeds_of(variant)[0], "worst": study.seeds_of(variant)[-1]}

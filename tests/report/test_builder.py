@@ -42,7 +42,7 @@ def test_every_part_and_every_file_is_there(request: pytest.FixtureRequest, whic
 
 def test_where_annotations_ended_and_what_was_allowed_is_told(page: Path):
     text = page.read_text(encoding="utf-8")
-    assert "<td>crowd</td><td class=\"n\">3</td><td>annotations.json annotation 7</td>" in text
+    assert "<td>crowd</td><td>it marks a crowd</td><td class=\"n\">3</td><td>annotations.json annotation 7</td>" in text
     assert "in params.yaml:</strong> the class star never occurs in test." in text
 
 
@@ -214,7 +214,9 @@ def test_what_was_left_out_is_told_and_else_nothing(tmp_path: Path):
     assert views.left_out(comparison) == [
         ("train2017", "picture", "does not pass the dataset's rule", "51 of 74"),
         ("train", "picture", "does not decode", "3")]
-    assert views.annotations(comparison) == [("crowd", "3", "annotations.json annotation 7"), ("drawn", "1,200", "")]
+    assert views.annotations(comparison) == [
+        ("crowd", "it marks a crowd", "3", "annotations.json annotation 7"),
+        ("drawn", "its mask is part of the truth", "1,200", "")]
     whole = comparison.summary | {"rejected": [], "selection": {"all": {"pictures": 9, "selected": 9}}}
     assert views.left_out(dataclasses.replace(comparison, summary=whole)) == []
 
