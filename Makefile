@@ -11,7 +11,7 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 help:
 	@echo "make repro       raw data to the report: reports/index.html (about 16 minutes on 2 cores with bf16)"
 	@echo "make everything  all studies of params.yaml, one after another, to one page (wants a GPU; see docs/studies.md)"
-	@echo "make test        the fast tests (8 to 10 minutes on 2 cores)"
+	@echo "make test        the fast tests (7 to 10 minutes on 2 cores)"
 	@echo "make road        the pipeline by DVC, killed and on real pictures (about 6 minutes; needs ../shared/mirror)"
 	@echo "make test-gpu    what needs a CUDA device (minutes; skipped without one)"
 	@echo "make test-all    every test, at full size (about an hour; needs Chromium and ../shared/mirror)"
