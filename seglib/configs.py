@@ -203,6 +203,8 @@ class TrainSettings(Config):
     """None: gradients are not clipped."""
     batch_size: int
     epochs: int
+    pictures_per_epoch: int | None
+    """None: an epoch shows every training picture once."""
     patience: int | None
     """None: no training stops early."""
     freeze_encoder_epochs: int

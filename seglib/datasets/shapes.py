@@ -32,6 +32,11 @@ def file_name(options: dict[str, Any], split: str) -> str:
     return f"{PREFIX}{options[f'{split}_images']}-{split}.gz"
 
 
+def instances_file(file: Path) -> Path:
+    """The file beside a generated one that tells its objects apart; the course's data have none."""
+    return file.with_name(file.name.removesuffix(".gz") + "-instances.gz")
+
+
 def describe(config: PrepareConfig) -> Description:
     return Description(task=tasks.get("multilabel"), classes=list(LABELS),
                        label_values=[float(v) for v in LABELS.values()], image_size=(SIDE, SIDE))
@@ -43,7 +48,8 @@ def fetch(config: FetchConfig, out: Path) -> dict[str, Any]:
     source = options["source"]
     if source == "generated":
         for stream, split in enumerate(SPLITS):
-            shapes_generator.generate(out / file_name(options, split), images=options[f"{split}_images"],
+            file = out / file_name(options, split)
+            shapes_generator.generate(file, instances_file(file), images=options[f"{split}_images"],
                                       seed=options["seed"], stream=stream, background=options["background"])
         return {}
     if source == "purdue":

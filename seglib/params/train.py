@@ -32,6 +32,7 @@ class Train(Strict):
     clip: Annotated[float, Field(gt=0)] | None
     batch_size: FromOne
     epochs: FromOne
+    pictures_per_epoch: FromOne | None
     patience: FromOne | None
     freeze_encoder_epochs: Annotated[int, Field(ge=0, le=10_000_000)]
     freeze_lr: Annotated[float, Field(gt=0)]

@@ -242,6 +242,8 @@ def _train_flop(train: TrainSettings, pictures: Pictures, cost: Cost) -> float:
     shown, validated = pictures.train, pictures.val
     if train.overfit is not None:
         shown = validated = min(train.overfit, pictures.train)
+    if train.pictures_per_epoch is not None:
+        shown = min(shown, train.pictures_per_epoch)
     frozen = train.freeze_encoder_epochs
     return (shown * ((train.epochs - frozen) * cost.step + frozen * cost.frozen_step)
             + train.epochs * validated * cost.forward)

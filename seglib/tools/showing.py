@@ -17,7 +17,7 @@ from seglib.files import repository_root
 from seglib.names import nearest
 from seglib.tasks.task import stored
 from seglib.training.augment import Augment
-from seglib.training.batches import Feed, epoch_order
+from seglib.training.batches import Feed
 
 EPOCHS, PICTURES = 5, 6  # columns and rows that `augmented` draws
 
@@ -83,7 +83,8 @@ def augmented(dataset: Path, ids: Sequence[str], training: Path | None, changes:
 def seen(train: Split, i: int, augment: Augment, config: TrainConfig, epoch: int
          ) -> tuple[np.ndarray, np.ndarray]:
     """Picture i as the network sees it in an epoch, uint8 (H, W, 3), and its mask (H, W), as `train` packs masks."""
-    feed, order = _feed(train, config), epoch_order(len(train), seed=config.seed, epoch=epoch)
+    feed = _feed(train, config)
+    order = feed.order(seed=config.seed, epoch=epoch)
     place = int(np.flatnonzero(order == i)[0])
     step = min(place // feed.batch_size, feed.steps - 1)
     first = step * feed.batch_size
@@ -95,7 +96,7 @@ def seen(train: Split, i: int, augment: Augment, config: TrainConfig, epoch: int
 
 
 def _feed(train: Split, config: TrainConfig) -> Feed:
-    """The training pictures as a training reads them."""
+    """The training pictures as a training reads them, if each epoch shows all."""
     return Feed(train, config.train.batch_size, torch.device("cpu"), learns=True)
 
 

@@ -58,25 +58,31 @@ class Feed:
     ignores: whether some pixel of the split is to be ignored; None: its masks are read to see. Known beforehand, it
     need not be asked of each batch, which on a GPU means to wait for it.
     learns: whether a network learns from the batches, see `batch_sizes`.
+    pictures: how many pictures an epoch shows, at most; None: all.
     resident: whether the whole split lies on the device, where batches are then indexed; None: where the device is a
     GPU and it fits into a quarter of what is free there. Else each batch is read from the memory-mapped files. Nothing
     is read before the first batch is asked for.
     """
 
     def __init__(self, split: Split, batch_size: int, device: torch.device, *, ignores: bool | None = None,
-                 learns: bool = False, resident: bool | None = None):
+                 learns: bool = False, pictures: int | None = None, resident: bool | None = None):
         self.batch_size, self.device, self._images = batch_size, device, len(split)
+        self._shown = len(split) if pictures is None else min(pictures, len(split))
         self._mapped = split.images, signed(split.masks)
         self._ignores, self._resident, self._learns = ignores, resident, learns
 
     def __len__(self) -> int:
-        """Pictures."""
-        return self._images
+        """The number of pictures that an epoch shows."""
+        return self._shown
+
+    def order(self, *, seed: int, epoch: int) -> np.ndarray:
+        """The pictures of an epoch, in a random order: see `epoch_order`."""
+        return epoch_order(self._images, seed=seed, epoch=epoch)[:self._shown]
 
     @functools.cached_property
     def sizes(self) -> list[int]:
         """The number of pictures in each batch of an epoch. All but the last are `batch_size`."""
-        return self.sizes_of(self._images)
+        return self.sizes_of(self._shown)
 
     def sizes_of(self, images: int) -> list[int]:
         """The same of a pass over so many pictures."""
@@ -105,7 +111,7 @@ class Feed:
 
     def batches(self, order: np.ndarray | None = None) -> Iterator[Batch]:
         """The pictures in `order` (default: as stored), in batches of `sizes_of` their number."""
-        order = np.arange(self._images) if order is None else order
+        order = np.arange(self._shown) if order is None else order
         places = to_device(torch.from_numpy(order), self.device) if self.is_resident else order
         for read in self.read(places):
             if not self.is_resident:

@@ -25,7 +25,6 @@ from seglib.metrics.overlap import recorded
 from seglib.registry import lookup
 from seglib.training import checkpoint, history, overfit, phases, single
 from seglib.training.augment import Augment
-from seglib.training.batches import epoch_order
 from seglib.training.checkpoint import Checkpoint
 from seglib.training.device import Conditions, memory_of, on_stream, own_stream
 from seglib.training.history import History, Row
@@ -191,7 +190,7 @@ class Trainer:
         if self.augment is not None:
             self.augment.start_epoch(self.epoch)
         self.throughput.start()
-        self._train_inputs.start(epoch_order(len(self.train), seed=self.seed, epoch=self.epoch), first=first)
+        self._train_inputs.start(self.train.order(seed=self.seed, epoch=self.epoch), first=first)
         for step in range(first + 1, self.train.steps + 1):
             pictures = self._steps.train((self.epoch - 1) * self.train.steps + step,
                                          ends_window=step in self.history.window_ends)

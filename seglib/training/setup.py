@@ -57,7 +57,8 @@ class Setup:
         return self.info.valid_pixels < self.train_split.masks.size
 
     def feed(self, split: Split, *, learns: bool, ignores: bool | None = None) -> Feed:
-        return Feed(split, self.settings.batch_size, self.device, ignores=ignores, learns=learns)
+        pictures = self.settings.pictures_per_epoch if learns else None
+        return Feed(split, self.settings.batch_size, self.device, ignores=ignores, learns=learns, pictures=pictures)
 
     def logits(self, images_BHWC: Tensor) -> Tensor:
         """uint8 (B, H, W, 3) on the device to (B, K, H, W), computed in the training's precision."""
