@@ -39,6 +39,15 @@ def test_batches_hold_the_pictures_in_order(resident: bool, order: list | None):
     assert (len(feed), feed.steps) == (7, 4)
 
 
+def test_a_shorter_epoch_shows_the_first_pictures_of_its_order():
+    whole, short = Feed(split_of(7), 2, CPU, learns=True), Feed(split_of(7), 2, CPU, learns=True, pictures=4)
+    assert (len(short), short.steps) == (4, 2)
+    for epoch in (1, 2):
+        np.testing.assert_array_equal(short.order(seed=3, epoch=epoch), whole.order(seed=3, epoch=epoch)[:4])
+    assert sorted(whole.order(seed=3, epoch=1)) == list(range(7))
+    assert len(Feed(split_of(7), 2, CPU, pictures=100)) == 7
+
+
 @pytest.mark.parametrize(("ignored", "expected"), [(0, False), (1, True)])
 def test_a_feed_knows_whether_anything_is_ignored(ignored: int, expected: bool):
     """The answer covers all pictures. The first batches of the split hold no pixel to ignore."""
