@@ -326,6 +326,9 @@ def claims(study: Study) -> list[dict[str, Any]]:
     if not all(map(study.has_enough_seeds, study.variants)):
         said = [("too few seeds", "Dice brings specks", "source"), said[-1]]
     return [{"id": f"claim-{i}", "claim": claim, "whose": whose, "source": "DLStudio's own notes", "verdict": verdict,
+             "registered": None if whose == "yours" else "2026-11-21",
+             "changed": [] if whose != "ours" else [{"date": "2026-11-22", "what": "its epochs",
+                                                     "why": "a shorter run decides nothing"}],
              "why": f"The figures make it {verdict}.",
              "parts": [
                  {"text": "specks a picture", "verdict": verdict, "value": None if verdict == "not run" else 0.31,
