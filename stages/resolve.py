@@ -2,8 +2,8 @@
 
 It runs every time, before every other stage. Each file holds the configuration of one run of a stage and the
 fingerprint of the code that decides its outputs; the stage runs again if its file changes. A mistake in params.yaml,
-and a name in claims.yaml that it does not define, are reported before anything is fetched or trained. A file of a user in
-a place that a stage writes to is refused before DVC removes that stage's outputs.
+and a name in claims.yaml that it does not define, are reported before anything is fetched or trained. A user's file
+in a place that a stage writes to is refused before DVC removes that stage's outputs.
 """
 
 import itertools

@@ -102,6 +102,7 @@ def write(study: Study, comparisons: Path, *, pairs: dict[str, Any] | None = Non
     for name, table in tables.items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False, float_format="%.9g", lineterminator="\n")
     write_json(folder / "tables" / "claims.json", claims(study))
+    write_json(folder / "tables" / "munet.json", munet(study))
     summary = _summary(study)
     write_json(folder / "tables" / "summary.json", summary)
     write_json(folder / "tables" / "findings.json", findings(tables, seedless=summary["seedless"]))
@@ -317,6 +318,15 @@ def _gradients(study: Study) -> pd.DataFrame:
          "last": norms[term][2]}
         for variant in study.trained for term, weight in TERMS[variant.split()[1]].items()],
         columns=["variant", "term", "weight", "first", "median", "last"])
+
+
+def munet(study: Study) -> dict[str, Any] | None:
+    """The facts of the networks whose names say that they are mUnets; `munet_faithful` has the defect."""
+    networks = [{"names": [model], "depth": 4, "width": 32, "aspp_rates": [2, 4] if "aspp" in model else None,
+                 "upsampling": "dlstudio" if "faithful" in model else "learned", "parameters": 643_877,
+                 "idle_parameters": 185_376, "convolutions": 28, "reached": 0.25 if "faithful" in model else 1.0,
+                 "iou_ceiling": 0.25, "dice_ceiling": 0.4} for model in study.models if "munet" in model]
+    return {"networks": networks, "targets": ["unit"]} if networks else None
 
 
 def claims(study: Study) -> list[dict[str, Any]]:
