@@ -5,6 +5,7 @@ import torch
 
 from seglib.models.munet import MUnet
 from seglib.models.munet_facts import facts_of
+from tests.conftest import ROOT
 
 
 def arguments(depth: int = 4, width: int = 8, upsampling: str = "dlstudio", **others: object) -> dict[str, object]:
@@ -34,3 +35,16 @@ def test_they_are_those_of_a_network_that_runs(upsampling: str, depth: int, aspp
     assert found.parameters - found.idle_parameters == sum(p.numel() for p in trained)
     assert found.convolutions == sum(p.dim() == 4 for p in trained)
     assert found.aspp_rates == aspp_rates and found.depth == depth
+
+
+def test_the_table_in_the_docs_holds_these_counts():
+    text = (ROOT / "docs/munet.md").read_text()
+    sizes = [(depth, width, rates) for depth, width in ((16, 64), (4, 32)) for rates in (None, [2, 4, 6])]
+    published, fixed = ([facts_of(arguments(depth, width, upsampling, aspp_rates=rates), classes=5)
+                         for depth, width, rates in sizes] for upsampling in ("dlstudio", "learned"))
+    for title, counts in (("`dlstudio`, as published", [found.parameters for found in published]),
+                          ("of these never run", [found.idle_parameters for found in published]),
+                          ("`learned`, the fix", [found.parameters for found in fixed]),
+                          ("convolutional layers that run, in both", [found.convolutions for found in published])):
+        assert f"| {title} | {' | '.join(f'{count:,}' for count in counts)} |" in text
+    assert [found.convolutions for found in published] == [found.convolutions for found in fixed]
