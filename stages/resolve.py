@@ -1,9 +1,9 @@
 """Write conf/ from params.yaml and the code: two files per training, four per dataset. `python -m stages.resolve`
 
 It runs every time, before every other stage. Each file holds the configuration of one run of a stage and the
-fingerprint of the code that decides its outputs; the stage runs again if its file changes. A mistake in params.yaml is
-reported before anything is fetched or trained. A user's file in a place that a stage writes to is refused before DVC
-removes that stage's outputs.
+fingerprint of the code that decides its outputs; the stage runs again if its file changes. A mistake in params.yaml,
+and a name in claims.yaml that it does not define, are reported before anything is fetched or trained. A user's file
+in a place that a stage writes to is refused before DVC removes that stage's outputs.
 """
 
 import itertools
@@ -13,16 +13,20 @@ import stages
 from seglib import params, resolve
 from seglib.configs import Config, ReportConfig
 from seglib.files import atomic_folder, repository_root, write_json
-from seglib.params import Params
+from seglib.params import Params, claimed
 from seglib.pipeline.code import Code
 from seglib.pipeline.fingerprint import Fingerprinter
 from seglib.pipeline.user_paths import refuse_overlap, refuse_strays
 from seglib.pipeline.workspace import MACHINE_CONFIG, REPORT_CONFIG, TrainingFiles, dataset_config
 
+CLAIMS = Path("claims.yaml")
+
 
 def main() -> None:
     """Validate params.yaml and write the configurations of every dataset and training that `run` picks."""
     settings, fingerprinter = params.load(Path("params.yaml")), Fingerprinter()
+    if CLAIMS.is_file():
+        claimed.check(CLAIMS, settings)
     refuse_overlap(settings, repository_root())
     trainings = resolve.resolve(settings)
     refuse_strays(TrainingFiles(training.dataset, training.name) for training in trainings)

@@ -5,6 +5,7 @@ the claims from the results at hand.
 """
 
 import dataclasses
+import datetime
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,6 +90,14 @@ class Part(Strict):
         return [dict(zip(self.each, names, strict=True)) for names in itertools.product(*self.each.values())]
 
 
+class Change(Strict):
+    """What of a claim was changed after it was registered."""
+
+    date: datetime.date
+    what: str = Field(min_length=1)
+    why: str = Field(min_length=1)
+
+
 class Claim(Strict):
     """A statement and the comparisons that would support it.
 
@@ -99,6 +108,8 @@ class Claim(Strict):
     claim: str
     whose: Literal["source", "ours", "yours"]
     source: str
+    registered: datetime.date | None = None  # when it first stood in claims.yaml; None: nobody says
+    changed: list[Change] = []
     datasets: list[str] = Field(min_length=1)
     train: dict[str, Any] = {}  # what the variants must have been trained with
     epochs: int = 0  # and for how many epochs at least: what needs time is not decided by a short run
@@ -116,33 +127,28 @@ class Claim(Strict):
         return train
 
 
-class Claims(Strict):
-    claims: list[Claim]
-
-    @model_validator(mode="after")
-    def _once(self) -> "Claims":
-        ids = [claim.id for claim in self.claims]
-        if repeated := sorted({name for name in ids if ids.count(name) > 1}):
-            raise PydanticCustomError("repeated", "the id '{id}' stands twice", {"id": repeated[0]})
-        return self
-
-
 def load(path: Path) -> list[Claim]:
     """Read claims.yaml. Raises ValueError, with one line per problem, for a file that does not hold claims."""
     try:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-        return Claims.model_validate({"claims": _apart(raw)}).claims
     except YAMLError as error:
         raise ValueError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        raise ValueError(explain(error, path.name)) from None
-
-
-def _apart(raw: Any) -> Any:
-    """Claims with `each` as one claim per name. What does not have the form of claims is left to the validation."""
     if not isinstance(raw, list):
-        return raw
-    return [one for claim in raw for one in (_for_each_name(claim) if _has_each(claim) else [claim])]
+        raise ValueError(f"{path.name}: expected a list of claims, found {type(raw).__name__}")
+    found, problems = [], []
+    for number, entry in enumerate(raw, 1):
+        name = str(entry["id"]) if isinstance(entry, dict) and "id" in entry else f"claim {number}"
+        for one in _for_each_name(entry) if _has_each(entry) else [entry]:
+            try:
+                found.append(Claim.model_validate(one))
+            except ValidationError as error:
+                problems.append(explain(error, f"{path.name}: {name}"))
+    if problems:
+        raise ValueError("\n".join(dict.fromkeys(problems)))
+    ids = [claim.id for claim in found]
+    if repeated := sorted({name for name in ids if ids.count(name) > 1}):
+        raise ValueError(f"{path.name}: the id '{repeated[0]}' stands twice")
+    return found
 
 
 def _has_each(claim: Any) -> bool:

@@ -92,8 +92,7 @@ def coursework(summary: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -
     """
     study = Study.of(summary, tables)
     return {"dice_scale": dice_scale(study), "variation": variation(study), "seen": seen(study),
-            "falling_loss": falling_loss(study),
-            "has_munet": any(config["model"]["kind"] == "munet" for config in study.configs.values())}
+            "falling_loss": falling_loss(study)}
 
 
 # Should Dice be scaled, by how much, and why?

@@ -9,8 +9,13 @@ import numpy as np
 import pandas as pd
 
 from seglib.comparison.variants import Result, Variant
+from seglib.configs import EvaluateConfig
+from seglib.datasets.store import DatasetInfo, Split
+from seglib.metrics.boundary import boundary_BK6
 from seglib.metrics.scores import BY_NAME, HEADLINE
-from seglib.metrics.scores.score import mean_of_known
+from seglib.metrics.scores.ratio import divided
+from seglib.metrics.scores.score import mean_of_known, mean_score
+from seglib.pipeline.workspace import TrainingFiles, prepared_folder
 
 EARLY = 0.2  # the share of the iterations that counts as "the first"
 POOR = 0.5  # the IoU below which a mask is poor
@@ -85,6 +90,35 @@ def val_loss_rise(result: Result) -> float:
     return float(losses.iloc[-1] / lowest - 1) if len(losses) and lowest > 0 else float("nan")
 
 
+def last_val_loss(result: Result) -> float:
+    """The val loss of the last epoch."""
+    losses = _val_losses(result)
+    return float(losses.iloc[-1]) if len(losses) else float("nan")
+
+
+def val_boundary_iou_epoch_1(result: Result) -> float:
+    """Boundary IoU of the masks that the training kept of a few val pictures after its first epoch.
+
+    It is summed over these pictures, and the mean over the classes. NaN if no such masks were kept.
+    """
+    if not isinstance(result.files, TrainingFiles):
+        return float("nan")
+    with np.load(result.files.snapshots) as content:
+        epochs, chosen, masks_EPHW = (content[name] for name in ("epochs", "pictures", "masks"))
+    if 1 not in epochs:
+        return float("nan")
+    prepared = prepared_folder(result.files.dataset)
+    info, val = DatasetInfo.read(prepared), Split.open(prepared, "val")
+    truth_PHW = val.masks[chosen]
+    predicted_PKHW, truth_PKHW = (
+        np.stack([info.task.unpack(mask, len(info.classes)) & ~info.task.ignored(truth_HW)
+                  for mask, truth_HW in zip(masks_PHW, truth_PHW, strict=True)])
+        for masks_PHW in (masks_EPHW[list(epochs).index(1)], truth_PHW))
+    tolerance = EvaluateConfig.read(result.files.evaluate_config).tolerance
+    tp_K, fp_K, fn_K = boundary_BK6(predicted_PKHW, truth_PKHW, tolerance=tolerance)[..., :3].sum(0).T
+    return mean_score(divided(tp_K, tp_K + fp_K + fn_K))
+
+
 def score_gap(result: Result) -> float:
     """IoU of the last epoch on the training pictures, as the network saw them, less that on val."""
     train, val = (result.epochs(split)["iou_score"] for split in ("train", "val"))
@@ -107,7 +141,9 @@ QUANTITIES: dict[str, Callable[[Result], float]] = {
     "balancing_scale": balancing_scale, "val_dice_by_epoch_10": _val_score_by("dice", 10),
     "val_pixel_accuracy_by_epoch_10": _val_score_by("pixel_accuracy", 10),
     "val_iou_by_epoch_16": _val_score_by("iou", 16), "lowest_val_loss_epoch": lowest_val_loss_epoch,
-    "val_loss_rise": val_loss_rise, "score_gap": score_gap, "poor_mask_accuracy": poor_mask_accuracy}
+    "val_loss_rise": val_loss_rise, "last_val_loss": last_val_loss,
+    "val_boundary_iou_epoch_1": val_boundary_iou_epoch_1, "score_gap": score_gap,
+    "poor_mask_accuracy": poor_mask_accuracy}
 
 # How the page calls those whose name does not say what they are.
 TITLES = {
@@ -116,6 +152,8 @@ TITLES = {
     "val_iou_by_epoch_16": "best val IoU of the first 16 epochs",
     "lowest_val_loss_epoch": "epoch of the lowest val loss",
     "val_loss_rise": "rise of the val loss after its lowest, as a share of that",
+    "last_val_loss": "val loss of the last epoch",
+    "val_boundary_iou_epoch_1": "boundary IoU of a few val pictures after the first epoch",
     "score_gap": "IoU on training pictures less that on val",
     "poor_mask_accuracy": "highest pixel accuracy of a mask with IoU below 0.5"}
 

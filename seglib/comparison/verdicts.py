@@ -44,8 +44,8 @@ def _decide(claim: Claim, evidence: Evidence) -> dict[str, Any]:
         counts = {v: verdicts.count(v) for v in ("supported", "contradicted", "undecided") if v in verdicts}
         why = ", ".join(f"{n} {v}" for v, n in counts.items())
         why += f" of {len(parts)} comparison{'s' if len(parts) > 1 else ''}"
-    return {"id": claim.id, "claim": claim.claim, "whose": claim.whose, "source": claim.source, "verdict": verdict,
-            "why": why, "parts": parts}
+    return {**claim.model_dump(mode="json", include={"id", "claim", "whose", "source", "registered", "changed"}),
+            "verdict": verdict, "why": why, "parts": parts}
 
 
 def _judge(part: Part, names: dict[str, str], claim: Claim, evidence: Evidence) -> dict[str, Any]:

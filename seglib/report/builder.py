@@ -116,6 +116,7 @@ def _section(source: Source, out: Path, anchor: str) -> dict[str, Any]:
         "figures": figures, "trainings": views.trainings(comparison),
         "snapshots": views.snapshots(comparison, figures), "gallery": comparison.gallery,
         "script": quote(source.script), "coursework": coursework(comparison),
+        "munet": comparison.munet,
         "differences": made.differences(comparison), "ways": made.ways(comparison),
         "fingerprints": made.fingerprints(comparison),
         "left_out": views.left_out(comparison), "annotations": views.annotations(comparison),

@@ -38,8 +38,7 @@ def coursework(comparison: Comparison) -> dict[str, Any] | None:
     scale = facts["dice_scale"]
     return {"dice_scale": dice_scale(scale) if scale else [], "gradients": scale["gradients"] if scale else [],
             "windows": WINDOWS, "displayed": displayed(comparison), "variation": variation(facts["variation"]),
-            "seen": seen(facts["seen"]), "falling_loss": falling_loss(facts["falling_loss"]),
-            "has_munet": facts["has_munet"]}
+            "seen": seen(facts["seen"]), "falling_loss": falling_loss(facts["falling_loss"])}
 
 
 def displayed(comparison: Comparison) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ class Comparison:
     summary: dict[str, Any]
     findings: dict[str, Any]
     coursework: dict[str, Any] | None  # None if the coursework did not study this dataset
+    munet: dict[str, Any] | None  # None if no mUnet was trained
     claims: list[dict[str, Any]]
     gallery: dict[str, Any]
     scores: pd.DataFrame
@@ -104,6 +105,7 @@ def read(folder: Path) -> Comparison:
     summary = read_json(tables / "summary.json")
     return Comparison(folder=folder, summary=summary, findings=read_json(tables / "findings.json"),
                       coursework=read_json(tables / "coursework.json") if summary["coursework"] else None,
+                      munet=read_json(tables / "munet.json"),
                       claims=read_json(tables / "claims.json"), gallery=read_json(folder / "gallery" / "gallery.json"),
                       **frames)
 

@@ -1,14 +1,17 @@
 """claims.yaml: what the repository claims, what a file may hold, and what is said of one that is wrong."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from seglib import params, prediction
+from seglib import params, resolve
 from seglib.comparison import claims
 from seglib.comparison.claims import Claim, load
+from seglib.configs import NEUTRAL
+from seglib.params import Params, Run, claimed
 from tests.conftest import ROOT
 
 GOOD, BAD = ({"model": "munet", "loss": loss} for loss in ("good", "bad"))
@@ -19,54 +22,66 @@ def claim(*parts: dict[str, Any], **changes: Any) -> Claim:
                                  "parts": list(parts)} | changes)
 
 
-def test_the_repositorys_claims_name_what_there_is():
-    settings, found = params.load(ROOT / "params.yaml"), load(ROOT / "claims.yaml")
+def test_the_repositorys_claims_are_of_sources_and_of_us():
+    found = load(ROOT / "claims.yaml")
     assert len({one.id for one in found}) == len(found) >= 15
     assert {one.whose for one in found} == {"source", "ours"}
-    predictors = {name for name, kind in prediction.KINDS.items() if kind.baseline} | settings.predictors.keys()
-    for one in found:
-        assert set(one.datasets) <= set(settings.datasets)
-        assert set(one.train) <= set(params.TrainSection.model_fields)
-        for part in one.parts:
-            sides = [side for side in (part.a, part.b) if side is not None]
-            for key, known in (("model", settings.models), ("loss", settings.losses), ("predictor", predictors)):
-                named = {getattr(side, key) for side in sides} - {None} | set(part.each.get(key, []))
-                assert named <= set(known), one.id
+    claimed.check(ROOT / "claims.yaml", params.load(ROOT / "params.yaml"))
 
 
-def test_the_study_of_shapes_can_decide_every_claim_on_label_values():
-    """What a claim about label-valued Shapes needs is in the study that trains there."""
-    study = params.load(ROOT / "params.yaml").studies["shapes"]
-    have = {(model, loss) for model in study.models for loss in study.losses}
-    for one in load(ROOT / "claims.yaml"):
-        if one.train.get("targets") == study.train.targets:
-            for part in one.parts:
-                for names in part.expanded():
-                    sides = [names | side.model_dump(exclude_none=True) for side in (part.a, part.b) if side]
-                    assert {(side["model"], side["loss"]) for side in sides} <= have, one.id
+def sides_of(claim: Claim) -> list[dict[str, str]]:
+    return [names | side.model_dump(exclude_none=True) for part in claim.parts if part.score != claims.BALANCE
+            for names in part.expanded() for side in (part.a, part.b) if side]
 
 
-def test_every_claim_on_pets_stanford_and_coco_has_a_study_that_decides_it():
-    """One that has its variants, on its dataset, for as many epochs as it needs."""
+def needed_by(claim: Claim) -> set[tuple[str, str]]:
+    return {(side["model"], side["loss"]) for side in sides_of(claim) if "predictor" not in side}
+
+
+def trainings_of(settings: Params, study: Run | None) -> dict[tuple[str, str], dict[str, Any]]:
+    """What each variant of a study, or of `run`, is trained with."""
+    if study is not None:
+        train = settings.train.model_copy(update=study.train.model_dump(exclude_unset=True))
+        settings = settings.model_copy(update={"run": study, "train": train})
+    found = {}
+    for training in resolve.resolve(settings):
+        train = training.train.content()["train"]
+        found[training.model, training.loss] = train | (train["augment"] or NEUTRAL.content())
+    return found
+
+
+def test_some_study_decides_every_claim():
+    """One that has its variants, on its dataset, trained as it says and for as many epochs as it needs."""
     settings = params.load(ROOT / "params.yaml")
+    studies = [(study or settings.run, trainings_of(settings, study)) for study in (None, *settings.studies.values())]
     for one in load(ROOT / "claims.yaml"):
-        if "shapes" in one.datasets:
-            continue
-        sides = [names | side.model_dump(exclude_none=True) for part in one.parts if part.score != claims.BALANCE
-                 for names in part.expanded() for side in (part.a, part.b) if side]
-        needed = {(side["model"], side["loss"]) for side in sides if "predictor" not in side}
-        assert any(
-            set(one.datasets) <= set(study.datasets)
-            and needed <= {(model, loss) for model in study.models for loss in study.losses}
-            and all(epochs_of(settings, study, model) >= one.epochs for model, _ in needed)
-            for study in settings.studies.values()), one.id
+        def decides(study: Run, trainings: dict[tuple[str, str], dict[str, Any]], one: Claim = one) -> bool:
+            return set(one.datasets) <= set(study.datasets) and needed_by(one) <= trainings.keys() and all(
+                trainings[name]["epochs"] >= one.epochs
+                and all(trainings[name][key] == value for key, value in one.train.items()) for name in needed_by(one))
+        assert any(decides(*study) for study in studies), one.id
 
 
-def epochs_of(settings: params.Params, study: Any, model: str) -> int:
-    """What a study trains a model for: the model's own number goes before the study's."""
-    of_study = study.train.epochs if "epochs" in study.train.model_fields_set else settings.train.epochs
-    own = settings.models[model].train
-    return own.epochs if "epochs" in own.model_fields_set else of_study
+SOURCES_OWN = {
+    "shapes": ({"munet_dlstudio", "munet_dlstudio_aspp"}, {"mse", "dice_flat", "mse_dice20_flat", "mse_dice400_flat"}),
+    "pets": ({"unet_bilinear", "resnet34_unet_published"}, {"bce"})}
+
+
+def test_a_sources_claim_names_the_sources_own_variants_alone():
+    for one in load(ROOT / "claims.yaml"):
+        if one.whose == "source" and one.datasets[0] in SOURCES_OWN:
+            models, losses = SOURCES_OWN[one.datasets[0]]
+            assert {model for model, _ in needed_by(one)} <= models, one.id
+            assert {loss for _, loss in needed_by(one)} <= losses, one.id
+
+
+def test_a_statement_asked_of_our_networks_is_ours_and_stands_beside_the_sources():
+    whose = {one.id: one.whose for one in load(ROOT / "claims.yaml")}
+    here = [name for name in whose if name.split("@")[0].endswith("-here")]
+    assert len(here) >= 10
+    sources = {name.split("@")[0] for name, of in whose.items() if of == "source"}
+    for name in here:
+        assert whose[name] == "ours" and name.split("@")[0].removesuffix("-here") in sources
 
 
 @pytest.mark.parametrize("each", ["munet", "{model: munet}", "{model: []}", "[munet]", "{net: [a]}"])
@@ -107,14 +122,15 @@ def test_a_mistake_is_one_line(tmp_path: Path, part: dict[str, Any], said: str):
     path.write_text(json.dumps([content]))  # JSON is YAML
     with pytest.raises(ValueError) as error:
         load(path)
-    assert str(error.value).startswith("claims.yaml: claims.0.parts.0")
+    assert str(error.value).startswith("claims.yaml: x: parts.0")
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(("text", "said"), [
     ("- {id: [", "claims.yaml is not YAML: "), ("a: b: c", "claims.yaml is not YAML: "),
-    ("", "claims.yaml: claims: expected a list"), ("just words", "expected a list"),
-    ("- id: x", "claims.yaml: claims.0.claim: this key is missing")])
+    ("", "claims.yaml: expected a list of claims, found NoneType"), ("just words", "expected a list of claims"),
+    ("- id: x", "claims.yaml: x: claim: this key is missing"), ("- claim: x", "claims.yaml: claim 1: id: this key is"),
+    ("- 3", "claims.yaml: claim 1: expected keys and their values (found 3)")])
 def test_a_file_that_holds_no_claims(tmp_path: Path, text: str, said: str):
     path = tmp_path / "claims.yaml"
     path.write_text(text)
@@ -123,8 +139,19 @@ def test_a_file_that_holds_no_claims(tmp_path: Path, text: str, said: str):
     assert said in str(error.value)
 
 
+def test_a_mistake_in_a_claim_for_each_name_is_one_line_with_the_claims_own_id(tmp_path: Path):
+    (tmp_path / "claims.yaml").write_text(
+        "- {id: one, claim: c, whose: mine, source: s, datasets: [shapes], each: {model: [munet, unet]}, registered: "
+        "once, parts: [\n   {score: iou_dataset, is: above, than: 0.4, a: {loss: mse}}]}\n")
+    with pytest.raises(ValueError, match="one: whose: expected 'source', 'ours' or 'yours'") as caught:
+        load(tmp_path / "claims.yaml")
+    whose, registered = str(caught.value).splitlines()
+    assert registered.startswith("claims.yaml: one: registered: ")
+
+
 def test_an_id_that_stands_twice_is_said(tmp_path: Path):
     text = (ROOT / "claims.yaml").read_text()
-    (tmp_path / "claims.yaml").write_text(text + text[text.index("- id: aspp-helps"):])
-    with pytest.raises(ValueError, match="^claims.yaml: the id 'aspp-helps@dice' stands twice$"):
+    balanced = re.search(r"- id: shapes-is-balanced\n(  .*\n)+", text)[0]
+    (tmp_path / "claims.yaml").write_text(text + balanced)
+    with pytest.raises(ValueError, match="^claims.yaml: the id 'shapes-is-balanced' stands twice$"):
         load(tmp_path / "claims.yaml")

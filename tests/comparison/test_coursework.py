@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seglib.comparison.coursework import Study, apart, coursework, dice_scale, falling_loss, seen, variation
+from seglib.comparison.coursework import Study, apart, dice_scale, falling_loss, seen, variation
 
 LOSSES = {"mse": {"mse": 1.0}, "k1": {"mse": 1.0, "dice": 1.0}, "k40": {"mse": 0.5, "dice": 20.0},
           "dice": {"dice": 1.0}, "ce": {"ce": 1.0}}
@@ -190,8 +190,3 @@ def test_steps_in_which_loss_and_score_fell_together_are_counted_within_a_traini
                       curves("a mse", train=[1] * 4, val=[1, 2, 3, 4], iou=[0.9, 0.8, 0.7, 0.6], seed=2)])
     found = falling_loss(Study.of(*study({"a mse": 0.6}, curves=both)))
     assert (found["steps"], found["steps_with_falling_iou"]) == (2, 1)
-
-
-def test_munet_is_found_by_its_kind():
-    assert not coursework(*study({"a mse": 0.6}))["has_munet"]
-    assert coursework(*study({"munet mse": 0.6, "a mse": 0.5}))["has_munet"]

@@ -5,11 +5,14 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.ndimage import binary_erosion
 
 from seglib.comparison.quantities import QUANTITIES, of_variant
 from seglib.comparison.variants import Result
+from seglib.datasets.store import Split
 from seglib.metrics.cases import Cases
 from seglib.metrics.overlap import COUNTS
+from seglib.pipeline.workspace import prepared_folder
 from tests.comparison.conftest import GOOD, SAME, Compared
 from tests.comparison.synthetic import epochs_of, history_of
 
@@ -78,6 +81,31 @@ def of_epochs(name: str, val_loss: list[float], **scores: list[float]) -> float:
 def test_where_the_val_loss_turns_and_how_far_it_rises(loss: list[float], lowest: float, rise: float):
     assert of_epochs("lowest_val_loss_epoch", loss) == pytest.approx(lowest, nan_ok=True)
     assert of_epochs("val_loss_rise", loss) == pytest.approx(rise, nan_ok=True)
+
+
+def test_the_last_val_loss_is_the_last_one_known():
+    assert of_epochs("last_val_loss", [4, 2, 3]) == 3 and np.isnan(of_epochs("last_val_loss", [np.nan]))
+
+
+def test_boundaries_after_the_first_epoch_are_those_of_the_masks_that_were_kept(mixed: Compared):
+    """unet's first seed kept the truth moved by three pixels after epoch 1; SciPy erodes for the expected value."""
+    first, second = mixed.variant("unet ce").results[:2]
+    val = Split.open(prepared_folder("shapes"), "val")
+    classes, valid_PHW = len(mixed.info.classes), val.masks[:3] != 255
+    truth_PKHW = np.stack([mixed.info.task.unpack(mask, classes) for mask in val.masks[:3]])
+    with np.load(first.files.snapshots) as content:
+        kept_PKHW = np.stack([mixed.info.task.unpack(mask, classes) for mask in content["masks"][0]])
+    inner, both = [], []
+    for k in range(classes):
+        rims = [plane & ~binary_erosion(plane, np.ones((3, 3)))
+                for planes in (truth_PKHW, kept_PKHW) for plane in planes[:, k] & valid_PHW]
+        truth, kept = np.stack(rims[:3]), np.stack(rims[3:])
+        inner.append((truth & kept).sum())
+        both.append((truth | kept).sum())
+    expected = np.mean([a / b for a, b in zip(inner, both, strict=True) if b])
+    assert 0 < expected < 1
+    assert QUANTITIES["val_boundary_iou_epoch_1"](first) == pytest.approx(expected)
+    assert np.isnan(QUANTITIES["val_boundary_iou_epoch_1"](second))  # it kept none
 
 
 def test_a_score_by_an_epoch_is_the_best_until_then_and_needs_that_many():

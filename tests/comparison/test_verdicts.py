@@ -49,6 +49,10 @@ MATRIX = [
     ({"score": "iou_dataset", "is": "above", "than": 0.4, "a": NEVER}, N),
     ({"score": "iou_dataset", "is": "below", "than": 0.9, "a": GOOD}, S),
     ({"score": "iou_dataset", "is": "below", "than": 0.4, "a": GOOD}, C),
+    ({"score": "iou_dataset", "is": "above", "than": 0.3, "a": GOOD, "b": BAD}, S),  # the difference, about .43
+    ({"score": "iou_dataset", "is": "above", "than": 0.6, "a": GOOD, "b": BAD}, C),
+    ({"score": "iou_dataset", "is": "below", "than": 0.6, "a": GOOD, "b": BAD}, S),
+    ({"score": "iou_dataset", "is": "below", "than": -0.3, "a": BAD, "b": GOOD}, S),
     ({"score": "pixel_ap", "is": "higher", "a": GOOD, "b": BAD}, S),
     ({"score": "displayed", "is": "higher", "a": GOOD, "b": BAD}, N),  # these networks have no such score
     ({"score": "missed", "is": "higher", "a": BAD | {"score": "wrong_class"}, "b": GOOD | {"score": "missed"}}, S),
@@ -86,6 +90,15 @@ def test_the_figures_are_the_comparisons_own(compared: Compared):
     assert [shown[key] for key in ("value", "low", "high")] == pytest.approx(expected)
     assert "munet bad" in shown["text"] and "expected above 0" in shown["text"]
     assert (found["id"], found["claim"], found["whose"], found["source"]) == ("x", "X.", "yours", "us")
+
+
+def test_when_a_claim_was_registered_and_changed_goes_with_its_verdict(compared: Compared):
+    part = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
+    change = {"date": "2026-11-27", "what": "its limit", "why": "rounding"}
+    found, = decide([claim(part, registered="2026-11-21", changed=[change])], "shapes", compared.evidence)
+    assert (found["registered"], found["changed"]) == ("2026-11-21", [change])
+    found, = decide([claim(part)], "shapes", compared.evidence)
+    assert (found["registered"], found["changed"]) == (None, [])
 
 
 def test_a_claim_is_as_good_as_its_worst_part(compared: Compared):

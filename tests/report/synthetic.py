@@ -102,6 +102,7 @@ def write(study: Study, comparisons: Path, *, pairs: dict[str, Any] | None = Non
     for name, table in tables.items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False, float_format="%.9g", lineterminator="\n")
     write_json(folder / "tables" / "claims.json", claims(study))
+    write_json(folder / "tables" / "munet.json", munet(study))
     summary = _summary(study)
     write_json(folder / "tables" / "summary.json", summary)
     write_json(folder / "tables" / "findings.json", findings(tables, seedless=summary["seedless"]))
@@ -319,6 +320,15 @@ def _gradients(study: Study) -> pd.DataFrame:
         columns=["variant", "term", "weight", "first", "median", "last"])
 
 
+def munet(study: Study) -> dict[str, Any] | None:
+    """The facts of the networks whose names say that they are mUnets; `munet_faithful` has the defect."""
+    networks = [{"names": [model], "depth": 4, "width": 32, "aspp_rates": [2, 4] if "aspp" in model else None,
+                 "upsampling": "dlstudio" if "faithful" in model else "learned", "parameters": 643_877,
+                 "idle_parameters": 185_376, "convolutions": 28, "reached": 0.25 if "faithful" in model else 1.0,
+                 "iou_ceiling": 0.25, "dice_ceiling": 0.4} for model in study.models if "munet" in model]
+    return {"networks": networks, "targets": ["unit"]} if networks else None
+
+
 def claims(study: Study) -> list[dict[str, Any]]:
     """A claim with each verdict that the study's seeds allow."""
     said = [("supported", "Dice brings specks", "source"), ("contradicted", "Dice alone runs smoothest", "source"),
@@ -326,6 +336,9 @@ def claims(study: Study) -> list[dict[str, Any]]:
     if not all(map(study.has_enough_seeds, study.variants)):
         said = [("too few seeds", "Dice brings specks", "source"), said[-1]]
     return [{"id": f"claim-{i}", "claim": claim, "whose": whose, "source": "DLStudio's own notes", "verdict": verdict,
+             "registered": None if whose == "yours" else "2026-11-21",
+             "changed": [] if whose != "ours" else [{"date": "2026-11-22", "what": "its epochs",
+                                                     "why": "a shorter run decides nothing"}],
              "why": f"The figures make it {verdict}.",
              "parts": [
                  {"text": "specks a picture", "verdict": verdict, "value": None if verdict == "not run" else 0.31,

@@ -91,13 +91,13 @@ def test_loss_and_score_that_fall_together(asked: Any):
 
 def test_the_section_is_drawn_only_for_datasets_that_the_coursework_studied(built: Any):
     text, _ = built(Study())
-    for part in ('id="d1-course"', 'href="#d1-course"', "What explains the variations?", "docs/munet.md"):
+    for part in ('id="d1-course"', 'href="#d1-course"', "What explains the variations?"):
         assert part in text
 
 
 def test_a_users_own_dataset_has_no_such_section(built: Any):
     text, _ = built(Study(coursework=False, displayed=True))
-    for part in ("d1-course", "What explains the variations?", "docs/munet.md", "DLStudio’s code"):
+    for part in ("d1-course", "What explains the variations?", "DLStudio’s code"):
         assert part not in text
     assert "segment" in text and 'href="#d1-data"' in text
 
@@ -107,8 +107,3 @@ def test_display_bands_have_a_table_if_a_variant_has_label_values(built: Any, di
     text, _ = built(Study(displayed=displayed))
     assert ("What would DLStudio’s code display?" in text) == displayed
     assert text.count("how displayed is counted.") == displayed
-
-
-def test_munet_is_explained_only_if_it_was_trained(built: Any):
-    text, _ = built(Study(models=("unet",)))
-    assert "docs/munet.md" not in text and "What explains the variations?" in text
