@@ -1,4 +1,4 @@
-"""One dataset's comparison as read from `comparisons/<dataset>/`: tables, summary, claims, gallery."""
+"""One dataset's comparison as read from `comparisons/<dataset>/`: tables, claims, published figures, gallery."""
 
 import dataclasses
 from pathlib import Path
@@ -23,6 +23,7 @@ class Comparison:
     findings: dict[str, Any]
     coursework: dict[str, Any] | None  # None if the coursework did not study this dataset
     claims: list[dict[str, Any]]
+    published: list[dict[str, Any]]
     gallery: dict[str, Any]
     scores: pd.DataFrame
     ranking: pd.DataFrame
@@ -104,7 +105,8 @@ def read(folder: Path) -> Comparison:
     summary = read_json(tables / "summary.json")
     return Comparison(folder=folder, summary=summary, findings=read_json(tables / "findings.json"),
                       coursework=read_json(tables / "coursework.json") if summary["coursework"] else None,
-                      claims=read_json(tables / "claims.json"), gallery=read_json(folder / "gallery" / "gallery.json"),
+                      claims=read_json(tables / "claims.json"), published=read_json(tables / "published.json"),
+                      gallery=read_json(folder / "gallery" / "gallery.json"),
                       **frames)
 
 

@@ -102,6 +102,7 @@ def write(study: Study, comparisons: Path, *, pairs: dict[str, Any] | None = Non
     for name, table in tables.items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False, float_format="%.9g", lineterminator="\n")
     write_json(folder / "tables" / "claims.json", claims(study))
+    write_json(folder / "tables" / "published.json", [])
     summary = _summary(study)
     write_json(folder / "tables" / "summary.json", summary)
     write_json(folder / "tables" / "findings.json", findings(tables, seedless=summary["seedless"]))
