@@ -20,12 +20,13 @@ from seglib.datasets.store import SPLITS, DatasetInfo, Split
 CLASSES = ("rectangle", "triangle", "disk", "oval", "star")
 TASK = tasks.get("multilabel")
 NOT_USED = {"momentum": None, "one_cycle_momentum": None, "warmup_epochs": 0.0, "plateau_factor": None,
-            "plateau_patience": None, "clip": None,
-            "patience": None, "pictures_per_epoch": None, "freeze_encoder_epochs": 0, "freeze_lr": None, "best_by": None, "augment": None,
-            "overfit": None, "snapshots": []}
+            "plateau_patience": None, "clip": None, "patience": None, "pictures_per_epoch": None,
+            "freeze_encoder_epochs": 0, "freeze_lr": None, "best_by": None, "augment": None, "overfit": None,
+            "snapshots": []}
 LOSSES = {"mse": {"mse": 1.0}, "dice": {"dice": 1.0}, "mse_dice": {"mse": 1.0, "dice": 1.0}}  # the default study's
 UNET = {"kind": "unet", "width": 64, "upsampling": "transposed", "norm": "batch"}
-RESNET34_UNET = {"kind": "resnet_unet", "encoder": "resnet34", "weights": "none", "stem": "full", "decoder": "matched"}
+RESNET34_UNET = {"kind": "resnet_unet", "encoder": "resnet34", "weights": "none", "stem": "full", "decoder": "matched",
+                 "norm": "batch"}
 
 
 def course(*, depth: int = 16, width: int = 64, **train: Any) -> TrainConfig:

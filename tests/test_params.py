@@ -65,6 +65,12 @@ FOLDER = {"kind": "folder", "path": "x", "masks": "folders", "classes": ["a"], "
     ("models.unet.kind", "umet", "models.unet: unknown kind 'umet': did you mean 'unet'?"),
     ("models.resnet34_unet_published.stem", "standard",
      "models.resnet34_unet_published: decoder: published belongs to stem: full, the two were published as one"),
+    ("models.resnet34_unet_published.norm", "none",
+     "models.resnet34_unet_published: decoder: published ends in a batch norm; choose norm: batch, or decoder: "
+     "matched"),
+    ("models.resnet18_unet.norm", "after_relu",
+     "models.resnet18_unet.norm: expected 'batch' or 'none' (found 'after_relu')"),
+    ("datasets.stanford.unknown", "misc", "datasets.stanford.unknown: expected 'ignore' or 'class' (found 'misc')"),
     ("train.flip", 1.5, "train.flip: expected at most 1 (found 1.5)"),
     ("train.crop_min", 0, "train.crop_min: expected more than 0 (found 0)"),
     ("train.snapshots", [3, 3], "train.snapshots: each entry may stand once, found [3, 3]"),

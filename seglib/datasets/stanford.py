@@ -7,9 +7,10 @@ Two packagings are read:
     course     {train,val,test}/X.jpg and X.png of class ids, resized to 288×224, and classes.txt. The course's code
                takes line n of classes.txt, from 0, as the name of id n (github.com/s-gupta/ece598sg-mps, MP1/sseg). Its
                page lists the eight in the order of `CLASSES` and "misc" as a ninth; this order is used if the file is
-               missing. The course trains on "misc" as on a class; here it is unknown.
+               missing. The course trains on "misc", which is what is unknown, as on a class.
 
-Unknown pixels are ignored. Licence: none is stated. Shapes: K classes, H, W.
+Unknown pixels are ignored, or with `unknown: class` a ninth class, "misc". Licence: none is stated. Shapes: K classes,
+H, W.
 """
 
 import functools
@@ -36,13 +37,15 @@ SPLITS = ("train", "val", "test")
 PICTURE, REGIONS, IDS = ".jpg", ".regions.txt", ".png"
 STRANGE = re.compile(r"[^-0-9 \t\r\n]\S*")  # in a matrix of integers; int() would take 1_0 for 10
 UNKNOWN = -1
-UNKNOWN_NAMES = ("misc", "unknown")  # in classes.txt
+MISC = "misc"
+UNKNOWN_NAMES = (MISC, "unknown")  # in classes.txt
 CLASS_NAMES = "classes.txt"
 
 
 def describe(config: PrepareConfig) -> Description:
     side = config.image_size
-    return Description(task=tasks.get("multiclass"), classes=CLASSES, label_values=spaced_labels(len(CLASSES)),
+    classes = [*CLASSES, MISC] if config.options["unknown"] == "class" else CLASSES
+    return Description(task=tasks.get("multiclass"), classes=classes, label_values=spaced_labels(len(classes)),
                        image_size=(side, side), splits=SPLITS)
 
 
@@ -124,21 +127,24 @@ def read(raw: Path, config: PrepareConfig, split: str) -> Iterator[Rejection | J
         elif label is None:
             yield Rejection(**about, what="picture", reason="a picture without labels")
         else:
-            yield functools.partial(_read_one, about, picture, label, ids_of, classes, unknown)
+            yield functools.partial(_read_one, about, picture, label, ids_of, classes, unknown,
+                                    unknown_is_class=config.options["unknown"] == "class")
 
 
 def _read_one(about: dict[str, str], picture: Path, label: Path, ids_of: Callable[[Path], np.ndarray],
-              classes: Sequence[int], unknown: Sequence[int]) -> list[Entry]:
+              classes: Sequence[int], unknown: Sequence[int], *, unknown_is_class: bool) -> list[Entry]:
     """A job, see `prepare`."""
     try:
         image_HWC = np.asarray(read_rgb(picture, STORED))
         ids_HW = ids_of(label)
         check_size(ids_HW, image_HWC)
-        planes_KHW, ignore_HW = planes_of_numbers(ids_HW, classes, unknown)
+        planes_KHW, unknown_HW = planes_of_numbers(ids_HW, classes, unknown)
     except ValueError as error:
         return [Rejection(**about, what="picture", reason=str(error))]
-    return [Sample(**about, image_HWC=image_HWC, planes_KHW=planes_KHW, ignore_HW=ignore_HW, objects=[],
-                   licence="not recorded")]
+    if unknown_is_class:
+        planes_KHW = np.concatenate([planes_KHW, unknown_HW[None]])
+    return [Sample(**about, image_HWC=image_HWC, planes_KHW=planes_KHW,
+                   ignore_HW=None if unknown_is_class else unknown_HW, objects=[], licence="not recorded")]
 
 
 def read_regions(path: Path) -> np.ndarray:
@@ -160,7 +166,7 @@ def read_regions(path: Path) -> np.ndarray:
 
 def _course_ids(folder: Path) -> tuple[list[int], list[int]]:
     """The ids of `CLASSES`, and those of unknown pixels: by classes.txt if it exists."""
-    names, path = [*CLASSES, UNKNOWN_NAMES[0]], folder / CLASS_NAMES
+    names, path = [*CLASSES, MISC], folder / CLASS_NAMES
     if path.is_file():
         names = text_of(path.read_bytes(), path).split()
         if not set(CLASSES) <= set(names) <= {*CLASSES, *UNKNOWN_NAMES} or len(set(names)) < len(names):

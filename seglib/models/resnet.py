@@ -7,8 +7,10 @@ import dataclasses
 from pathlib import Path
 
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from seglib.files import file_sha256, repository_root
+from seglib.models.blocks import draw_for_relus
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -42,16 +44,22 @@ class ResNet(nn.Module):
         full size, again at full size, a half, a quarter and an 8th; H and W multiples of 8).
     weights: "none", "imagenet" or a folder with a `model.safetensors`; a relative one starts at the repository's root.
         Pictures are expected as ImageNet's were, in 0..1 and normalised.
+    norm: "batch" (batch norm after each convolution) or "none". Without it, pretrained weights take the batch norms'
+        statistics and weights in: the encoder starts with the maps that the pretrained one gives in evaluation, and
+        its convolutions have biases. If it is not pretrained, weights are drawn as for a U-Net without batch norm,
+        and each residual block starts as its shortcut.
 
     Raises ValueError for weights that cannot be had or do not fit.
     """
 
-    def __init__(self, encoder: str, *, stem: str, weights: str):
+    def __init__(self, encoder: str, *, stem: str, weights: str, norm: str):
         super().__init__()
         if encoder not in ENCODERS:
             raise ValueError(f"encoder is one of {', '.join(ENCODERS)}, found {encoder!r}")
         if stem not in ("standard", "full"):
             raise ValueError(f"stem is 'standard' or 'full', found {stem!r}")
+        if norm not in ("batch", "none"):
+            raise ValueError(f"norm is 'batch' or 'none', found {norm!r}")
         if stem == "full" and weights != "none":
             raise ValueError(f"weights is {weights!r}, but pretrained weights have a 7×7 stem: set stem to standard, "
                              "or weights to none")
@@ -68,6 +76,10 @@ class ResNet(nn.Module):
         else:
             self.stem, self.pool = ResNetConvLayer(3, STEM_CHANNELS, kernel_size=3, stride=1), nn.Identity()
         self.stages = backbone.encoder.stages
+        if norm == "none":
+            _fold_norms(self)
+            if weights == "none":
+                _draw_without_norm(self)
 
     def forward(self, x_BCHW: Tensor) -> list[Tensor]:
         maps = [self.stem(x_BCHW)]
@@ -102,6 +114,27 @@ def _local(encoder: str, folder: str) -> Path:
                          f"{WEIGHTS_FILE} of huggingface.co/{ENCODERS[encoder].repository}, or one that "
                          "transformers saved")
     return path
+
+
+def _fold_norms(network: nn.Module) -> None:
+    """Replace each convolution and its batch norm by one convolution that computes what both compute in evaluation."""
+    network.eval()
+    for layer in network.modules():
+        if hasattr(layer, "normalization"):  # a convolution of transformers' ResNets, or a shortcut's
+            layer.convolution = fuse_conv_bn_eval(layer.convolution, layer.normalization)
+            layer.normalization = nn.Identity()
+    network.train().requires_grad_()  # also the new biases
+
+
+def _draw_without_norm(network: nn.Module) -> None:
+    """Draw weights for ReLUs, and start the last convolution of each residual block at 0 (Zhang, Dauphin, Ma 2019).
+
+    Otherwise each block would double the variance of its input, and a ResNet-34's logits would start near 400.
+    """
+    network.apply(draw_for_relus)
+    for block in network.modules():
+        if hasattr(block, "shortcut"):
+            nn.init.zeros_(block.layer[-1].convolution.weight)
 
 
 def _load(backbone: nn.Module, encoder: str, path: Path) -> None:

@@ -22,7 +22,7 @@ What the source does not tell is assumed: doubling by transposed convolutions, t
 
 from torch import Tensor, nn
 
-from seglib.models.blocks import Up, double_convolution
+from seglib.models.blocks import Up, double_convolution, draw_for_relus
 from seglib.models.resnet import STAGE_CHANNELS, STEM_CHANNELS, ResNet
 
 
@@ -31,32 +31,40 @@ class ResNetUNet(nn.Module):
 
     classes: K.
     encoder, stem, weights: see `ResNet`.
+    norm: "batch" or "none", in encoder and decoder; without it, the decoder's weights are drawn as a `UNet`'s are. The
+        published decoder ends in a batch norm, and cannot be without.
     decoder: "matched" (doubles as often as the encoder halves: five times, three with a full stem) or "published" (see
         the head of this file; needs a full stem).
     pretrained: False leaves the weights of `weights` out, for a network whose own are loaded next.
     """
 
-    def __init__(self, *, classes: int, encoder: str, weights: str, stem: str, decoder: str, pretrained: bool = True):
+    def __init__(self, *, classes: int, encoder: str, weights: str, stem: str, decoder: str, norm: str,
+                 pretrained: bool = True):
         super().__init__()
         if decoder not in ("matched", "published"):
             raise ValueError(f"decoder is 'matched' or 'published', found {decoder!r}")
         if decoder == "published" and stem != "full":
             raise ValueError(f"the published decoder needs stem 'full', as its source has it, found {stem!r}")
+        if decoder == "published" and norm != "batch":
+            raise ValueError(f"the published decoder ends in a batch norm and needs norm 'batch', found {norm!r}")
         self.divisor = 32 if stem == "standard" else 8
-        self.encoder = ResNet(encoder, stem=stem, weights=weights if pretrained else "none")
+        self.encoder = ResNet(encoder, stem=stem, weights=weights if pretrained else "none", norm=norm)
 
         skips = (STEM_CHANNELS, *STAGE_CHANNELS)
         last = "none" if stem == "full" and decoder == "matched" else "transposed"
         self.up = nn.ModuleList(
             Up(skips[level + 1], skips[level], skips[level], upsampling=last if level == 0 else "transposed",
-               norm="batch") for level in (3, 2, 1, 0))
+               norm=norm) for level in (3, 2, 1, 0))
         if stem == "standard":  # back to full size, where there is no skip
             channels = STEM_CHANNELS // 2
             self.finest: nn.Module = nn.Sequential(nn.ConvTranspose2d(STEM_CHANNELS, channels, 2, stride=2),
-                                                   double_convolution(channels, channels, "batch"))
+                                                   double_convolution(channels, channels, norm))
         else:
             channels, self.finest = STEM_CHANNELS, nn.Identity()
         self.output_layer = nn.Conv2d(channels, classes, 1)
+        if norm == "none":
+            for module in (self.up, self.finest, self.output_layer):
+                module.apply(draw_for_relus)
         self.output_norm = nn.BatchNorm2d(classes) if decoder == "published" else nn.Identity()
 
     def forward(self, x_BCHW: Tensor) -> Tensor:

@@ -171,13 +171,14 @@ class Stanford(Resized):
     kind: Literal["stanford"]
     coursework: ClassVar[bool] = True
     source: Text  # original | a path
+    unknown: Literal["ignore", "class"] = "ignore"  # what unknown pixels are: counted nowhere, or a ninth class
     test_fraction: float = Field(gt=0, lt=1)
 
     def task(self) -> str:
         return "multiclass"
 
     def class_count(self) -> int:
-        return 8
+        return 9 if self.unknown == "class" else 8
 
     def fetch_keys(self) -> tuple[str, ...]:
         return ("source",)

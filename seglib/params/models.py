@@ -55,6 +55,7 @@ class ResNetUNet(AnyKind):
     weights: Text  # imagenet | none | a path
     stem: Literal["standard", "full"] = "standard"
     decoder: Literal["matched", "published"] = "matched"
+    norm: Literal["batch", "none"] = "batch"
 
     def user_paths(self) -> tuple[str, ...]:
         return () if self.weights in ("imagenet", "none") else ("weights",)
@@ -63,6 +64,9 @@ class ResNetUNet(AnyKind):
     def _as_published(self) -> "ResNetUNet":
         if self.decoder == "published" and self.stem != "full":
             raise PydanticCustomError("stem", "decoder: published belongs to stem: full, the two were published as one")
+        if self.decoder == "published" and self.norm != "batch":
+            raise PydanticCustomError("norm", "decoder: published ends in a batch norm; choose norm: batch, or "
+                                              "decoder: matched")
         if self.weights != "none" and self.stem == "full":
             raise PydanticCustomError("stem", "pretrained weights have a stem of their own; choose stem: standard, or "
                                               "weights: none")

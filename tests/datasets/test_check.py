@@ -219,8 +219,8 @@ def test_what_is_not_there_is_said(mine: Path, tmp_path: Path):
 
 def test_other_kinds_are_checked_where_they_were_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    keys = {"kind": "stanford", "source": str(original(tmp_path, 60)), "image_size": 32, "resize": "pad",
-            "val_fraction": 0.25, "test_fraction": 0.25, "max_rejected": 0.0}
+    keys = {"kind": "stanford", "source": str(original(tmp_path, 60)), "unknown": "ignore", "image_size": 32,
+            "resize": "pad", "val_fraction": 0.25, "test_fraction": 0.25, "max_rejected": 0.0}
     raw = tmp_path / "data/raw/stanford/fetched"
     raw.mkdir(parents=True)
     stanford.fetch(fetch_config(keys), raw)

@@ -17,8 +17,8 @@ from seglib.datasets.samples import Rejection, Sample, done
 from seglib.files import write_json
 from tests.conftest import fetch_config, prepare_config
 
-CONFIG = {"kind": "stanford", "source": "original", "image_size": 16, "resize": "stretch", "val_fraction": 0.25,
-          "test_fraction": 0.3, "max_rejected": 0.0}
+CONFIG = {"kind": "stanford", "source": "original", "unknown": "ignore", "image_size": 16, "resize": "stretch",
+          "val_fraction": 0.25, "test_fraction": 0.3, "max_rejected": 0.0}
 COURSE = ["sky", "tree", "road", "grass", "water", "building", "mountain", "foreground", "misc"]
 PICTURE, LABELS = "images/0000003.jpg", "labels/0000003.regions.txt"
 NETWORK = {"workers": 1, "retries": 1, "timeout": 5.0}
@@ -86,9 +86,9 @@ def fetched(source: Path | str, out: Path, download: DownloadConfig | None = Non
     return out
 
 
-def entries(raw: Path, split: str | None = None) -> list[Sample | Rejection]:
+def entries(raw: Path, split: str | None = None, **changed: str) -> list[Sample | Rejection]:
     splits = [split] if split else stanford.SPLITS
-    return [entry for name in splits for entry in done(stanford.read(raw, prepare_config(CONFIG), name))]
+    return [entry for name in splits for entry in done(stanford.read(raw, prepare_config(CONFIG | changed), name))]
 
 
 def assert_is_scene(sample: Sample, number: int) -> None:
@@ -176,6 +176,39 @@ def test_the_courses_folder_brings_its_splits_and_its_names(tmp_path: Path, name
         assert [sample.id for sample in found] == [f"img_{number:04d}" for number in numbers]
         for sample, number in zip(found, numbers, strict=True):
             assert_is_scene(sample, number)
+
+
+@pytest.mark.parametrize("packaging", ["original", "course", "course with both names"])
+def test_unknown_pixels_may_be_a_ninth_class(tmp_path: Path, packaging: str):
+    if packaging == "original":
+        folder = original(tmp_path, 3)
+    else:
+        folder = course(tmp_path / "sbd", {"train": 1, "val": 1, "test": 1})
+    if packaging == "course with both names":
+        (folder / "classes.txt").write_text("\n".join([*COURSE, "unknown"]))
+        label = Image.open(folder / "train/img_0000.png")
+        ids_HW = np.asarray(label).copy()
+        ids_HW[:12][ids_HW[:12] == 8] = 9
+        Image.fromarray(ids_HW).save(folder / "train/img_0000.png")
+    raw = fetched(folder, tmp_path / "raw")
+    found = entries(raw, unknown="class")
+    assert len(found) == 3
+    for sample in found:
+        ids_HW = scene(int(sample.id.removeprefix("img_")))[1]
+        np.testing.assert_array_equal(sample.planes_KHW.argmax(0), np.where(ids_HW == -1, 8, ids_HW))
+        assert (sample.planes_KHW.sum(0) == 1).all() and sample.ignore_HW is None
+
+
+def test_nine_classes_are_described_and_prepared(tmp_path: Path):
+    raw, out = fetched(original(tmp_path), tmp_path / "raw"), tmp_path / "out"
+    out.mkdir()
+    prepare.prepare(raw, prepare_config(CONFIG | {"unknown": "class"}), out)
+    assert store.DatasetInfo.read(out).classes == COURSE
+    split = store.Split.open(out, "test")
+    for i, row in enumerate(split.index().itertuples()):
+        ids_HW = scene(int(row.id))[1]
+        expected = Image.fromarray(np.where(ids_HW == -1, 8, ids_HW).astype(np.uint8))
+        np.testing.assert_array_equal(split.masks[i], np.asarray(expected.resize((16, 16), Image.Resampling.NEAREST)))
 
 
 def test_an_id_beyond_the_courses_nine_is_left_out(tmp_path: Path):

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(900, method="thread")]
 
 IDS = prepare_config(CONFIG | ALL_TRAIN)
 FOLDERS = prepare_config(CONFIG | ALL_TRAIN | {"masks": "folders", "classes": ["cat", "dog"]})
-STANFORD = prepare_config({"kind": "stanford", "test_fraction": 0.0})
+STANFORD = prepare_config({"kind": "stanford", "unknown": "ignore", "test_fraction": 0.0})
 maybe_damaged_pictures = damage(pictures()[:8]) | st.sampled_from(pictures())
 maybe_damaged_masks = damage(masks()) | st.sampled_from(masks())
 

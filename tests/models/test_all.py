@@ -22,14 +22,15 @@ CONFIGS = {
     "unet": {"kind": "unet", "width": 8, "upsampling": "transposed", "norm": "batch"},
     "unet_bilinear": {"kind": "unet", "width": 8, "upsampling": "bilinear", "norm": "after_relu"},
     "unet_no_norm": {"kind": "unet", "width": 8, "upsampling": "transposed", "norm": "none"},
-    "resnet_unet": _RESNET | {"stem": "standard", "decoder": "matched"},
-    "resnet_unet_full": _RESNET | {"stem": "full", "decoder": "matched"},
-    "resnet_unet_published": _RESNET | {"stem": "full", "decoder": "published"},
+    "resnet_unet": _RESNET | {"stem": "standard", "decoder": "matched", "norm": "batch"},
+    "resnet_unet_full": _RESNET | {"stem": "full", "decoder": "matched", "norm": "batch"},
+    "resnet_unet_no_norm": _RESNET | {"stem": "standard", "decoder": "matched", "norm": "none"},
+    "resnet_unet_published": _RESNET | {"stem": "full", "decoder": "published", "norm": "batch"},
     "convnet": {"kind": "convnet", "width": 8, "layers": 3, "norm": "batch"},
 }
 # Those left out hold no other operations. Exporting one takes seconds, so two stand for all in the fast tests.
-EXPORTED = [pytest.param(name, marks=() if name in ("munet", "unet") else pytest.mark.slow)
-            for name in sorted(CONFIGS.keys() - {"munet_deep", "unet_no_norm", "resnet_unet_full"})]
+EXPORTED = [pytest.param(name, marks=() if name in ("munet", "unet") else pytest.mark.slow) for name in
+            sorted(CONFIGS.keys() - {"munet_deep", "unet_no_norm", "resnet_unet_full", "resnet_unet_no_norm"})]
 
 
 def build(name: str, *, seed: int = 0) -> Padded:

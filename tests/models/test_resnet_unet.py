@@ -8,9 +8,10 @@ from seglib.models.resnet_unet import ResNetUNet
 H = 64
 
 
-def build(decoder: str, *, stem: str = "full", classes: int = 1) -> ResNetUNet:
+def build(decoder: str, *, stem: str = "full", classes: int = 1, norm: str = "batch") -> ResNetUNet:
     torch.manual_seed(0)
-    return ResNetUNet(classes=classes, encoder="resnet18", weights="none", stem=stem, decoder=decoder)
+    return ResNetUNet(classes=classes, encoder="resnet18", weights="none", stem=stem, decoder=decoder,
+                      norm=norm)
 
 
 def test_published_and_matched_differ_in_the_two_faults_alone():
@@ -62,17 +63,35 @@ def test_the_published_batch_norm_hides_how_much_of_a_class_a_batch_shows():
     assert abs(dark.mean() - bright.mean()) > 1e-3
 
 
+@pytest.mark.parametrize("stem", ["standard", "full"])
+def test_without_norm_no_batch_norm_is_left_and_the_logits_start_small(stem: str):
+    network = build("matched", stem=stem, norm="none", classes=3)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    with torch.no_grad():
+        assert network(torch.randn(2, 3, H, H)).std() < 10
+
+
+def test_a_network_with_batch_norm_has_the_weights_that_it_always_had():
+    names = build("matched", stem="standard").state_dict()
+    assert len(names) == 192 and not [name for name in names if name.endswith("convolution.bias")]
+    assert {"encoder.stem.convolution.weight", "encoder.stages.3.layers.1.layer.1.normalization.running_var",
+            "up.0.upsample.weight", "up.0.convolve.0.0.weight", "up.3.convolve.1.1.bias", "finest.0.weight",
+            "output_layer.bias"} <= names.keys()
+
+
 def test_weights_are_left_out_where_others_are_loaded_next():
-    config = {"classes": 1, "encoder": "resnet18", "weights": "/nowhere", "stem": "standard", "decoder": "matched"}
+    config = {"classes": 1, "encoder": "resnet18", "weights": "/nowhere", "stem": "standard", "decoder": "matched",
+              "norm": "batch"}
     with pytest.raises(ValueError, match="/nowhere/model.safetensors does not exist"):
         ResNetUNet(**config)
     assert ResNetUNet(**config, pretrained=False)(torch.rand(2, 3, 32, 32)).shape == (2, 1, 32, 32)
 
 
-@pytest.mark.parametrize(("stem", "decoder", "message"), [
-    ("standard", "published", "the published decoder needs stem 'full'"),
-    ("full", "mirrored", "decoder is 'matched' or 'published', found 'mirrored'"),
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"decoder": "published", "stem": "standard"}, "the published decoder needs stem 'full'"),
+    ({"decoder": "published", "norm": "none"}, "the published decoder ends in a batch norm and needs norm 'batch'"),
+    ({"decoder": "mirrored"}, "decoder is 'matched' or 'published', found 'mirrored'"),
 ])
-def test_impossible_decoders_are_refused(stem: str, decoder: str, message: str):
+def test_impossible_decoders_are_refused(arguments: dict[str, str], message: str):
     with pytest.raises(ValueError, match=message):
-        build(decoder, stem=stem)
+        build(**arguments)

@@ -56,7 +56,8 @@ def test_predictions_come_back_to_a_pictures_own_size(tmp_path: Path, resize: st
 
 def test_finished_weights_need_no_pretrained_ones(tmp_path: Path):
     """The pretrained weights that a network began with are not looked for again."""
-    model = {"kind": "resnet_unet", "encoder": "resnet18", "weights": "none", "stem": "standard", "decoder": "matched"}
+    model = {"kind": "resnet_unet", "encoder": "resnet18", "weights": "none", "stem": "standard", "decoder": "matched",
+             "norm": "batch"}
     began = model | {"weights": str(tmp_path / "gone")}
     state = models.build(ModelConfig.of(model), classes=1, image_size=(64, 64)).state_dict()
     header = Header(model=began, classes=["a"], label_values=[1.0], task="multilabel", image_size=[64, 64],

@@ -17,7 +17,7 @@ from seglib.tools.units import duration, size
 from tests.conftest import ROOT, with_settings, write_config
 
 RESNET = ModelConfig(kind="resnet_unet", arguments={"encoder": "resnet18", "weights": "imagenet", "stem": "standard",
-                                                    "decoder": "matched"})
+                                                    "decoder": "matched", "norm": "batch"})
 
 
 def test_the_arithmetic_of_dlstudios_network_is_what_was_counted_elsewhere():

@@ -15,7 +15,7 @@ from tests.conftest import with_settings
 
 Make = Callable[..., TrainConfig]
 RESNET_UNET = ModelConfig(kind="resnet_unet", arguments={"encoder": "resnet18", "weights": "none", "stem": "standard",
-                                                         "decoder": "matched"})
+                                                         "decoder": "matched", "norm": "batch"})
 
 
 def tensors(network: nn.Module, *, encoder: bool) -> dict[str, bytes]:

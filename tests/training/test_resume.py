@@ -43,7 +43,7 @@ KINDS: dict[str, dict[str, Any]] = {
 FROZEN = {"optimizer": "adam", "lr": 1e-3, "schedule": "constant", "batch_size": 2, "overfit": 4, "warmup_epochs": 0.5,
           "freeze_encoder_epochs": 2, "freeze_lr": 5e-3, "snapshots": [2]}
 RESNET_UNET = ModelConfig(kind="resnet_unet", arguments={"encoder": "resnet18", "weights": "none", "stem": "standard",
-                                                         "decoder": "matched"})
+                                                         "decoder": "matched", "norm": "batch"})
 
 
 def train(config: TrainConfig, dataset: Path, out: Path, on_epoch: Callable[[list], None] = lambda rows: None,
