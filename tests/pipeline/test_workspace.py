@@ -12,7 +12,8 @@ from seglib.pipeline.workspace import revision
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name in ("seglib/a.py", "stages/b.py", "dvc.yaml", "params.yaml", "claims.yaml", "published.yaml", "dvc.lock", "README.md"):
+    for name in ("seglib/a.py", "stages/b.py", "dvc.yaml", "params.yaml", "claims.yaml", "published.yaml", "dvc.lock",
+                 "README.md"):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text("before")
     for command in ("init -q", "add -A", "-c user.name=test -c user.email=test@example.org commit -q -m start"):
