@@ -121,6 +121,53 @@ def study(
 
 
 @app.command()
+def reproduce(
+    name: Annotated[str, typer.Argument(help="an entry of published.yaml, such as shapes-2024")],
+    data: Annotated[str | None, typer.Option(metavar="PATH|generated", help="a folder or a tarball in place of the "
+                                             "download; generated: a stand-in, if there is one")] = None,
+    mirror: Annotated[Path | None, typer.Option(help="a folder laid out as HOST/PATH, in place of the network")] = None,
+    sample: Sample = False,
+    check_only: Annotated[bool, typer.Option("--check-only", help="stop after the check of the data")] = False,
+    first: Annotated[int | None, typer.Option(min=1, metavar="N", help="train for N iterations only; 500 gives the "
+                                              "first printed loss of Shapes")] = None,
+    any_data: Annotated[bool, typer.Option("--any-data", help="go on if the data are not as published")] = False,
+    changes: Changes = None,
+) -> None:
+    """Repeat the experiment behind a published figure, and say whether the figures agree.
+
+    The data are checked first: their number, sizes and classes against what is published. Then the source's own recipe
+    is trained, and one table holds each published figure against ours: agrees, differs, or not comparable and why. The
+    exit status is 1 if any differs. Generated data and samples run the same way, and are comparable with nothing.
+
+    The workspace stays as it is; the study's page is studies/STUDY/reports/index.html. Run the same command to resume.
+    """
+    from seglib.tools import estimate, reproducing, studies
+
+    if data not in (None, reproducing.GENERATE):
+        data = str(Path(data).resolve())
+    mirror = mirror and mirror.resolve()
+    root = _enter_repository()
+    plan = reproducing.Plan.of(name, sample=sample, data=data, mirror=mirror, first=first, changes=changes or [])
+    print(f"{name}: {plan.entry.title}\n{plan.entry.source}\n")
+    report, rows = reproducing.check_data(plan, root)
+    print(f"{report.render()}\n\n{reproducing.render(rows)}\n", flush=True)
+    if not any_data and (reproducing.differs(rows) or report.failed):
+        raise ValueError("the data are not as published, or have errors (see above); --any-data goes on all the same")
+    if check_only:
+        return
+    print(estimate.estimate(plan.settings), file=sys.stderr, flush=True)
+    _repair(root)
+    folder = studies.run(plan.entry.study, plan.changes, command=["seglib", *sys.argv[1:]])
+    if folder is None:
+        raise ValueError(f"{name} failed (see above). Finished trainings are kept: the same command runs only what is "
+                         "missing")
+    rows = reproducing.verdicts(plan)
+    print(f"\n{reproducing.render(rows)}\n\nreport: {root / folder}/reports/index.html")
+    if reproducing.differs(rows):
+        raise typer.Exit(1)
+
+
+@app.command()
 def everything(sample: Sample = False, changes: Changes = None) -> None:
     """Run every study of params.yaml in turn, and make one page of them: studies/everything/index.html.
 

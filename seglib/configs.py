@@ -304,6 +304,10 @@ class CompareConfig(Config):
     """Pixels: what the evaluations were made with."""
     coursework: bool
     """Whether the coursework's questions are asked about the dataset."""
+    generated: bool
+    """Whether the data are a generated stand-in, so that no published figure can be held against the results."""
+    prepare: PrepareConfig
+    """How the data were prepared: a published figure may hold for one way only."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -151,6 +151,8 @@ def machine_config(params: Params) -> MachineConfig:
 
 
 def compare_config(params: Params, name: str) -> CompareConfig:
-    """How the dataset's variants are compared, and whether the coursework's questions are asked about them."""
+    """How the dataset's variants are compared, and what decides which questions and published figures are theirs."""
+    dataset = params.datasets[name]
     return CompareConfig(**params.compare.model_dump(), tolerance=params.evaluate.tolerance,
-                         coursework=params.datasets[name].coursework)
+                         coursework=dataset.coursework, generated=dataset.generated(),
+                         prepare=prepare_config(params, name))

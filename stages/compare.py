@@ -8,16 +8,17 @@ from typing import Any
 import pandas as pd
 
 import stages
-from seglib.comparison import claims, curves, drawings, gallery, tables, verdicts
+from seglib.comparison import agreement, claims, curves, drawings, gallery, published, tables, verdicts
 from seglib.comparison.baselines import baseline_table
 from seglib.comparison.coursework import coursework
 from seglib.comparison.evidence import CONFIDENCE, Evidence
 from seglib.comparison.findings import conclusion, findings, warnings
 from seglib.comparison.provenance import provenance_table
+from seglib.comparison.published_values import Data
 from seglib.comparison.summary import facts_of, summary
 from seglib.comparison.variants import Variant, compared, load, trained
 from seglib.configs import CompareConfig
-from seglib.datasets.store import DatasetInfo, Split
+from seglib.datasets.store import Contents, DatasetInfo, Split
 from seglib.files import atomic_folder, canonical_json, write_json
 from seglib.metrics.cases import size_edges
 from seglib.metrics.scores import HEADLINE
@@ -33,7 +34,7 @@ def main(dataset: str) -> None:
     info, val, test = DatasetInfo.read(prepared), *(Split.open(prepared, name) for name in ("val", "test"))
     code = RunningCode(dataset_config(dataset, "compare"))
     config = CompareConfig.read(dataset_config(dataset, "compare"))
-    tried = claims.load(Path("claims.yaml"))
+    tried, printed = claims.load(Path("claims.yaml")), published.load(Path("published.yaml"))
     variants = load(dataset, info)
     evidence, shown = Evidence(variants, config.resamples), compared(variants)
     sizes, facts = size_edges(variants[0].results[0].objects), facts_of(prepared, info)
@@ -50,6 +51,8 @@ def main(dataset: str) -> None:
         "confusion": tables.confusion_table(variants, info.classes, info.task),
         "dice_names": tables.dice_names(variants, test, info.task), "provenance": provenance_table(variants)}
     decided = verdicts.decide(tried, dataset, evidence)
+    data = Data.of_prepared(info, Contents.read(prepared), generated=config.generated)
+    judged = agreement.judge(printed, dataset, variants, data, config.prepare)
 
     with atomic_folder(Path("comparisons") / dataset, keeps_others=True) as out:
         for folder in ("tables", "figures", "gallery"):
@@ -58,6 +61,7 @@ def main(dataset: str) -> None:
             _write_csv(table, out / "tables" / f"{name}.csv")
         write_json(out / "tables" / "claims.json", decided)
         write_json(out / "tables" / "munet.json", munets(variants, len(info.classes)))
+        write_json(out / "tables" / "published.json", judged)
         _write_csv(points[points["curve"] == "train window"], out / "curves.csv")
         _write_csv(ranking, out / "ranking.csv")
         drawings.draw_curves(variants, points, trainings, out / "figures")

@@ -66,6 +66,10 @@ class Dataset(Strict):
     def from_network(self) -> bool:
         raise AssertionError("each dataset knows its own source")
 
+    def generated(self) -> bool:
+        """Whether the data are generated in place of published ones."""
+        return False
+
     def user_paths(self) -> tuple[str, ...]:
         """The keys whose values lead to files that the user owns: see seglib/pipeline/user_paths.py."""
         raise AssertionError("each dataset knows its own")
@@ -111,6 +115,9 @@ class Shapes(Dataset):
 
     def from_network(self) -> bool:
         return self.source == "purdue"
+
+    def generated(self) -> bool:
+        return self.source == "generated"
 
     def user_paths(self) -> tuple[str, ...]:
         return () if self.source in ("generated", "purdue") else ("source",)

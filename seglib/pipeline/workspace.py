@@ -12,7 +12,7 @@ REPORT_CONFIG = Path("conf/report.json")
 MACHINE_CONFIG = Path("conf/machine.json")  # no stage depends on it
 
 # A result is made from these.
-SOURCES = ("seglib", "stages", "resolve/dvc.yaml", "dvc.yaml", "params.yaml", "claims.yaml")
+SOURCES = ("seglib", "stages", "resolve/dvc.yaml", "dvc.yaml", "params.yaml", "claims.yaml", "published.yaml")
 
 
 class ResultFiles:
@@ -154,7 +154,8 @@ def dataset_config(dataset: str, stage: str) -> Path:
 def revision() -> str:
     """Git's name for the commit in the current folder; "" outside a repository.
 
-    It ends in "-dirty" if code, params.yaml or claims.yaml differ from the commit, or if git does not know some code.
+    It ends in "-dirty" if code, params.yaml, claims.yaml or published.yaml differ from the commit, or if git does not
+    know some code.
     What DVC writes, such as dvc.lock, does not count: a result does not depend on it.
     """
     commit = _git("describe", "--always", "--abbrev=12")

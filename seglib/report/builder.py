@@ -87,7 +87,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(loader=jinja2.PackageLoader("seglib.report"), autoescape=True, trim_blocks=True,
                                      lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters |= {name: getattr(words, name) for name in (
-        "number", "signed", "brief", "probability", "interval", "listed", "name", "a_seed")}
+        "number", "signed", "brief", "as_printed", "probability", "interval", "listed", "name", "a_seed")}
     # Figures and tables are numbered over the whole page, in reading order.
     environment.globals |= {"next_table": itertools.count(1).__next__, "next_figure": itertools.count(1).__next__}
     return environment
@@ -113,6 +113,7 @@ def _section(source: Source, out: Path, anchor: str) -> dict[str, Any]:
         "dice_names": views.dice_names(comparison),
         "claims": sorted(comparison.claims, key=lambda claim: VERDICTS.index(claim["verdict"])),
         "verdicts": [verdict for verdict in VERDICTS if verdict in {claim["verdict"] for claim in comparison.claims}],
+        "published": comparison.published,
         "figures": figures, "trainings": views.trainings(comparison),
         "snapshots": views.snapshots(comparison, figures), "gallery": comparison.gallery,
         "script": quote(source.script), "coursework": coursework(comparison),

@@ -1,4 +1,4 @@
-"""One dataset's comparison as read from `comparisons/<dataset>/`: tables, summary, claims, gallery."""
+"""One dataset's comparison as read from `comparisons/<dataset>/`: tables, claims, published figures, gallery."""
 
 import dataclasses
 from pathlib import Path
@@ -24,6 +24,7 @@ class Comparison:
     coursework: dict[str, Any] | None  # None if the coursework did not study this dataset
     munet: dict[str, Any] | None  # None if no mUnet was trained
     claims: list[dict[str, Any]]
+    published: list[dict[str, Any]]
     gallery: dict[str, Any]
     scores: pd.DataFrame
     ranking: pd.DataFrame
@@ -105,8 +106,9 @@ def read(folder: Path) -> Comparison:
     summary = read_json(tables / "summary.json")
     return Comparison(folder=folder, summary=summary, findings=read_json(tables / "findings.json"),
                       coursework=read_json(tables / "coursework.json") if summary["coursework"] else None,
-                      munet=read_json(tables / "munet.json"),
-                      claims=read_json(tables / "claims.json"), gallery=read_json(folder / "gallery" / "gallery.json"),
+                      munet=read_json(tables / "munet.json"), claims=read_json(tables / "claims.json"),
+                      published=read_json(tables / "published.json"),
+                      gallery=read_json(folder / "gallery" / "gallery.json"),
                       **frames)
 
 

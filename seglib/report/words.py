@@ -32,6 +32,13 @@ def brief(value: float | None) -> str:
     return (f"{rounded:,.0f}" if 1000 <= abs(rounded) < 1e7 else f"{rounded:.3g}").replace("-", "−")
 
 
+def as_printed(value: float | None) -> str:
+    """Four significant digits and all digits before the point, as sources print figures."""
+    if value is None:
+        return NONE
+    return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}").replace("-", "−")
+
+
 def probability(value: float | None) -> str:
     return NONE if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 

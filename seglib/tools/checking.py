@@ -1,5 +1,6 @@
 """`seglib check`: what is wrong with a dataset of params.yaml, or with a folder that it does not name."""
 
+import dataclasses
 import io
 import os
 import tempfile
@@ -13,7 +14,10 @@ from ruamel.yaml import YAML
 from seglib import params, resolve
 from seglib.datasets import check
 from seglib.datasets.folder.guess import Guess, guess
+from seglib.datasets.readers import SELECTION, reader_of
+from seglib.files import write_json
 from seglib.names import nearest
+from seglib.params import Params
 from seglib.params.datasets import Folder
 from seglib.pipeline.user_paths import refuse_overlap
 from seglib.strict import ParamsError, explain
@@ -36,6 +40,21 @@ def check_dataset(name: str, changes: Sequence[str], root: Path) -> check.Report
         raise ValueError(f"params.yaml has no dataset '{name}', and no folder has this path: "
                          f"{nearest(name, list(settings.datasets))}")
     return check.run(name, resolve.prepare_config(settings, name))
+
+
+def check_fetched(name: str, settings: Params, root: Path, place: Path) -> check.Report:
+    """Fetch a dataset into the empty folder `place`, and check it there.
+
+    The report names the source in place of that folder. What was downloaded stays in `.work/` for the study. Raises
+    ValueError if the source cannot be read.
+    """
+    refuse_overlap(settings, root)
+    config = resolve.fetch_config(settings, name)
+    write_json(place / SELECTION, reader_of(config.kind).fetch(config, place))
+    report = check.run(name, resolve.prepare_config(settings, name), place=place)
+    source = (config.download and config.download.mirror) or config.options.get("source") or "its publishers"
+    findings = [dataclasses.replace(one, text=one.text.replace(f"{place}{os.sep}", "")) for one in report.findings]
+    return dataclasses.replace(report, place=Path(source), findings=findings)
 
 
 def check_folder(folder: Path, changes: Sequence[str], root: Path | None) -> tuple[str, check.Report]:

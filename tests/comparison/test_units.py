@@ -19,6 +19,7 @@ from seglib.metrics.scores import HEADLINE, SCORES
 from seglib.metrics.scores.score import Sample
 from seglib.metrics.statistics import Resamples, interval, permutation_p
 from tests.comparison.conftest import BAD, GOOD, RESAMPLES, Compared
+from tests.conftest import prepare_config
 
 COPIES = 10
 
@@ -88,7 +89,8 @@ def test_a_prepared_dataset_says_what_its_groups_are(made_up: Compared, tmp_path
         numbers = np.array([(number * 7) % groups for number in range(26)])
         expected = {number: cases["tp"][numbers == number].sum(0).tolist() for number in range(groups)}
         assert sorted(cases.by_unit(cases["tp"]).tolist()) == sorted(expected.values())
-    config = CompareConfig(pictures=1, gallery=1, resamples=RESAMPLES, tolerance=1, coursework=False)
+    config = CompareConfig(pictures=1, gallery=1, resamples=RESAMPLES, tolerance=1, coursework=False,
+                           generated=True, prepare=prepare_config({"kind": "shapes"}))
     about = summary("shapes", made_up.info, variants, facts=facts_of(prepared, made_up.info), sizes=[1.0, 2.0],
                     config=config, prepared=prepared, snapshots={}, confidence=0.95)
     assert about.get("units") == ({"test": groups, "val": groups} if groups else None)

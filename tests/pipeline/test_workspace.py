@@ -12,7 +12,8 @@ from seglib.pipeline.workspace import revision
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name in ("seglib/a.py", "stages/b.py", "dvc.yaml", "params.yaml", "claims.yaml", "dvc.lock", "README.md"):
+    for name in ("seglib/a.py", "stages/b.py", "dvc.yaml", "params.yaml", "claims.yaml", "published.yaml", "dvc.lock",
+                 "README.md"):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text("before")
     for command in ("init -q", "add -A", "-c user.name=test -c user.email=test@example.org commit -q -m start"):
@@ -28,7 +29,7 @@ def test_what_no_result_depends_on_leaves_a_revision_clean(repository: Path, cha
 
 
 @pytest.mark.parametrize("changed", ["seglib/a.py", "seglib/new.py", "stages/b.py", "dvc.yaml", "params.yaml",
-                                     "claims.yaml"])
+                                     "claims.yaml", "published.yaml"])
 def test_changed_code_params_or_claims_make_it_dirty(repository: Path, changed: str):
     clean = revision()
     Path(changed).write_text("changed")

@@ -103,6 +103,7 @@ def write(study: Study, comparisons: Path, *, pairs: dict[str, Any] | None = Non
         table.to_csv(folder / "tables" / f"{name}.csv", index=False, float_format="%.9g", lineterminator="\n")
     write_json(folder / "tables" / "claims.json", claims(study))
     write_json(folder / "tables" / "munet.json", munet(study))
+    write_json(folder / "tables" / "published.json", published(study) if study.coursework else [])
     summary = _summary(study)
     write_json(folder / "tables" / "summary.json", summary)
     write_json(folder / "tables" / "findings.json", findings(tables, seedless=summary["seedless"]))
@@ -344,6 +345,18 @@ def claims(study: Study) -> list[dict[str, Any]]:
                  {"text": "specks a picture", "verdict": verdict, "value": None if verdict == "not run" else 0.31,
                   "low": 0.22, "high": 0.4, "against": 0.1}]}
             for i, (verdict, claim, whose) in enumerate(said)]
+
+
+def published(study: Study) -> list[dict[str, Any]]:
+    """A reproduction with a figure of each verdict."""
+    row = {"quantity": "running mean of the training loss at iteration 500", "of": "munet, mse", "published": 450,
+           "tolerance": 20, "reason": "rounding", "definition": "The mean over 500 iterations.", "seeds": 3}
+    return [{"name": "shapes-2024", "title": "MSE on Shapes", "source": "A course report.", "rows": [
+        row | {"id": "a", "ours": 455.25, "low": 440.0, "high": 470.5, "because": None, "verdict": "agrees"},
+        row | {"id": "b", "ours": 12345.6, "low": None, "high": None, "because": None, "seeds": 1,
+               "verdict": "differs"},
+        row | {"id": "c", "ours": None, "low": None, "high": None, "because": "not run: munet mse", "seeds": None,
+               "verdict": "not comparable"}]}]
 
 
 def _summary(study: Study) -> dict[str, Any]:

@@ -25,7 +25,8 @@ def write_params(raw: dict[str, Any], folder: Path) -> None:
 
 def run_every_stage(folder: Path, dataset: str) -> None:
     """In a repository that has no more than its params.yaml."""
-    shutil.copyfile(ROOT / "claims.yaml", folder / "claims.yaml")
+    for name in ("claims.yaml", "published.yaml"):
+        shutil.copyfile(ROOT / name, folder / name)
     with pytest.MonkeyPatch.context() as patch:
         enter(folder, patch)
         resolve.main()

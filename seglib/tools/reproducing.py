@@ -1,0 +1,178 @@
+"""`seglib reproduce`: the experiment behind an entry of published.yaml, held against the figures that were printed."""
+
+import dataclasses
+import tempfile
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from seglib import resolve
+from seglib.comparison import published
+from seglib.comparison.agreement import DIFFERS, GENERATED, data_rows
+from seglib.comparison.published import Reproduction
+from seglib.comparison.published_values import Data
+from seglib.datasets.check import Report
+from seglib.datasets.readers import reader_of
+from seglib.files import read_json, work_dir
+from seglib.names import nearest
+from seglib.params import Params
+from seglib.tools import checking, studies
+
+PUBLISHED = Path("published.yaml")
+GENERATE = "generated"  # --data's word for a stand-in
+SAMPLE = "a sample"
+WIDTHS = {"quantity": 30, "of": 22, "published": 14, "definition": 44, "ours": 24, "verdict": 40}  # characters
+HEADINGS = {"quantity": "quantity", "of": "of", "published": "published", "definition": "its definition",
+            "ours": "ours (95 % interval)", "verdict": "verdict"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What will run: the entry, and its study's changes to params.yaml."""
+
+    name: str
+    entry: Reproduction
+    changes: list[str]
+    settings: Params
+    sample: bool
+
+    @classmethod
+    def of(cls, name: str, *, sample: bool = False, data: str | None = None, mirror: Path | None = None,
+           first: int | None = None, changes: Sequence[str] = ()) -> Self:
+        """The study of an entry with these options.
+
+        data: the absolute path of a folder or a tarball in place of the download, or "generated". mirror: a folder in
+        place of the network. first: train for so many iterations only. changes: further values, applied last.
+        Raises ValueError for a name that published.yaml does not have, and for data that this dataset cannot take.
+        """
+        entry = published.find(published.load(PUBLISHED), name)
+        given = studies.changes_of(entry.study, sample=sample)
+        if mirror is not None:
+            given.append(f"fetch.mirror={_quoted(mirror)}")
+        if data is not None:
+            given += _source(entry.dataset, data, studies.settings(given))
+        if first is not None:
+            given += first_iterations(first, entry.dataset, studies.settings(given))
+        given += changes
+        settings = studies.settings(given)
+        _refuse_unknown_names(name, entry, settings)
+        return cls(name=name, entry=entry, changes=given, settings=settings, sample=sample)
+
+    @property
+    def table(self) -> Path:
+        """Where the finished study has the verdicts."""
+        return studies.STUDIES / self.entry.study / "comparisons" / self.entry.dataset / "tables" / "published.json"
+
+
+def _quoted(path: object) -> str:
+    """A value of `-S` with characters that DVC would otherwise read as its own."""
+    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _source(dataset: str, data: str, settings: Params) -> list[str]:
+    """The change that takes the data from `data`."""
+    if not hasattr(settings.datasets[dataset], "source"):
+        raise ValueError(f"--data: {dataset} has no other source than its publishers; --mirror names a folder with "
+                         "their files")
+    if data != GENERATE:
+        return [f"datasets.{dataset}.source={_quoted(data)}"]
+    change = f"datasets.{dataset}.source={GENERATE}"
+    if not studies.settings([change]).datasets[dataset].generated():
+        raise ValueError(f"--data: nothing generates {dataset}; give the path of its folder or tarball")
+    return [change]
+
+
+def first_iterations(count: int, dataset: str, settings: Params) -> list[str]:
+    """The changes after which every training ends with this iteration: one epoch of as many batches.
+
+    A training whose encoder is frozen at first has two such epochs, one frozen and one free. Raises ValueError if the
+    study's trainings have different batch sizes.
+    """
+    sizes = {training.train.train.batch_size for training in resolve.resolve(settings)}
+    if len(sizes) > 1:
+        raise ValueError(f"--first: the study has batches of {', '.join(map(str, sorted(sizes)))}; set epochs and "
+                         "pictures_per_epoch by -S")
+    run, pictures = settings.run, count * sizes.pop()
+    changes = [f"train.epochs={1 + (settings.train.freeze_encoder_epochs > 0)}", f"train.pictures_per_epoch={pictures}"]
+    for section, names in (("datasets", [dataset]), ("models", run.models), ("losses", run.losses)):
+        for name in names:
+            own = getattr(settings, section)[name].train
+            freezes = bool(own.freeze_encoder_epochs)
+            values = {"epochs": 1 + freezes, "pictures_per_epoch": pictures, "freeze_encoder_epochs": int(freezes)}
+            changes += [f"{section}.{name}.train.{key}={value}" for key, value in values.items()
+                        if key in own.model_fields_set]
+    return changes
+
+
+def _refuse_unknown_names(name: str, entry: Reproduction, settings: Params) -> None:
+    """Raise ValueError for a dataset, a model or a loss of the entry that params.yaml does not have."""
+    for section, names in (("datasets", [entry.dataset]), ("models", entry.recipe.models),
+                           ("losses", entry.recipe.losses)):
+        known = list(getattr(settings, section))
+        for one in names:
+            if one not in known:
+                raise ValueError(f"published.yaml: {name}: params.yaml has no {section}.{one}: {nearest(one, known)}")
+
+
+def check_data(plan: Plan, root: Path) -> tuple[Report, list[dict[str, Any]]]:
+    """Read every picture as the study will, and hold the data against what was published of them.
+
+    Returns what `seglib check` finds, and the rows of the table. Raises ValueError for data that cannot be had.
+    """
+    dataset = plan.entry.dataset
+    folder = work_dir()
+    folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="reproduce-") as raw:
+        report = checking.check_fetched(dataset, plan.settings, root, Path(raw))
+    config = resolve.prepare_config(plan.settings, dataset)
+    description = reader_of(config.kind).describe(config)
+    data = Data(pictures=report.pictures, image_size=description.image_size, classes=description.classes,
+                label_values=description.label_values, class_pixels=report.class_pixels["train"],
+                valid_pixels=report.valid_pixels["train"], generated=plan.settings.datasets[dataset].generated())
+    because = GENERATED if data.generated else SAMPLE if plan.sample else None
+    return report, data_rows(plan.entry, data, because=because)
+
+
+def differs(rows: Sequence[dict[str, Any]]) -> bool:
+    return any(row["verdict"] == DIFFERS for row in rows)
+
+
+def verdicts(plan: Plan) -> list[dict[str, Any]]:
+    """The rows of this reproduction in the finished study. Raises ValueError if the study ran none of its variants."""
+    for entry in read_json(plan.table):
+        if entry["name"] == plan.name:
+            return entry["rows"]
+    raise ValueError(f"the study ran no variant of {plan.name}: take run.models and run.losses out of -S")
+
+
+def render(rows: Sequence[dict[str, Any]]) -> str:
+    """The table as plain text, its cells wrapped."""
+    lines = [_line(HEADINGS), "-" * (sum(WIDTHS.values()) + 2 * (len(WIDTHS) - 1))]
+    for row in rows:
+        because = f", because: {row['because']}" if row["because"] else ""
+        cells = {"quantity": row["quantity"], "of": row["of"],
+                 "published": f"{_number(row['published'])} ± {_number(row['tolerance'])}",
+                 "definition": row["definition"], "ours": _ours(row), "verdict": row["verdict"] + because}
+        lines += [_line(cells), ""]
+    return "\n".join(lines).rstrip()
+
+
+def _line(cells: dict[str, str]) -> str:
+    """The cells side by side, as many lines as the longest needs."""
+    wrapped = {key: textwrap.wrap(cells[key], width) or [""] for key, width in WIDTHS.items()}
+    return "\n".join("  ".join((wrapped[key][n] if n < len(wrapped[key]) else "").ljust(width)
+                               for key, width in WIDTHS.items()).rstrip()
+                     for n in range(max(map(len, wrapped.values()))))
+
+
+def _ours(row: dict[str, Any]) -> str:
+    if row["ours"] is None:
+        return "–"
+    if row["low"] is None:
+        return _number(row["ours"]) + (" (one seed)" if row["seeds"] == 1 else "")
+    return f"{_number(row['ours'])} ({_number(row['low'])} to {_number(row['high'])})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
