@@ -16,14 +16,14 @@ UNDECIDED = "#9a9a9a"
 SPREAD = 0.24  # of a step's width: how far apart the losses of one step are drawn
 
 
-def draw(table: pd.DataFrame, path: Path, *, steps: int, names: dict[str, str], pairs: list[str], title: str,
-         score: str, below: str) -> None:
+def draw(table: pd.DataFrame, path: Path, *, steps: int, names: dict[tuple[int, str], str], pairs: list[str],
+         title: str, score: str, below: str) -> None:
     """Draw a bridge.
 
     Args:
         table: `tools.bridge_results.gather`'s.
         steps: how many positions are trainings; the others show the last one under other definitions of the score.
-        names: of each position (step and score, joined by a space) the text under it, in the order of the table.
+        names: of each position (step, score) the text under it, in the order of the table.
         pairs: the columns of the table with verdicts.
         title: the figure's title.
         score: the name of the steps' score.
@@ -31,8 +31,8 @@ def draw(table: pd.DataFrame, path: Path, *, steps: int, names: dict[str, str], 
     """
     losses = list(dict.fromkeys(table["loss"]))
     colors = dict(zip(losses, itertools.cycle(COLORS)))
-    places = {name: place for place, name in enumerate(names)}
-    x = (table["step"].astype(str) + " " + table["score"]).map(places)
+    places = {position: place for place, position in enumerate(names)}
+    x = pd.Series([places[position] for position in zip(table["step"], table["score"], strict=True)], table.index)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(1.5 + 1.15 * len(names), 7.2), layout="constrained")
         above, beneath = figure.subplots(2, 1, sharex=True, height_ratios=(4, 0.3 + 0.3 * len(pairs)))

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from seglib import resolve
-from seglib.figures import bridge as figure
 from seglib.files import atomic_file
 from seglib.names import nearest
 from seglib.params import Params, ParamsError, as_text, bridges
@@ -103,8 +102,8 @@ def _check_keys(bridge: Bridge, start: dict[str, Flat], end: dict[str, Flat]) ->
         raise ParamsError(f"{BRIDGES}: unknown key {unknown[0]}: {nearest(unknown[0], sorted(known))}")
     for loss in start:
         if left := [key for key in _differing(start[loss], end[loss]) if key not in moved]:
-            raise ParamsError(f"{BRIDGES}: {', '.join(left)} of {loss} differs between {bridge.start} and "
-                              f"{bridge.end}, and no factor moves it; add it to a factor")
+            raise ParamsError(f"{BRIDGES}: no factor moves what {bridge.start} and {bridge.end} do not share: "
+                              f"{', '.join(left)} (loss {loss})")
 
 
 def _differing(one: Flat, other: Flat) -> list[str]:
@@ -189,8 +188,7 @@ def write(bridge: Bridge, steps: Sequence[Step], tables: Sequence[Path], folder:
                                   losses=list(bridge.losses), scores=bridge.scores)
     with atomic_file(folder / TABLE) as temporary:
         found.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
-    figure.draw(found, folder / FIGURE, title=f"From {bridge.start} to {bridge.end}, one factor at a time",
-                steps=len(steps), names=bridge_results.names_of(found), pairs=bridge_results.pairs_of(found),
-                score=bridge_results.title_of(bridge.scores[0]), below=size)
+    bridge_results.draw(found, folder / FIGURE, title=f"From {bridge.start} to {bridge.end}, one factor at a time",
+                        size=size)
     print(f"\n{bridge_results.render(found)}\n\nSize: {size}")
     return folder

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from seglib.figures import bridge as figure
 from seglib.metrics.scores import BY_NAME
 from seglib.metrics.scores.score import AGGREGATIONS
 
@@ -87,20 +88,21 @@ def pairs_of(table: pd.DataFrame) -> list[str]:
     return [column for column in table.columns if OR in column]
 
 
-def names_of(table: pd.DataFrame) -> dict[str, str]:
-    """What stands under each position of the figure, by its step and score."""
-    found = {}
-    for rows in positions(table):
-        first = rows.iloc[0]
-        is_definition = first["factor"] == DEFINITION
-        found[f"{first['step']} {first['score']}"] = (
-            title_of(first["score"]) if is_definition else f"{first['step']}: {first['factor']}")
-    return found
-
-
 def positions(table: pd.DataFrame) -> list[pd.DataFrame]:
     """The rows of each step, in turn; those of each definition of the score by themselves."""
     return [rows for _, rows in table.groupby(["step", "score"], sort=False)]
+
+
+def draw(table: pd.DataFrame, path: Path, *, title: str, size: str) -> None:
+    """Draw the figure of a bridge. size: what the trainings' sizes were, for the line under it."""
+    names = {}
+    for rows in positions(table):
+        about = rows.iloc[0]
+        is_definition = about["factor"] == DEFINITION
+        names[about["step"], about["score"]] = (title_of(about["score"]) if is_definition
+                                                else f"{about['step']}: {about['factor']}")
+    figure.draw(table, path, names=names, steps=table[table["factor"] != DEFINITION]["step"].nunique(),
+                pairs=pairs_of(table), title=title, score=title_of(table["score"].iloc[0]), below=f"Size. {size}")
 
 
 def render(table: pd.DataFrame) -> str:
