@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seglib.figures.plots import COLORS, STYLE, save
+from seglib.figures import plots
 
 UNDECIDED = "#9a9a9a"
 SPREAD = 0.24  # of a step's width: how far apart the losses of one step are drawn
@@ -30,10 +30,10 @@ def draw(table: pd.DataFrame, path: Path, *, steps: int, names: dict[tuple[int, 
         below: a line under the figure, such as the sizes.
     """
     losses = list(dict.fromkeys(table["loss"]))
-    colors = dict(zip(losses, itertools.cycle(COLORS)))
+    colors = dict(zip(losses, itertools.cycle(plots.COLORS)))
     places = {position: place for place, position in enumerate(names)}
     x = pd.Series([places[position] for position in zip(table["step"], table["score"], strict=True)], table.index)
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(plots.STYLE):
         figure = Figure(figsize=(1.5 + 1.15 * len(names), 7.2), layout="constrained")
         above, beneath = figure.subplots(2, 1, sharex=True, height_ratios=(4, 0.3 + 0.3 * len(pairs)))
         for place, loss in enumerate(losses):
@@ -42,7 +42,7 @@ def draw(table: pd.DataFrame, path: Path, *, steps: int, names: dict[tuple[int, 
             _line(above, table[is_own], x[is_own] + shift, steps, colors[loss], loss)
         for axes in (above, beneath):
             axes.axvspan(steps - 0.5, len(names) - 0.5, color="#f3f3f3", zorder=0)
-            axes.grid(visible=False, axis="x")
+            axes.grid(visible=False, axis="x" if axes is above else "both")
         above.set(ylabel=f"test score ({score})", ylim=(-0.02, 1.02), xlim=(-0.5, len(names) - 0.5))
         above.legend(frameon=False, loc="upper left", title="line: mean; dots: seeds")
         if steps < len(names):
@@ -50,8 +50,8 @@ def draw(table: pd.DataFrame, path: Path, *, steps: int, names: dict[tuple[int, 
         above.set_title(title, loc="left", fontweight="bold")
         _verdicts(beneath, table.groupby(x).first(), pairs, colors)
         beneath.set_xticks(range(len(names)), [textwrap.fill(name, 13) for name in names.values()], fontsize=8)
-        figure.supxlabel(textwrap.fill(below, 150), fontsize=7, color="#555555", x=0.01, ha="left")
-        save(figure, path)
+        figure.supxlabel(textwrap.fill(below, 220), fontsize=7, color="#555555", x=0.01, ha="left")
+        plots.save(figure, path)
 
 
 def _line(axes: Axes, rows: pd.DataFrame, x: pd.Series, steps: int, color: str, label: str) -> None:

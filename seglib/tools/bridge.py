@@ -149,7 +149,7 @@ def _texts(values: Flat) -> list[str]:
 def size_text(size: Size) -> str:
     """The size in words: what was set in all steps and at the two ends."""
     parts = (("all steps", size.set), ("start", size.start), ("end", size.end))
-    return "; ".join(f"{name}: {', '.join(_texts(values)).replace('=', ' ')}" for name, values in parts if values)
+    return "; ".join(f"{', '.join(_texts(values)).replace('=', ' ')} ({where})" for where, values in parts if values)
 
 
 def plan(bridge: Bridge, *, full: bool = False, changes: Sequence[str] = ()) -> str:

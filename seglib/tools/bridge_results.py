@@ -102,7 +102,7 @@ def draw(table: pd.DataFrame, path: Path, *, title: str, size: str) -> None:
         names[about["step"], about["score"]] = (title_of(about["score"]) if is_definition
                                                 else f"{about['step']}: {about['factor']}")
     figure.draw(table, path, names=names, steps=table[table["factor"] != DEFINITION]["step"].nunique(),
-                pairs=pairs_of(table), title=title, score=title_of(table["score"].iloc[0]), below=f"Size. {size}")
+                pairs=pairs_of(table), title=title, score=title_of(table["score"].iloc[0]), below=f"Size: {size}")
 
 
 def render(table: pd.DataFrame) -> str:
