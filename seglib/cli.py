@@ -186,6 +186,33 @@ def everything(sample: Sample = False, changes: Changes = None) -> None:
 
 
 @app.command()
+def bridge(
+    start: Annotated[str, typer.Argument(help="the study whose recipe comes first, such as shapes-2024")],
+    end: Annotated[str, typer.Argument(help="the study whose recipe comes last; default: what `run` picks")],
+    full: Annotated[bool, typer.Option("--full", help="both recipes at their own size: for a GPU")] = False,
+    dry: Annotated[bool, typer.Option("--dry", help="print the steps and the size, no more")] = False,
+    changes: Changes = None,
+) -> None:
+    """Go from one study's recipe to another's, one factor at a time: why does my number differ from the paper's?
+
+    bridges.yaml says which keys each factor moves, and how large the trainings are. At the end, studies/bridge-.../
+    holds bridge.csv, bridge.png and a folder per step. The printed table says which step moves the score most, and
+    which step changes which of two losses scores higher. If it is stopped, run the same command to resume it.
+    """
+    from seglib.tools import bridge as bridging
+
+    root = _enter_repository()
+    found = bridging.find(start, end)
+    if dry:
+        print(bridging.plan(found, full=full, changes=changes or []))
+        return
+    _repair(root)
+    typed = ["seglib", "bridge", start, end, *["--full"] * full]
+    typed += [part for change in changes or [] for part in ("-S", change)]
+    print(root / bridging.run(found, full=full, changes=changes or [], command=typed))
+
+
+@app.command()
 def check(
     dataset: Annotated[str, typer.Argument(help="one of `datasets` in params.yaml, or the path of a folder")],
     changes: Changes = None,

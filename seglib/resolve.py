@@ -58,22 +58,29 @@ def resolve(params: Params) -> list[Training]:
 
 
 def _training(params: Params, dataset: str, model: str, loss: str, seed: int) -> Training:
-    parts = (params.datasets[dataset], params.models[model], params.losses[loss])
-    merged = params.train.model_dump(exclude={"together"})
-    for part in parts:
-        merged |= part.train.model_dump(exclude_unset=True)
-    where = f"{dataset} × {model} × {loss}"
-    try:
-        train = Train.model_validate(merged)
-    except ValidationError as error:
-        raise ParamsError(explain(error, f"train, for {where}")) from None
-    _refuse_what_does_not_fit(*parts, params.loss, train, where)
+    train = merged_train(params, dataset, model, loss)
+    _refuse_what_does_not_fit(params.datasets[dataset], params.models[model], params.losses[loss], params.loss, train,
+                              f"{dataset} × {model} × {loss}")
     network = params.models[model].resolved()
     return Training(
         dataset=dataset, model=model, loss=loss, seed=seed,
         train=TrainConfig(model=network, loss=_loss(params.models[model], params.losses[loss], params.loss),
                           train=resolved_train(train), seed=seed),
         evaluate=EvaluateConfig(model=network, tolerance=params.evaluate.tolerance))
+
+
+def merged_train(params: Params, dataset: str, model: str, loss: str) -> Train:
+    """The `train` section with the overrides of a dataset, a model and a loss, in this order.
+
+    Raises ParamsError if the result contradicts itself.
+    """
+    merged = params.train.model_dump(exclude={"together"})
+    for part in (params.datasets[dataset], params.models[model], params.losses[loss]):
+        merged |= part.train.model_dump(exclude_unset=True)
+    try:
+        return Train.model_validate(merged)
+    except ValidationError as error:
+        raise ParamsError(explain(error, f"train, for {dataset} × {model} × {loss}")) from None
 
 
 def _loss(model: AnyKind, loss: Loss, constants: LossConstants) -> LossConfig:

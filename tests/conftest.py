@@ -129,8 +129,8 @@ def session(chromium: tuple[str, str], tmp_path_factory: pytest.TempPathFactory)
 def figures(monkeypatch: pytest.MonkeyPatch) -> "list[Figure]":
     """The figures that `plots` has saved, in the order in which it saved them."""
     from seglib.figures import plots
-    saved, save = [], plots._save
-    monkeypatch.setattr(plots, "_save", lambda figure, path: saved.append(figure) or save(figure, path))
+    saved, save = [], plots.save
+    monkeypatch.setattr(plots, "save", lambda figure, path: saved.append(figure) or save(figure, path))
     return saved
 
 

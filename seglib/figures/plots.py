@@ -40,7 +40,7 @@ def _colors(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
             for i, label in enumerate(sorted(set(labels)))}
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
 
@@ -78,7 +78,7 @@ def loss_curves(curves: pd.DataFrame, path: Path, *, value: str, label: str) -> 
         grid[0][0].set_ylabel(f"{label}\ntrain, running mean")
         grid[1][0].set_ylabel(f"{label}\nval, epochs")
         _finish(figure, grid, colors, log=value == "loss")
-        _save(figure, path)
+        save(figure, path)
 
 
 def term_curves(curves: pd.DataFrame, path: Path) -> None:
@@ -100,7 +100,7 @@ def term_curves(curves: pd.DataFrame, path: Path) -> None:
         for axes in grid[-1]:
             axes.set_xlabel("iteration")
         _finish(figure, grid, colors, log=True)
-        _save(figure, path)
+        save(figure, path)
 
 
 def score_curves(curves: pd.DataFrame, path: Path) -> None:
@@ -115,7 +115,7 @@ def score_curves(curves: pd.DataFrame, path: Path) -> None:
                 _band(axes, curves[curves["variant"] == variant], score, color, line, by="epoch")
             axes.set(title=f"{title}, val", xlabel="epoch")
         _finish(figure, grid, colors, log=False, columns=3)
-        _save(figure, path)
+        save(figure, path)
 
 
 def learning_curves(curves: pd.DataFrame, kept: Mapping[str, Sequence[int]], path: Path) -> None:
@@ -147,7 +147,7 @@ def learning_curves(curves: pd.DataFrame, kept: Mapping[str, Sequence[int]], pat
         lines = [Line2D([], [], color=color, label=label) for color, label in ((TRAIN, "train"), (VAL, "val"))]
         lines.append(Line2D([], [], color="#888888", linestyle="--", linewidth=0.8, label="weights kept"))
         figure.legend(handles=lines, loc="outside lower center", ncols=3, frameon=False)
-        _save(figure, path)
+        save(figure, path)
 
 
 def _finish(figure: Figure, grid: np.ndarray, colors: Mapping[str, tuple[str, str]], *, log: bool,
@@ -211,4 +211,4 @@ def best_and_worst(curves: pd.DataFrame, cases: Mapping[str, tuple[int, int]], p
             axes.legend(frameon=False, fontsize=8)
         for axes in grid[len(cases):]:
             axes.set_axis_off()
-        _save(figure, path)
+        save(figure, path)

@@ -174,11 +174,13 @@ def as_overrides(study: Study, *, sample: bool = False) -> list[str]:
     picked = {f"run.{key}": getattr(study, key) for key in Run.model_fields}
     changed = {f"train.{key}": value for key, value in study.train.model_dump(exclude_unset=True).items()}
     values = picked | changed | study.set | (study.sample if sample else {})
-    return [f"{key}={_as_text(value)}" for key, value in values.items()]
+    return [f"{key}={as_text(value)}" for key, value in values.items()]
 
 
-def _as_text(value: Value | list[Value]) -> str:
-    """A value as DVC's options write it."""
+def as_text(value: Any) -> str:
+    """A value, a list or an object as DVC's options write it."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {as_text(of)}' for key, of in value.items())}}}"
     if isinstance(value, list):
-        return f"[{','.join(map(_as_text, value))}]"
+        return f"[{','.join(map(as_text, value))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

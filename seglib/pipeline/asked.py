@@ -19,6 +19,7 @@ from seglib.pipeline.workspace import TrainingFiles
 
 PIPELINE = "dvc.yaml"
 FIRST = "resolve/dvc.yaml"
+STUDIES = (["study"], ["bridge"])  # the first words after `seglib`
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,8 +27,9 @@ class Request:
     """What one DVC was asked for."""
 
     command: Sequence[str]
-    """The words of its command line: `dvc repro` or `dvc exp run` with options and targets, or `seglib study`, which
-    runs `dvc exp run` without targets in its own process. An interpreter and its options may stand before them."""
+    """The words of its command line: `dvc repro` or `dvc exp run` with options and targets, or a command of `STUDIES`,
+    which runs `dvc exp run` without targets in its own process. An interpreter and its options may stand before them.
+    """
     started: float
     """When it started, in seconds since 1970."""
 
@@ -63,7 +65,7 @@ class Request:
     @property
     def _is_study(self) -> bool:
         program, words = _program(self.command)
-        return program != "dvc" and words[:1] == ["study"]
+        return program != "dvc" and words[:1] in STUDIES
 
     @property
     def _options(self) -> argparse.Namespace | None:

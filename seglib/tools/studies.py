@@ -73,13 +73,14 @@ def settings(changes: Sequence[str]) -> Params:
 def run(name: str, changes: Sequence[str], *, command: Sequence[str]) -> Path | None:
     """Run a study and return the folder with what it left; None if it failed, which DVC has reported by then.
 
+    name: its folder in `studies/`; a part of a larger study has one in that study's folder (`bridge-a-b/0`).
     command: what the user typed, for the note in that folder. Ctrl-C, SIGTERM and SIGHUP stop the study. The same
     command resumes it: DVC's cache has the finished stages, and `.work/checkpoints` the training that was stopped.
     """
     from dvc.cli import main
 
-    STUDIES.mkdir(exist_ok=True)  # hours before it is needed, in case it cannot be made
-    experiment = f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    (STUDIES / name).parent.mkdir(parents=True, exist_ok=True)  # hours before it is needed, in case it cannot be made
+    experiment = f"{name.replace('/', '-')}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     own_code = [part for path in _untracked_code() for part in ("--copy-paths", path)]
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     for logger in ("dvc_data.hashfile.checkout", "dvc_data.index.checkout"):
