@@ -1,9 +1,6 @@
 """Compare the variants of a dataset: tables, curves, pictures. `python -m stages.compare shapes`"""
 
-import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -16,13 +13,13 @@ from seglib.comparison.findings import conclusion, findings, warnings
 from seglib.comparison.provenance import provenance_table
 from seglib.comparison.published_values import Data
 from seglib.comparison.summary import facts_of, summary
-from seglib.comparison.variants import Variant, compared, load, trained
+from seglib.comparison.variants import compared, load, trained
 from seglib.configs import CompareConfig
 from seglib.datasets.store import Contents, DatasetInfo, Split
-from seglib.files import atomic_folder, canonical_json, write_json
+from seglib.files import atomic_folder, write_json
 from seglib.metrics.cases import size_edges
 from seglib.metrics.scores import HEADLINE
-from seglib.models.munet_facts import facts_of as facts_of_munet
+from seglib.models.munet_facts import munets
 from seglib.pipeline import records, tracking
 from seglib.pipeline.code import RunningCode
 from seglib.pipeline.workspace import dataset_config, prepared_folder
@@ -60,7 +57,8 @@ def main(dataset: str) -> None:
         for name, table in written.items():
             _write_csv(table, out / "tables" / f"{name}.csv")
         write_json(out / "tables" / "claims.json", decided)
-        write_json(out / "tables" / "munet.json", munets(variants, len(info.classes)))
+        write_json(out / "tables" / "munet.json", munets([(variant.names, variant.config) for variant in trained(variants)],
+                                                         classes=len(info.classes)))
         write_json(out / "tables" / "published.json", judged)
         _write_csv(points[points["curve"] == "train window"], out / "curves.csv")
         _write_csv(ranking, out / "ranking.csv")
@@ -82,22 +80,6 @@ def main(dataset: str) -> None:
         print(f"{dataset}: {line}")
     for verdict in dict.fromkeys(claim["verdict"] for claim in decided):
         print(f"{dataset}: claims {verdict}: {', '.join(c['id'] for c in decided if c['verdict'] == verdict)}")
-
-
-def munets(variants: Sequence[Variant], classes: int) -> dict[str, Any] | None:
-    """The facts of each mUnet that was trained, and the scales of the targets they had; None if there is none."""
-    names: dict[str, set[str]] = {}
-    configs, targets = {}, set()
-    for variant in trained(variants):
-        model = variant.config["model"]
-        if model["kind"] == "munet":
-            key = canonical_json(model)
-            configs[key] = {name: value for name, value in model.items() if name != "kind"}
-            names.setdefault(key, set()).update(name for name, _ in variant.names)
-            targets.add(variant.config["train"]["targets"])
-    networks = [{"names": sorted(names[key]), **dataclasses.asdict(facts_of_munet(configs[key], classes=classes))}
-                for key in sorted(names, key=lambda key: min(names[key]))]
-    return {"networks": networks, "targets": sorted(targets)} if networks else None
 
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:

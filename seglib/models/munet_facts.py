@@ -4,13 +4,15 @@ Counted on torch's meta device, which computes nothing.
 """
 
 import dataclasses
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from seglib.files import canonical_json
 from seglib.models.munet import MUnet
 
 SIDE = 64  # pixels of the picture that is passed through; which layers run does not depend on it
@@ -50,6 +52,25 @@ def facts_of(arguments: Mapping[str, Any], *, classes: int) -> MUnetFacts:
         idle_parameters=_parameters([module for module in owners if module not in ran]),
         convolutions=sum(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in ran),
         reached=reached, iou_ceiling=reached, dice_ceiling=2 * reached / (1 + reached))
+
+
+def munets(variants: Iterable[tuple[Sequence[tuple[str, str]], Mapping[str, Any]]], *, classes: int
+           ) -> dict[str, Any] | None:
+    """The facts of each mUnet that was trained, and the scales of the targets they had; None if there is none.
+
+    variants: of each trained variant, its names (model, loss) and its configuration.
+    """
+    names: dict[str, set[str]] = {}
+    targets = set()
+    for pairs, config in variants:
+        if config["model"]["kind"] == "munet":
+            names.setdefault(canonical_json(config["model"]), set()).update(model for model, _ in pairs)
+            targets.add(config["train"]["targets"])
+    networks = []
+    for model in sorted(names, key=lambda model: min(names[model])):
+        arguments = {name: value for name, value in json.loads(model).items() if name != "kind"}
+        networks.append({"names": sorted(names[model]), **dataclasses.asdict(facts_of(arguments, classes=classes))})
+    return {"networks": networks, "targets": sorted(targets)} if networks else None
 
 
 def _parameters(modules: list[nn.Module]) -> int:
