@@ -57,8 +57,8 @@ def main(dataset: str) -> None:
         for name, table in written.items():
             _write_csv(table, out / "tables" / f"{name}.csv")
         write_json(out / "tables" / "claims.json", decided)
-        write_json(out / "tables" / "munet.json", munets([(variant.names, variant.config) for variant in trained(variants)],
-                                                         classes=len(info.classes)))
+        networks = [(variant.names, variant.config) for variant in trained(variants)]
+        write_json(out / "tables" / "munet.json", munets(networks, classes=len(info.classes)))
         write_json(out / "tables" / "published.json", judged)
         _write_csv(points[points["curve"] == "train window"], out / "curves.csv")
         _write_csv(ranking, out / "ranking.csv")
