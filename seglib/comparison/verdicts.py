@@ -25,13 +25,20 @@ Interval = tuple[float, float | None, float | None]  # value, low, high
 TOO_FEW = "too few seeds"
 
 
-def decide(claims: Sequence[Claim], dataset: str, evidence: Evidence) -> list[dict[str, Any]]:
-    """A verdict for each claim about this dataset, with the figures it rests on."""
-    return [_decide(claim, evidence) for claim in claims if dataset in claim.datasets]
+def decide(claims: Sequence[Claim], dataset: str, evidence: Evidence, *, generated: bool) -> list[dict[str, Any]]:
+    """A verdict for each claim about this dataset, with the figures it rests on.
+
+    generated: whether the data are a generated stand-in. They decide nothing that a source says of its own data.
+    """
+    return [_decide(claim, evidence, generated) for claim in claims if dataset in claim.datasets]
 
 
-def _decide(claim: Claim, evidence: Evidence) -> dict[str, Any]:
-    parts = [_judge(part, names, claim, evidence) for part in claim.parts for names in part.expanded()]
+def _decide(claim: Claim, evidence: Evidence, generated: bool) -> dict[str, Any]:
+    if claim.whose == "source" and generated:
+        parts = [{"text": "needs the source's data; these are generated", "verdict": "not run", "value": None,
+                  "low": None, "high": None}]
+    else:
+        parts = [_judge(part, names, claim, evidence) for part in claim.parts for names in part.expanded()]
     verdicts = [part["verdict"] for part in parts]
     if "not run" in verdicts:
         verdict = "not run"

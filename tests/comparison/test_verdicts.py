@@ -19,7 +19,7 @@ SAME, ALIAS, NEVER = ({"model": "munet", "loss": loss} for loss in ("same", "ali
 
 
 def verdict(compared: Compared, *parts: dict[str, Any], **changes: Any) -> str:
-    found, = decide([claim(*parts, **changes)], "shapes", compared.evidence)
+    found, = decide([claim(*parts, **changes)], "shapes", compared.evidence, generated=False)
     canonical_json(found)  # compare writes it: no NaN
     return found["verdict"]
 
@@ -82,7 +82,7 @@ def test_verdicts(compared: Compared, part: dict[str, Any], expected: str):
 
 def test_the_figures_are_the_comparisons_own(compared: Compared):
     part = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
-    found, = decide([claim(part)], "shapes", compared.evidence)
+    found, = decide([claim(part)], "shapes", compared.evidence, generated=False)
     pairs = compared.evidence.pair_table()
     row = pairs[(pairs["score"] == "iou_dataset") & (pairs["a"] == "munet alias = munet good")
                 & (pairs["b"] == "munet bad")].iloc[0]
@@ -95,9 +95,9 @@ def test_the_figures_are_the_comparisons_own(compared: Compared):
 def test_when_a_claim_was_registered_and_changed_goes_with_its_verdict(compared: Compared):
     part = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
     change = {"date": "2026-11-27", "what": "its limit", "why": "rounding"}
-    found, = decide([claim(part, registered="2026-11-21", changed=[change])], "shapes", compared.evidence)
+    found, = decide([claim(part, registered="2026-11-21", changed=[change])], "shapes", compared.evidence, generated=False)
     assert (found["registered"], found["changed"]) == ("2026-11-21", [change])
-    found, = decide([claim(part)], "shapes", compared.evidence)
+    found, = decide([claim(part)], "shapes", compared.evidence, generated=False)
     assert (found["registered"], found["changed"]) == (None, [])
 
 
@@ -114,7 +114,7 @@ def test_each_is_a_comparison_a_name(compared: Compared):
     part = {"score": "iou_dataset", "is": "higher", "b": {"loss": "bad"}, "each": {"model": ["munet"]}}
     assert verdict(compared, part | {"a": {"loss": "good"}}) == S
     part = {"score": "iou_dataset", "is": "above", "than": 0.4, "each": {"model": ["munet"], "loss": ["good", "bad"]}}
-    found, = decide([claim(part)], "shapes", compared.evidence)
+    found, = decide([claim(part)], "shapes", compared.evidence, generated=False)
     assert [one["verdict"] for one in found["parts"]] == [S, C]
     assert found["verdict"] == C and found["why"] == "1 supported, 1 contradicted of 2 comparisons"
 
@@ -124,7 +124,7 @@ def test_each_of_a_claim_is_a_claim_a_name(compared: Compared, tmp_path: Path):
 - {id: one, claim: Never bad., whose: yours, source: a test, datasets: [shapes], each: {loss: [good, bad]}, parts: [
    {score: iou_dataset, is: above, than: 0.4, a: {model: munet}}]}
 """)
-    found = decide(load(tmp_path / "claims.yaml"), "shapes", compared.evidence)
+    found = decide(load(tmp_path / "claims.yaml"), "shapes", compared.evidence, generated=False)
     assert [(one["id"], one["claim"], one["verdict"]) for one in found] == [
         ("one@good", "Never bad (good).", S), ("one@bad", "Never bad (bad).", C)]
 
@@ -132,7 +132,7 @@ def test_each_of_a_claim_is_a_claim_a_name(compared: Compared, tmp_path: Path):
 def test_what_was_trained_otherwise_does_not_count(compared: Compared):
     part = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
     assert verdict(compared, part, train={"targets": "label"}) == S
-    found, = decide([claim(part, train={"targets": "unit"})], "shapes", compared.evidence)
+    found, = decide([claim(part, train={"targets": "unit"})], "shapes", compared.evidence, generated=False)
     assert found["verdict"] == N
     assert found["why"] == "needs munet good, targets: unit and munet bad, targets: unit"
 
@@ -145,7 +145,7 @@ def test_what_needs_more_epochs_than_were_trained_is_not_run(mixed: Compared):
     part = {"score": "iou_dataset", "is": "higher", "a": UNET, "b": CONVNET}
     # They were asked for 9 epochs and stopped after 6.
     assert verdict(mixed, part, epochs=6) == S
-    found, = decide([claim(part, epochs=7)], "shapes", mixed.evidence)
+    found, = decide([claim(part, epochs=7)], "shapes", mixed.evidence, generated=False)
     assert found["verdict"] == N
     assert found["why"] == "needs unet ce, at least 7 epochs and convnet ce, at least 7 epochs"
     assert verdict(mixed, {"score": "val_dice_by_epoch_10", "is": "above", "than": 0.1, "a": UNET}) == N
@@ -174,7 +174,7 @@ def test_a_quantity_of_a_model_without_seeds_has_no_interval(mixed: Compared):
 
 def test_a_claim_on_another_dataset_is_not_told(compared: Compared):
     part = {"score": "class_imbalance", "is": "below", "than": 100}
-    assert decide([claim(part, datasets=["coco"])], "shapes", compared.evidence) == []
+    assert decide([claim(part, datasets=["coco"])], "shapes", compared.evidence, generated=False) == []
 
 
 @pytest.mark.parametrize("seeds", ["one_seed", "two_seeds"])
@@ -189,13 +189,13 @@ def test_too_few_seeds_decide_nothing_but_what_is_of_data_alone(request: pytest.
 
 def test_too_few_seeds_are_counted_beside_the_figures(two_seeds: Compared, compared: Compared):
     part = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
-    found, = decide([claim(part)], "shapes", two_seeds.evidence)
+    found, = decide([claim(part)], "shapes", two_seeds.evidence, generated=False)
     assert found["why"] == "each trained variant needs at least 3 seeds"
     shown, = found["parts"]
     assert shown["verdict"] == FEW and shown["low"] > 0
     assert shown["text"].endswith("expected above 0; too few seeds (munet alias = munet good: 2, munet bad: 2)")
     opposite = {"score": "curve_normalised", "is": "opposite", "against": "iou_dataset", "a": GOOD, "b": BAD}
-    found, = decide([claim(opposite)], "shapes", with_seeds(compared, 2, "munet bad").evidence)
+    found, = decide([claim(opposite)], "shapes", with_seeds(compared, 2, "munet bad").evidence, generated=False)
     assert found["parts"][0]["text"].endswith("; too few seeds (munet bad: 2)")
 
 
@@ -224,7 +224,7 @@ def test_a_users_own_claim_is_read_and_decided(compared: Compared, tmp_path: Pat
            "dice_dataset, is: higher, a: {model: munet, loss: good}, b: {model: munet, loss: bad}}]}\n")
     path = tmp_path / "claims.yaml"
     path.write_text((ROOT / "claims.yaml").read_text() + own)
-    found = decide(load(path), "shapes", compared.evidence)
+    found = decide(load(path), "shapes", compared.evidence, generated=False)
     assert found[-1]["id"] == "mine" and found[-1]["verdict"] == S
     balance = next(one for one in found if one["id"] == "shapes-is-balanced")
     assert balance["verdict"] in (S, C, U)
@@ -233,7 +233,7 @@ def test_a_users_own_claim_is_read_and_decided(compared: Compared, tmp_path: Pat
 
 def test_a_predictor_that_the_study_lacks_is_named(mixed: Compared):
     part = {"score": "iou_dataset", "is": "higher", "a": UNET, "b": {"predictor": "otsu"}}
-    found, = decide([claim(part, epochs=6)], "shapes", mixed.evidence)
+    found, = decide([claim(part, epochs=6)], "shapes", mixed.evidence, generated=False)
     assert (found["verdict"], found["why"]) == (N, "needs the predictor otsu")
 
 
@@ -241,3 +241,11 @@ def test_conditions_reach_the_augmentation(mixed: Compared):
     """These trainings augmented nothing."""
     part = {"score": "iou_dataset", "is": "higher", "a": UNET, "b": CONVNET}
     assert verdict(mixed, part, train={"flip": 0.0}) == S and verdict(mixed, part, train={"flip": 0.5}) == N
+
+
+def test_generated_data_decide_nothing_that_a_source_says(compared: Compared):
+    part = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
+    claims = [claim(part, whose=whose) for whose in ("source", "ours")]
+    theirs, ours = decide(claims, "shapes", compared.evidence, generated=True)
+    assert theirs["verdict"] == "not run" and theirs["why"] == "needs the source's data; these are generated"
+    assert ours == decide(claims, "shapes", compared.evidence, generated=False)[1]
