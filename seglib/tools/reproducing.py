@@ -22,9 +22,9 @@ from seglib.tools import checking, studies
 PUBLISHED = Path("published.yaml")
 GENERATE = "generated"  # --data's word for a stand-in
 SAMPLE = "a sample"
-WIDTHS = {"quantity": 30, "of": 22, "published": 14, "definition": 44, "ours": 24, "verdict": 40}  # characters
-HEADINGS = {"quantity": "quantity", "of": "of", "published": "published", "definition": "its definition",
-            "ours": "ours (95 % interval)", "verdict": "verdict"}
+WIDTHS = {"number": 3, "quantity": 30, "of": 20, "published": 14, "ours": 22, "verdict": 30}  # characters
+HEADINGS = {"number": "", "quantity": "quantity", "of": "of", "published": "published", "ours": "ours (95 % interval)",
+            "verdict": "verdict"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -147,15 +147,21 @@ def verdicts(plan: Plan) -> list[dict[str, Any]]:
 
 
 def render(rows: Sequence[dict[str, Any]]) -> str:
-    """The table as plain text, its cells wrapped."""
-    lines = [_line(HEADINGS), "-" * (sum(WIDTHS.values()) + 2 * (len(WIDTHS) - 1))]
+    """The table as plain text, its cells wrapped. Below it stands each definition, by the number of its rows."""
+    numbers: dict[str, int] = {}
+    width = sum(WIDTHS.values()) + 2 * (len(WIDTHS) - 1)
+    lines = [_line(HEADINGS), "-" * width]
     for row in rows:
-        because = f", because: {row['because']}" if row["because"] else ""
-        cells = {"quantity": row["quantity"], "of": row["of"],
+        number = numbers.setdefault(row["definition"], len(numbers) + 1)
+        because = f": {row['because']}" if row["because"] else ""
+        cells = {"number": str(number), "quantity": row["quantity"], "of": row["of"],
                  "published": f"{_number(row['published'])} ± {_number(row['tolerance'])}",
-                 "definition": row["definition"], "ours": _ours(row), "verdict": row["verdict"] + because}
+                 "ours": _ours(row), "verdict": row["verdict"] + because}
         lines += [_line(cells), ""]
-    return "\n".join(lines).rstrip()
+    lines.append("definitions:")
+    for definition, number in numbers.items():
+        lines.append(textwrap.fill(definition, width, initial_indent=f"{number:<5}", subsequent_indent=" " * 5))
+    return "\n".join(lines)
 
 
 def _line(cells: dict[str, str]) -> str:

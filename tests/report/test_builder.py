@@ -101,7 +101,7 @@ def test_one_variant_of_one_seed(built: Any):
 def test_published_figures_stand_beside_ours(built: Any):
     text, _ = built(Study(coursework=True))
     assert "1 agree, 1 differ, 1 are not comparable." in text and "MSE on Shapes" in text
-    assert "440 – 470.5" in text and "12,346<small>one seed" in text and ", because: not run: munet mse" in text
+    assert "440 – 470.5" in text and "12,346<small>one seed" in text and "not comparable: not run: munet mse" in text
 
 
 def test_a_study_of_nothing_published_has_no_such_section(built: Any):
