@@ -20,15 +20,17 @@ DETECTABLE = (1.959963984540054 + 0.8416212335729143) ** 2
 
 
 def holm(p_P: np.ndarray) -> np.ndarray:
-    """Adjusted p values, (P,): reject where below 0.05 and the chance of any false rejection is at most 0.05.
+    """Adjusted p values, (P, ...): reject where below 0.05 and the chance of any false rejection is at most 0.05.
 
+    Each place of the further axes is a family of P tests.
     Holm (1979), "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6. No NaN.
     """
     p_P = np.asarray(p_P, dtype=np.float64)
-    order_P = np.argsort(p_P, kind="stable")
-    stepped_P = np.maximum.accumulate(p_P[order_P] * np.arange(p_P.size, 0, -1))
-    adjusted_P = np.empty(p_P.size)
-    adjusted_P[order_P] = np.minimum(stepped_P, 1)
+    order_P = np.argsort(p_P, axis=0, kind="stable")
+    left_P = np.arange(len(p_P), 0, -1).reshape(-1, *[1] * (p_P.ndim - 1))
+    stepped_P = np.maximum.accumulate(np.take_along_axis(p_P, order_P, axis=0) * left_P, axis=0)
+    adjusted_P = np.empty(p_P.shape)
+    np.put_along_axis(adjusted_P, order_P, np.minimum(stepped_P, 1), axis=0)
     return adjusted_P
 
 
