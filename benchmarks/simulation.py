@@ -6,7 +6,7 @@ A training of variant v with seed s gives picture u the score
 
 Half of the variance of picture_vu is shared by all variants. So scores are skewed, seeds and pictures interact, and
 variants are paired over pictures. The seeds come in three shapes: normal; unequal (the variants' standard deviations
-are 1/2, 1 and 2 times as large in turn); bimodal (one seed in five collapses).
+are 1/2, 2 and 1 times as large in turn); bimodal (one seed in five collapses).
 
 A score is a plain mean over pictures, or a mean of 3 classes' ratios of sums: then a picture lacks each class with a
 chance of 0.4, and its size is lognormal and larger where its score is higher.
@@ -25,11 +25,11 @@ from scipy.special import expit
 from seglib.metrics.inference import Blocks
 
 SHAPES = ("normal", "unequal", "bimodal")
-TIMES = {"normal": (1.0,), "unequal": (0.5, 1.0, 2.0), "bimodal": (1.0,)}
+TIMES = {"normal": (1.0,), "unequal": (0.5, 2.0, 1.0), "bimodal": (1.0,)}
 COLLAPSED, WIDTH = 0.2, 0.1  # the share of seeds that collapse; the others' sd as a share of the fall
 LEVEL = 1.0  # the level of a variant whose seeds do not vary: a score of about 0.7
 LARGEST = 0.06  # the largest standard deviation between seeds; for larger ratios, pictures vary less
-PRESENT, SIZE_BY_SCORE, SIZE = 0.6, 0.3, 0.5
+CLASSES, PRESENT, SIZE_BY_SCORE, SIZE = 3, 0.6, 0.3, 0.5  # of ratios
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(31)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
 
@@ -46,6 +46,11 @@ class World:
     is_ratio: bool = False
     ahead: float = 0.0
     """By how much the first variant's true score is higher"""
+
+    @property
+    def spread(self) -> float:
+        """How much one training's score varies with seeds and pictures together, as a standard deviation."""
+        return math.hypot(1, self.ratio) * self._picture_error(self.picture_sd)
 
     @cached_property
     def picture_sd(self) -> float:
@@ -65,15 +70,13 @@ class World:
         return self._seed_scale * times[variant % len(times)]
 
     @cached_property
-    def _true(self) -> float:
+    def truth(self) -> float:
+        """The true score of every variant but one that is ahead."""
         return self._moments(LEVEL, self._seed_scale)[0]
 
-    def truth(self, variant: int) -> float:
-        return self._true + (self.ahead if variant == 0 else 0.0)
-
     def _level(self, variant: int) -> float:
-        scale = self._scale(variant)
-        return brentq(lambda level: self._moments(level, scale)[0] - self.truth(variant), -8.0, 12.0)
+        scale, truth = self._scale(variant), self.truth + (self.ahead if variant == 0 else 0.0)
+        return brentq(lambda level: self._moments(level, scale)[0] - truth, -8.0, 20.0)
 
     def _moments(self, level: float, scale: float) -> tuple[float, float]:
         """Mean and standard deviation of a seed's true score over all seeds."""
@@ -88,31 +91,29 @@ class World:
 
     def _score(self, level: float, sd: float) -> float:
         """The true score of a seed: the mean over all pictures, weighted by their size."""
-        values, weights = self._pictures(level, sd, power=1)
-        return float((weights * values).sum() / weights.sum())
+        values, weights, sizes = self._pictures(level, sd)
+        return float((weights * sizes * values).sum() / (weights * sizes).sum())
 
     def _picture_error(self, sd: float) -> float:
         """The standard error of one training's score that comes from the pictures."""
-        values, weights = self._pictures(LEVEL, sd, power=1)
-        _, squares = self._pictures(LEVEL, sd, power=2)
-        score = (weights * values).sum() / weights.sum()
-        of_one = (squares * (values - score) ** 2).sum() / weights.sum() ** 2
-        # Classes of a picture share its effect but not its size: they are taken as one.
-        return math.sqrt(of_one / self.pictures)
+        values, weights, sizes = self._pictures(LEVEL, sd)
+        mean_size = (weights * sizes).sum()
+        score = (weights * sizes * values).sum() / mean_size
+        of_one = (weights * (sizes * (values - score)) ** 2).sum() / mean_size**2
+        # The classes of a picture share its score. Their sizes are independent, and so is whether they are there.
+        between_classes = (math.exp(SIZE**2) / PRESENT - 1) / CLASSES if self.is_ratio else 0.0
+        return math.sqrt(of_one * (1 + between_classes) / self.pictures)
 
-    def _pictures(self, level: float, sd: float, power: int) -> tuple[np.ndarray, np.ndarray]:
-        """Scores at the nodes of picture and interaction, and the nodes' weights times size^power."""
+    def _pictures(self, level: float, sd: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """At the nodes of picture and interaction: the score, the node's weight, the size that goes with the score."""
         picture, both = np.meshgrid(NODES, NODES, indexing="ij")
-        values = expit(level + sd * (picture + both / 2))
-        weights = np.outer(WEIGHTS, WEIGHTS)
-        if self.is_ratio:
-            weights = weights * np.exp(power * SIZE_BY_SCORE * picture) * math.exp((power * SIZE) ** 2 / 2) * PRESENT
-        return values, weights
+        sizes = np.exp(SIZE_BY_SCORE * picture) if self.is_ratio else np.ones_like(picture)
+        return expit(level + sd * (picture + both / 2)), np.outer(WEIGHTS, WEIGHTS), sizes
 
     def blocks(self, random: np.random.Generator, experiments: int, variants: int, seeds: int) -> list[Blocks]:
         """What inference is given, with an axis of experiments in front."""
         shared_TU = random.standard_normal((experiments, self.pictures))
-        classes = 3 if self.is_ratio else 1
+        classes = CLASSES if self.is_ratio else 1
         size_TUK = np.ones((experiments, self.pictures, classes))
         if self.is_ratio:
             size_TUK = np.exp(SIZE * random.standard_normal(size_TUK.shape)) * (random.random(size_TUK.shape) < PRESENT)

@@ -64,11 +64,11 @@ class Blocks:
         total_SK = np.where(present_SK, total_SK, 1.0)
         ratio_SK = numerator_SUK.sum(-2) / total_SK
         classes_S = present_SK.sum(-1)
-        share_SK = present_SK / np.where(classes_S > 0, classes_S, np.nan)[..., None]
+        share_SK = present_SK / np.maximum(classes_S, 1)[..., None]
         moved_SUK = (numerator_SUK - ratio_SK[..., None, :] * denominator_SUK) * (share_SK / total_SK)[..., None, :]
         units = numerator_SUK.shape[-2]
-        return cls(scores_S=(ratio_SK * share_SK).sum(-1), units=units, has_seeds=has_seeds,
-                   deviations_SX=moved_SUK.sum(-1) * math.sqrt(units / max(units - 1, 1)))
+        return cls(scores_S=np.where(classes_S > 0, (ratio_SK * share_SK).sum(-1), np.nan), units=units,
+                   has_seeds=has_seeds, deviations_SX=moved_SUK.sum(-1) * math.sqrt(units / max(units - 1, 1)))
 
     @classmethod
     def from_replicates(cls, scores_S: np.ndarray, replicates_SR: np.ndarray, units: int,
@@ -158,20 +158,20 @@ def of_score(blocks: Blocks, highest: float = 1.0) -> Estimate:
     return _estimate([(1, blocks)], highest=highest, lowest=0.0)
 
 
-def of_difference(a: Blocks, b: Blocks, highest: float = 1.0,
-                  seed_variances: Sequence[Part] | None = None) -> Estimate:
+def of_difference(a: Blocks, b: Blocks, highest: float = 1.0, of_seeds: Part | None = None) -> Estimate:
     """The mean of `a` less that of `b`, over the same units. If one has a single seed, it is about these weights.
 
     Args:
-        seed_variances: for each of the two, the variance between seeds and its degrees of freedom, if these are
-            better known than from its own seeds (see `pairwise.moderated`).
+        of_seeds: the seeds' part of the variance, if it is better known than from these seeds (see `pairwise`).
     """
-    return _estimate([(1, a), (-1, b)], highest=highest, lowest=-highest, seed_variances=seed_variances)
+    return _estimate([(1, a), (-1, b)], highest=highest, lowest=-highest, of_seeds=of_seeds)
 
 
 def _estimate(sides: Sequence[tuple[int, Blocks]], *, highest: float, lowest: float,
-              seed_variances: Sequence[Part] | None = None) -> Estimate:
-    parts, units = variance_parts(sides, seed_variances), sides[0][1].units
+              of_seeds: Part | None = None) -> Estimate:
+    parts, units = variance_parts(sides), sides[0][1].units
+    if of_seeds is not None and len(parts) > 1:
+        parts = [of_seeds, parts[-1]]
     value = sum(sign * one.mean for sign, one in sides)
     variance = sum(part for part, _ in parts)
     variance = np.where(variance <= (NO_VARIANCE * (1 + np.abs(value))) ** 2, 0.0, variance)
@@ -179,7 +179,7 @@ def _estimate(sides: Sequence[tuple[int, Blocks]], *, highest: float, lowest: fl
                     lowest=lowest, of=scope(*(one for _, one in sides)))
 
 
-def variance_parts(sides: Sequence[tuple[int, Blocks]], seed_variances: Sequence[Part] | None = None) -> list[Part]:
+def variance_parts(sides: Sequence[tuple[int, Blocks]]) -> list[Part]:
     """The parts of the variance of a signed sum of means: one from each variant's seeds, the last from the units.
 
     If there are no seeds, or a variant has just one, all of the variance comes from the units.
@@ -187,11 +187,10 @@ def variance_parts(sides: Sequence[tuple[int, Blocks]], seed_variances: Sequence
     of_units = (sum(sign * one.mean_deviations_X for sign, one in sides) ** 2).sum(-1)
     parts = []
     if scope(*(one for _, one in sides)) == SEEDS_AND_PICTURES:
-        known = seed_variances or [one.seed_variance() for _, one in sides]
-        for (_, one), (variance, freedom) in zip(sides, known, strict=True):
-            if one.has_seeds:
-                of_units = of_units - one.interaction() / one.seeds
-                parts.append((variance / one.seeds, freedom))
+        for one in (one for _, one in sides if one.has_seeds):
+            variance, freedom = one.seed_variance()
+            parts.append((variance / one.seeds, freedom))
+            of_units = of_units - one.interaction() / one.seeds
     units = sides[0][1].units
     return [*parts, (np.maximum(of_units, 0.0), units - 1) if units > 1 else (np.full_like(of_units, np.inf), 1)]
 
