@@ -26,7 +26,7 @@ from benchmarks.road import FOLDERS, LAYOUTS
 PICTURES = (500, 1000, 2000, 4000, 8000)
 VARIANTS = {5: (1, 5, 1), 10: (1, 10, 1), 20: (2, 10, 1), 40: (2, 10, 2), 80: (2, 10, 4)}  # models, losses, seeds
 CLASSES = (1, 2, 4, 8, 16, 31)
-TESTED, SEEDS, SCORED, RESAMPLES = 5000, 3, 5, 10_000  # of the statistics: pictures, seeds, classes, resamples
+TESTED, SEEDS, SCORED = 5000, 3, 5  # of the statistics: pictures, seeds, classes
 DRAWN = 200  # pictures with made-up planes
 FIGURE = Path(__file__).with_name("scaling.png")
 
@@ -65,8 +65,7 @@ def _pictures(folder: Path) -> Iterator[Point]:
 
 def _variants(folder: Path) -> Iterator[Point]:
     for count in VARIANTS:
-        yield _measured("variants", "bootstrap", count, f"bootstrap_variants({count})")
-        yield _measured("variants", "pairwise tests", count, f"compare_variants({count})")
+        yield _measured("variants", "intervals and pairs", count, f"infer_variants({count})")
     for count, (models, losses, seeds) in VARIANTS.items():
         repository = ours(folder / f"trainings-{count}", LAYOUTS[FOLDERS], models, losses, seeds)
         runs = [repository.repro() for _ in range(3)]
@@ -141,29 +140,23 @@ def evaluate_shapes(place: str) -> None:
     _timed(lambda: evaluate(predictor, split, tolerance=2))
 
 
-def _made_up_variants(count: int) -> list[Any]:
-    from seglib.metrics.statistics import Ratios
+def infer_variants(count: int) -> None:
+    """The intervals of one score of so many variants, and all their pairs."""
+    from seglib.metrics.inference import Blocks, of_score
+    from seglib.metrics.pairwise import compare
 
-    random, ratios = np.random.default_rng(0), []
-    for variant in range(count):
-        bottom = random.integers(0, 4000, size=(SEEDS, TESTED, SCORED)).astype(np.float64)
-        ratios.append(Ratios(name=f"variant {variant}", numerator_SNK=np.floor(bottom * random.random(bottom.shape)),
-                             denominator_SNK=bottom, scored_K=np.ones(SCORED, bool)))
-    return ratios
+    random, sums = np.random.default_rng(0), []
+    for _ in range(count):
+        below_SUK = random.integers(0, 4000, size=(SEEDS, TESTED, SCORED)).astype(np.float64)
+        sums.append((np.floor(below_SUK * random.random(below_SUK.shape)), below_SUK))
 
+    def infer() -> None:
+        blocks = [Blocks.from_sums(*both, np.ones(SCORED, bool)) for both in sums]
+        for one in blocks:
+            of_score(one).interval()
+        compare(blocks, margin=0.01)
 
-def bootstrap_variants(count: int) -> None:
-    from seglib.metrics.statistics import Resamples, bootstrap, interval
-
-    ratios, resamples = _made_up_variants(count), Resamples(pictures=TESTED, count=RESAMPLES)
-    _timed(lambda: [interval(one.both_R) for one in bootstrap(ratios, resamples)])
-
-
-def compare_variants(count: int) -> None:
-    from seglib.metrics.statistics import Resamples, permutation_p
-
-    ratios, resamples = _made_up_variants(count), Resamples(pictures=TESTED, count=RESAMPLES)
-    _timed(lambda: permutation_p(ratios, list(itertools.combinations(range(count), 2)), resamples))
+    _timed(infer)
 
 
 def score_classes(folder: str, count: int) -> None:

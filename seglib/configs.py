@@ -298,8 +298,8 @@ class CompareConfig(Config):
     """Test pictures in the printed figure."""
     gallery: int
     """Test pictures on the page."""
-    resamples: int
-    """Resamples of the bootstrap and of the permutation test."""
+    margin: float
+    """The smallest difference that matters, of scores from 0 to 1."""
     tolerance: int
     """Pixels: what the evaluations were made with."""
     coursework: bool

@@ -33,7 +33,7 @@ def main(dataset: str) -> None:
     config = CompareConfig.read(dataset_config(dataset, "compare"))
     tried, printed = claims.load(Path("claims.yaml")), published.load(Path("published.yaml"))
     variants = load(dataset, info)
-    evidence, shown = Evidence(variants, config.resamples), compared(variants)
+    evidence, shown = Evidence(variants, config.margin), compared(variants)
     sizes, facts = size_edges(variants[0].results[0].objects), facts_of(prepared, info)
 
     scores, pairs = evidence.score_table(), evidence.pair_table()

@@ -184,7 +184,7 @@ def test_adding_a_dataset(project: Project):
 @pytest.mark.slow
 def test_adding_a_score(project: Project):
     """It is added after the evaluations, and reaches tables, page, claims and MLflow by itself."""
-    project.run_stages("```sh\ndvc exp run -S run.losses=[mse]\n```", "compare.resamples=1000")
+    project.run_stages("```sh\ndvc exp run -S run.losses=[mse]\n```")
     page = (ROOT / "docs/adding-a-score.md").read_text()
     project.apply(page)
     project.run("-m", "pytest", "-q", "tests/metrics/scores")
@@ -216,7 +216,7 @@ def test_adding_a_predictor(project: Project):
     page = (ROOT / "docs/adding-a-predictor.md").read_text()
     project.apply(page)
     project.run("-m", "pytest", "-q", "tests/prediction")
-    project.run_stages(page, "run.losses=[mse]", "compare.resamples=1000")
+    project.run_stages(page, "run.losses=[mse]")
     project.run("-c", COMPARE)
     results = project.folder / "results/shapes/predictors"
     assert {path.name for path in results.iterdir()} == {"background", "foreground", "frequency", "ellipse"}

@@ -4,11 +4,10 @@
 import numpy as np
 import pandas as pd
 
-from seglib.comparison.evidence import CONFIDENCE, Evidence
+from seglib.comparison.evidence import Evidence, known
 from seglib.comparison.variants import Result, Variant, compared
 from seglib.datasets.store import Split
 from seglib.metrics.scores import HEADLINE
-from seglib.metrics.statistics import interval
 from seglib.tasks.task import Task
 
 EQUAL = 0.99  # from this share of identical test pictures on, a variant is said to equal a baseline
@@ -24,12 +23,11 @@ def baseline_table(evidence: Evidence, test: Split, task: Task) -> pd.DataFrame:
     rows = []
     for variant in compared(evidence.variants):
         for baseline in (one for one in evidence.variants if one.baseline):
-            of_variant, of_baseline = (evidence.replicates(one, HEADLINE.name).both_R for one in (variant, baseline))
-            low, high = interval(of_variant - of_baseline, CONFIDENCE)
-            means = [one.scores_S("test", HEADLINE.name).mean() for one in (variant, baseline)]
+            difference = evidence.difference(variant, HEADLINE.name, baseline, HEADLINE.name)
+            low, high = known(difference)
             rows.append({"variant": variant.label, "baseline": baseline.label,
                          "identical": _identical(variant, baseline.results[0], test, task),
-                         "difference": means[0] - means[1], "low": low, "high": high})
+                         "difference": float(difference.value), "low": low, "high": high})
     return pd.DataFrame(rows, columns=["variant", "baseline", "identical", "difference", "low", "high"])
 
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 import pandas as pd
 
 from seglib.comparison.tables import json_rows
+from seglib.metrics.pairwise import BETTER, TOO_FEW
 from seglib.metrics.scores import HEADLINE
 
 WINDOWS = ("first", "median", "last")  # of a training, in which its gradients were measured
@@ -163,7 +164,8 @@ def _sweep(study: Study, group: Sequence[str]) -> Row | None:
     """The variants of one model and training that differ in the weight k of Dice beside MSE alone, by k.
 
     Their k is 0 for MSE alone and None for Dice alone. Of those with both, `highest` has the highest mean, and
-    `against` says of each other point whether it is "better" or "worse" than that, "open" or has "too few seeds".
+    `against` says of each other point whether that is "better" or "worse" than it, or "equivalent", or that the
+    order is "unknown", or one of the two has "too few seeds".
     None if fewer than two variants have both.
     """
     points = []
@@ -186,10 +188,8 @@ def _sweep(study: Study, group: Sequence[str]) -> Row | None:
 def _verdict(pair: Row | None, highest: Row) -> str | None:
     if pair is None:
         return None
-    if not pair["enough_seeds"]:
-        return "too few seeds"
-    if not pair["settled"]:
-        return "open"
+    if pair["verdict"] != BETTER:
+        return pair["verdict"]
     return "better" if pair["a"] == highest["variant"] else "worse"
 
 
@@ -284,7 +284,7 @@ def falling_loss(study: Study) -> dict[str, Any]:
 
     Returns:
         pairs, decided_pairs: how many pairs of variants there are, and how many of them have enough seeds.
-        disagreement: by final loss (raw and min-max normalised), the settled pair in which the lower loss goes with
+        disagreement: by final loss (raw and min-max normalised), the decided pair in which the lower loss goes with
             the lower score, as `better` and `worse`, by the largest difference in score; None if there is none.
         steps, steps_with_falling_iou: how often the val loss fell from one epoch to the next of a training, and in how
             many of these steps the val IoU fell too.
@@ -294,7 +294,7 @@ def falling_loss(study: Study) -> dict[str, Any]:
     change = val.groupby(["variant", "seed"], sort=False)[["loss", "iou_score"]].diff().dropna()
     fell = change[change["loss"] < 0]
     train = epochs[epochs["curve"] == "train epoch"]
-    return {"pairs": len(study.pairs), "decided_pairs": sum(pair["enough_seeds"] for pair in study.pairs),
+    return {"pairs": len(study.pairs), "decided_pairs": sum(pair["verdict"] != TOO_FEW for pair in study.pairs),
             "disagreement": {loss: _disagreement(study, _final(train, loss)) for loss in FINAL_LOSSES},
             "steps": len(fell), "steps_with_falling_iou": int((fell["iou_score"] < 0).sum())}
 
@@ -306,7 +306,7 @@ def _final(epochs: pd.DataFrame, loss: str) -> dict[str, float]:
 
 
 def _disagreement(study: Study, final: Mapping[str, float]) -> Row | None:
-    pairs = [pair for pair in study.pairs if pair["settled"] and {pair["a"], pair["b"]} <= set(final)
+    pairs = [pair for pair in study.pairs if pair["verdict"] == BETTER and {pair["a"], pair["b"]} <= set(final)
              and final[pair["b"]] < final[pair["a"]]]
     if not pairs:
         return None

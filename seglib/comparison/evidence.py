@@ -1,10 +1,10 @@
-"""Scores with intervals, differences with tests: what is settled between the variants of a dataset, and what is not.
+"""Scores with intervals, differences with tests: what is better, equivalent or unknown among a dataset's variants.
 
-Shapes: S seeds, N pictures, K classes, R resamples, V variants.
+Shapes: S seeds, N pictures, V variants.
 """
 
-import dataclasses
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,65 +12,72 @@ import numpy as np
 import pandas as pd
 
 from seglib.comparison.variants import SPLITS, Variant, compared
-from seglib.metrics import decisions
+from seglib.metrics import decisions, inference, pairwise
+from seglib.metrics.inference import CONFIDENCE, Blocks, Estimate
+from seglib.metrics.pairwise import BETTER, UNKNOWN, Pair
 from seglib.metrics.scores import BY_NAME, HEADLINE, PAIRED, SCORES, Ratio
-from seglib.metrics.scores.score import Sample
-from seglib.metrics.statistics import Replicates, Resamples, bootstrap, interval, permutation_p
 
-CONFIDENCE = 0.95
-Key = tuple[str, str, str]  # label, split, score
+Interval = tuple[float, float]
+PAIR_COLUMNS = ["a", "b", "score", "difference", "low", "high", "interval_of", "df", "p", "p_holm", "p_equivalent",
+                "verdict", "effect", "won", "seeds_low", "seeds_high", "units_low", "units_high"]
 
 
 class Evidence:
-    """The variants' test and val scores under the same resampled pictures; `resamples` of them."""
+    """The variants' test and val scores, with what is known of how far off they are.
 
-    def __init__(self, variants: Sequence[Variant], resamples: int):
+    Args:
+        margin: the smallest difference that matters, of scores from 0 to 1. Others have none.
+    """
+
+    def __init__(self, variants: Sequence[Variant], margin: float):
         self.variants = variants
-        self._count = resamples
-        self._replicates: dict[Key, Replicates] = {}
-        for split, kind in itertools.product(SPLITS, dict.fromkeys(map(type, SCORES))):
-            samples = [Sample(variant.label, score, variant.cases_S(split))
-                       for score in SCORES if type(score) is kind for variant in variants]
-            for sample, replicates in zip(samples, kind.replicates(samples, self._resamples(split)), strict=True):
-                self._replicates[sample.variant, split, sample.score.name] = replicates
+        self.margin = margin
+        self._blocks = {(variant.label, split, score.name): score.blocks(variant.cases_S(split),
+                                                                         variant.seeds is not None)
+                        for variant, split, score in itertools.product(variants, SPLITS, SCORES)}
 
-    def _resamples(self, split: str) -> Resamples:
-        return Resamples(pictures=self.variants[0].cases_S(split)[0].units, count=self._count)
+    def blocks(self, variant: Variant, score: str, split: str = "test") -> Blocks:
+        return self._blocks[variant.label, split, score]
 
-    def replicates(self, variant: Variant, score: str, split: str = "test") -> Replicates:
-        return self._replicates[variant.label, split, score]
+    def estimate(self, variant: Variant, score: str, split: str = "test") -> Estimate:
+        """The mean over seeds."""
+        return inference.of_score(self.blocks(variant, score, split), BY_NAME[score].highest)
 
-    def interval(self, variant: Variant, score: str, split: str = "test") -> tuple[float, float]:
+    def interval(self, variant: Variant, score: str, split: str = "test") -> Interval:
         """The 95 % interval of the mean over seeds; NaN, NaN if the variant has no such score."""
-        return _possible(interval(self.replicates(variant, score, split).both_R, CONFIDENCE), BY_NAME[score].highest)
+        return known(self.estimate(variant, score, split))
+
+    def difference(self, a: Variant, score_a: str, b: Variant, score_b: str) -> Estimate:
+        """The mean of one test score of `a` less that of one of `b`."""
+        highest = max(BY_NAME[score_a].highest, BY_NAME[score_b].highest)
+        return inference.of_difference(self.blocks(a, score_a), self.blocks(b, score_b), highest)
 
     def score_table(self) -> pd.DataFrame:
         """One row per (variant, split, score): mean, sd, interval and range over seeds, and how many there are.
 
-        seeds: the number of trainings. images: the pictures of the split. n: what the score is of, pictures or objects.
+        interval_of: what the interval is about. seeds: the number of trainings. images: the pictures of the split. n:
+        what the score is of, pictures or objects.
         """
         rows = []
         for variant, split, score in itertools.product(self.variants, SPLITS, SCORES):
-            values_S = variant.scores_S(split, score.name)
-            low, high = self.interval(variant, score.name, split)
+            values_S, estimate = variant.scores_S(split, score.name), self.estimate(variant, score.name, split)
+            low, high = known(estimate)
             cases = variant.cases_S(split)[0]
             rows.append({"variant": variant.label, "split": split, "score": score.name, **spread(values_S), "low": low,
-                         "high": high, "seeds": len(values_S), "images": cases.pictures, "n": score.n(cases)})
+                         "high": high, "interval_of": estimate.of, "seeds": len(values_S), "images": cases.pictures,
+                         "n": score.n(cases)})
         return pd.DataFrame(rows)
 
     def pair_table(self) -> pd.DataFrame:
         """One row per pair and score of `PAIRED`; `a` is the variant with the better mean.
 
-        difference, low, high: a's mean less b's, with its interval. p, p_holm: the permutation test, with Holm's
-        correction over all pairs of the score; groups are exchanged whole, if the dataset has any. effect: Cohen's d of
-        the pictures' differences. won: the share of pictures in which a is better. enough_seeds: whether both variants
-        have enough seeds for a decision (see `decisions.enough_seeds`); if not, the pair is not settled, whatever its
-        figures are. images_needed, seeds_needed: how many pictures (or groups) or seeds would settle the pair; -1 if
-        that alone never will, empty if the pair is settled, has too few seeds, or the number is not known.
+        difference, low, high, interval_of, df: a's mean less b's, with its interval, what that is about, and its
+        degrees of freedom. verdict: see `pairwise.Pair`; "better" says that a is. p, p_holm, p_equivalent: what it
+        rests on, empty with too few seeds. effect: Cohen's d of the pictures' differences. won: the share of pictures
+        in which a is better. seeds_low to seeds_high, units_low to units_high: if the verdict is unknown, how many
+        seeds, or units (pictures, or groups), would show a difference of the margin; empty: no number would.
         """
-        return pd.DataFrame([row for score in PAIRED for row in self._pairs(score)], columns=[
-            "a", "b", "score", "difference", "low", "high", "p", "p_holm", "effect", "won", "enough_seeds", "settled",
-            "images_needed", "seeds_needed"])
+        return pd.DataFrame([row for score in PAIRED for row in self._pairs(score)], columns=PAIR_COLUMNS)
 
     def _pairs(self, score: Ratio) -> Iterator[dict[str, Any]]:
         """The pairs of the variants that have the score: a model that predicts no mask has no holes, for example.
@@ -79,71 +86,64 @@ class Evidence:
         """
         scored = [variant for variant in compared(self.variants)
                   if np.isfinite(variant.scores_S("test", score.name)).all()]
-        pairs = list(itertools.combinations(range(len(scored)), 2))
-        if not pairs:
-            return
-        resamples = self._resamples("test")
-        ratios = [score.ratios(variant.label, variant.cases_S("test")) for variant in scored]
-        p_values = permutation_p(ratios, pairs, resamples)
-        for (i, j), p, p_holm in zip(pairs, p_values, decisions.holm(p_values), strict=True):
-            yield self._pair(score, scored[i], scored[j], p, p_holm, resamples.pictures)
+        margin = self.margin if score.highest == 1 else None
+        # The better one comes first in each pair, if the variants do.
+        sign = 1 if score.better == "higher" else -1
+        scored.sort(key=lambda variant: -sign * float(self.blocks(variant, score.name).mean))
+        pairs = pairwise.compare([self.blocks(variant, score.name) for variant in scored], margin=margin,
+                                 highest=score.highest)
+        for pair in pairs:
+            yield self._pair(score, scored[pair.a], scored[pair.b], pair, margin)
 
-    def _pair(self, score: Ratio, a: Variant, b: Variant, p: float, p_holm: float, units: int) -> dict[str, Any]:
-        higher = a.scores_S("test", score.name).mean() >= b.scores_S("test", score.name).mean()
-        if higher != (score.better == "higher"):
-            a, b = b, a
-        of_a, of_b = self.replicates(a, score.name), self.replicates(b, score.name)
-        low, high = interval(of_a.both_R - of_b.both_R, CONFIDENCE)
+    def _pair(self, score: Ratio, a: Variant, b: Variant, pair: Pair, margin: float | None) -> dict[str, Any]:
         by_picture_N = a.picture_scores_N(score) - b.picture_scores_N(score)
         sign = 1 if score.better == "higher" else -1
-        needed = decisions.Spread.of(a.scores_S("test", score.name), of_a,
-                                     b.scores_S("test", score.name), of_b, units)
-        enough_seeds = decisions.enough_seeds(a.seeds, b.seeds)
-        settled = enough_seeds and decisions.settled(low, high, p_holm)
-        is_open = enough_seeds and not settled
-        return {"a": a.label, "b": b.label, "score": score.name, "difference": needed.difference, "low": low,
-                "high": high, "p": p, "p_holm": p_holm, "effect": decisions.cohens_d(by_picture_N),
-                "won": decisions.share_won(sign * by_picture_N), "enough_seeds": enough_seeds, "settled": settled,
-                "images_needed": decisions.pictures_needed(needed) if is_open else None,
-                "seeds_needed": decisions.seeds_needed(needed) if is_open else None}
+        low, high = known(pair.difference)
+        row = {"a": a.label, "b": b.label, "score": score.name, "difference": float(pair.difference.value), "low": low,
+               "high": high, "interval_of": pair.difference.of, "df": float(pair.difference.freedom), "p": pair.p,
+               "p_holm": pair.p_holm, "p_equivalent": pair.p_equivalent, "verdict": pair.verdict,
+               "effect": decisions.cohens_d(by_picture_N), "won": decisions.share_won(sign * by_picture_N)}
+        if pair.verdict == UNKNOWN and margin is not None:
+            both = self.blocks(a, score.name), self.blocks(b, score.name)
+            row["seeds_low"], row["seeds_high"] = pairwise.seeds_needed(margin, *both)
+            row["units_low"], row["units_high"] = pairwise.units_needed(margin, *both)
+        return row
 
     def ranking(self, scores: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-        """The variants by their headline score on test, the highest mean first, with ranks (see `decisions.ranks`).
+        """The variants by their headline score on test, the highest mean first, with ranks.
 
-        A variant with too few seeds has no rank. If at most one of several variants has enough seeds, none has a rank,
-        because there is nothing to rank it against. Baselines have no row.
+        A rank is an interval: rank_low is 1 + the number of variants that are better, rank_high is the number of
+        ranked variants less those that are worse. A variant with too few seeds, or without a score, has none. If at
+        most one of several variants has enough seeds, none has a rank, because there is nothing to rank it against.
+        Baselines have no row.
         """
         variants = compared(self.variants)
-        labels = [variant.label for variant in variants]
         rows = scores[(scores["split"] == "test") & (scores["score"] == HEADLINE.name)
-                      & scores["variant"].isin(labels)].copy()
-        settled_VV = np.zeros((len(labels), len(labels)), bool)
-        for pair in pairs[(pairs["score"] == HEADLINE.name) & pairs["settled"].astype(bool)].itertuples():
-            i, j = labels.index(pair.a), labels.index(pair.b)
-            settled_VV[i, j] = settled_VV[j, i] = True
+                      & scores["variant"].isin([variant.label for variant in variants])].copy()
         rows["enough_seeds"] = [decisions.enough_seeds(variant.seeds) for variant in variants]
-        is_ranked = rows["enough_seeds"] & (rows["enough_seeds"].sum() >= min(2, len(labels)))
-        ranks = pd.Series(decisions.ranks(rows["mean"].to_numpy(), settled_VV), rows.index, dtype="Int64")
-        rows["rank"] = ranks.where(is_ranked)
-        return rows[["variant", "rank", "enough_seeds", "mean", "low", "high", "min", "max", "sd", "seeds"]]
+        better = pairs[(pairs["score"] == HEADLINE.name) & (pairs["verdict"] == BETTER)]
+        is_ranked = rows["enough_seeds"] & rows["mean"].notna()
+        is_ranked &= rows["enough_seeds"].sum() >= min(2, len(variants))
+        above, below = (rows["variant"].map(better[side].value_counts()).fillna(0) for side in ("b", "a"))
+        rows["rank_low"] = (1 + above).astype("Int64").where(is_ranked)
+        rows["rank_high"] = (is_ranked.sum() - below).astype("Int64").where(is_ranked)
+        return rows[["variant", "rank_low", "rank_high", "enough_seeds", "mean", "low", "high", "interval_of", "min",
+                     "max", "sd", "seeds"]]
 
-    def class_intervals(self, score: Ratio, classes: Sequence[str]) -> dict[tuple[str, str], tuple[float, float]]:
+    def class_intervals(self, score: Ratio, classes: Sequence[str]) -> dict[tuple[str, str], Interval]:
         """The test interval of each (variant, class) under one score; a class that no test picture holds has none."""
         found = {}
         for variant in self.variants:
-            whole = score.ratios(variant.label, variant.cases_S("test"))
-            alone = {name: dataclasses.replace(whole, scored_K=np.arange(len(classes)) == k)
-                     for k, name in enumerate(classes) if whole.scored_K[k]}
-            if alone:
-                replicates = bootstrap(list(alone.values()), self._resamples("test"))
-                found |= {(variant.label, name): _possible(interval(one.both_R, CONFIDENCE), score.highest)
-                          for name, one in zip(alone, replicates, strict=True)}
+            alone = score.class_blocks(variant.cases_S("test"), variant.seeds is not None)
+            found |= {(variant.label, classes[k]): known(inference.of_score(blocks, score.highest))
+                      for k, blocks in alone.items()}
         return found
 
 
-def _possible(found: tuple[float, float], highest: float) -> tuple[float, float]:
-    """The interval, cut to what the score can be: the seeds' stretched part may step outside."""
-    return tuple(np.clip(found, 0.0, highest).tolist())
+def known(estimate: Estimate) -> Interval:
+    """The interval; NaN, NaN if there is no score, or if nothing varied and nothing bounds how much it could."""
+    low, high = map(float, estimate.interval(CONFIDENCE))
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else (math.nan, math.nan)
 
 
 def spread(values_S: np.ndarray) -> dict[str, float]:

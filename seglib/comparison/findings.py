@@ -11,6 +11,7 @@ import pandas as pd
 from seglib.comparison.baselines import EQUAL
 from seglib.comparison.provenance import made
 from seglib.comparison.tables import json_rows
+from seglib.metrics.pairwise import EQUIVALENT, UNKNOWN
 from seglib.metrics.scores import HEADLINE
 
 Row = dict[str, Any]
@@ -40,7 +41,7 @@ def equals_baseline(baselines: pd.DataFrame) -> list[Row]:
 
 def answer(ranking: pd.DataFrame, pairs: pd.DataFrame, seed_scores: pd.DataFrame, *,
            seedless: Container[str]) -> dict[str, Any]:
-    """Which variant has the highest mean test score, and over which others its lead is settled.
+    """Which variant has the highest mean test score, and which others it is better than.
 
     Returns:
         variants: how many variants have a score.
@@ -75,12 +76,16 @@ def _by_seed(seed_scores: pd.DataFrame, variant: str) -> list[float]:
 
 
 def _lead(compared: Sequence[Row], pairs: pd.DataFrame) -> Row:
-    """The first row, with `next`, the variant after it, and `open`, the variants over which its lead is not settled."""
+    """The first row, with `next`, the variant after it, and the variants that it is not better than.
+
+    `equivalent`: those to which it is equivalent. `unknown`: those of which that is not known.
+    """
     first, *rivals = [row["variant"] for row in compared]
-    settled = {frozenset((row["a"], row["b"])) for row in json_rows(pairs)
-               if row["score"] == HEADLINE.name and row["settled"]}
-    return compared[0] | {"next": rivals[0],
-                          "open": [rival for rival in rivals if frozenset((first, rival)) not in settled]}
+    verdicts = {frozenset((row["a"], row["b"])): row["verdict"] for row in json_rows(pairs)
+                if row["score"] == HEADLINE.name}
+    return compared[0] | {"next": rivals[0], **{
+        verdict: [rival for rival in rivals if verdicts[frozenset((first, rival))] == verdict]
+        for verdict in (EQUIVALENT, UNKNOWN)}}
 
 
 def dice_names(table: pd.DataFrame, variant: str) -> dict[str, Any]:
@@ -130,12 +135,13 @@ def _listed(parts: Sequence[Any]) -> str:
 
 
 def conclusion(found: Mapping[str, Any], confidence: float) -> str:
-    """An `answer` in one line. A variant is called best only if its lead over every other is settled."""
+    """An `answer` in one line. A variant is called best only if it is better than every other."""
     first = found["first"]
     if first is None:
         return "no test picture holds any class, so no variant has a score"
     if not found["too_few_seeds"]:
-        is_best = found["lead"] is not None and not found["lead"]["open"]
+        lead = found["lead"]
+        is_best = lead is not None and not lead[UNKNOWN] and not lead[EQUIVALENT]
         return (f"{'best on test' if is_best else 'highest mean on test'}: {first['variant']}, IoU {first['mean']:.3f} "
                 f"({confidence:.0%} interval {first['low']:.3f} to {first['high']:.3f})")
     counts = ", ".join(map(str, found["seeds_of_too_few"]))

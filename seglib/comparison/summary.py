@@ -54,7 +54,7 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, fac
         "aggregations": {name: dataclasses.asdict(aggregation) for name, aggregation in AGGREGATIONS.items()},
         "tolerance": config.tolerance,
         "sizes": list(sizes),
-        "resamples": config.resamples,
+        "margin": config.margin,
         "confidence": confidence,
         "data_sha256": contents.files | {"dataset.json": file_sha256(prepared / "dataset.json")},
     }

@@ -13,13 +13,12 @@ import numpy as np
 from scipy import stats
 
 from seglib.comparison.claims import BALANCE, Claim, Part
-from seglib.comparison.evidence import Evidence
+from seglib.comparison.evidence import Evidence, known
 from seglib.comparison.quantities import QUANTITIES, TITLES, of_variant
 from seglib.comparison.variants import Variant
 from seglib.configs import NEUTRAL
 from seglib.metrics.decisions import FEWEST_SEEDS, enough_seeds, welch
 from seglib.metrics.scores import BY_NAME
-from seglib.metrics.statistics import interval
 
 Interval = tuple[float, float | None, float | None]  # value, low, high
 TOO_FEW = "too few seeds"
@@ -119,12 +118,11 @@ def _measure(variants: Sequence[Variant], scores: Sequence[str], evidence: Evide
     if scores[0] in QUANTITIES:
         values = [of_variant(variant, score) for variant, score in zip(variants, scores, strict=True)]
         return welch(*values) if len(values) == 2 else _over_seeds(values[0])
-    means = [variant.scores_S("test", score).mean() for variant, score in zip(variants, scores, strict=True)]
-    replicates = [evidence.replicates(variant, score).both_R
-                  for variant, score in zip(variants, scores, strict=True)]
-    if len(means) == 2:
-        return float(means[0] - means[1]), *interval(replicates[0] - replicates[1])
-    return float(means[0]), *interval(replicates[0])
+    if len(variants) == 2:
+        estimate = evidence.difference(variants[0], scores[0], variants[1], scores[1])
+    else:
+        estimate = evidence.estimate(variants[0], scores[0])
+    return float(estimate.value), *known(estimate)
 
 
 def _over_seeds(values_S: np.ndarray) -> Interval:
@@ -143,7 +141,8 @@ def _imbalance(evidence: Evidence) -> Interval:
     pixels_UK = pixels_UK[:, pixels_UK.sum(0) > 0]
     random = np.random.default_rng(0)
     drawn = pixels_UK[random.integers(len(pixels_UK), size=(1000, len(pixels_UK)))].sum(1)
-    low, high = interval(np.where(drawn.min(1) > 0, drawn.max(1) / np.maximum(drawn.min(1), 1), np.nan))
+    low, high = np.nanquantile(np.where(drawn.min(1) > 0, drawn.max(1) / np.maximum(drawn.min(1), 1), np.nan),
+                               [0.025, 0.975])
     total = pixels_UK.sum(0)
     return float(total.max() / total.min()), low, high
 

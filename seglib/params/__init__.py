@@ -54,7 +54,7 @@ class Evaluate(Strict):
 class Compare(Strict):
     pictures: int = Field(ge=3, le=10_000)
     gallery: int = Field(ge=3, le=10_000)
-    resamples: int = Field(ge=1000, le=100_000)
+    margin: float = Field(gt=0, lt=1)
 
 
 class Study(Run):

@@ -13,9 +13,9 @@ from seglib.report.words import NAMED, count, listed, name, number, probability,
 
 
 def answer(comparison: Comparison) -> list[Markup]:
-    """Which variant has the highest mean, whether its lead is settled, and which variants equal a baseline.
+    """Which variant has the highest mean, which others it is better than, and which variants equal a baseline.
 
-    A variant is called best only if its lead over every other is settled. With too few seeds none is called so.
+    A variant is called best only if it is better than every other. With too few seeds none is called so.
     """
     text = "{} predicts the same masks as the baseline {} on {} % of the test pictures."
     return _leader(comparison) + [
@@ -33,7 +33,8 @@ def _leader(comparison: Comparison) -> list[Markup]:
         return _alone(comparison, found)
     if found["too_few_seeds"]:
         return _too_few_seeds(comparison, found)
-    text = "{} has the highest mean test IoU, {}." if lead["open"] else "{} segments best: test IoU {}."
+    is_best = not lead["unknown"] and not lead["equivalent"]
+    text = "{} segments best: test IoU {}." if is_best else "{} has the highest mean test IoU, {}."
     return [say(text, name(first["variant"]), _score(comparison, first)), *_certainty(comparison, found),
             *_seeds(comparison)]
 
@@ -91,24 +92,32 @@ def from_to(counts: Sequence[int]) -> str:
 
 
 def _certainty(comparison: Comparison, found: dict[str, Any]) -> list[Markup]:
-    """Whether the lead over the next is settled, and over which others it is not."""
+    """What is known of the variant after the lead, and of which others the lead is not known to be better."""
     lead = found["lead"]
     runner_up = lead["next"]
-    others = _grouped([rival for rival in lead["open"] if rival != runner_up], found["compared"] - 2)
     pair = comparison.pair(lead["variant"], runner_up)
-    ahead = say("{} ({} to {}; Holm p {})", signed(pair["difference"]), signed(pair["low"]), signed(pair["high"]),
-                _p(pair["p_holm"]))
-    if pair["settled"]:
-        settled = say("Its lead over the next, {}, is settled: {}.", name(runner_up), ahead)
-        return [settled, say("That over {} is not.", others)] if others else [settled]
-    sentences = [say("Its lead over the next, {}, is not settled: {}.", name(runner_up), ahead)]
-    if text := to_settle(pair, comparison):
-        sentences.append(say("{}", text))
-    return [*sentences, say("Nor is its lead over {}.", others)] if others else sentences
+    difference = say("{} ({} to {})", *(signed(pair[key]) for key in ("difference", "low", "high")))
+    if pair["verdict"] == "better":
+        sentences = [say("It is better than the next, {}: {}; Holm p {}.", name(runner_up), difference,
+                         _p(pair["p_holm"]))]
+    elif pair["verdict"] == "equivalent":
+        sentences = [say("The next, {}, is equivalent to it: they differ by less than {}; {}.", name(runner_up),
+                         comparison.summary["margin"], difference)]
+    else:
+        sentences = [say("Whether it is better than the next, {}, is unknown: {}.", name(runner_up), difference)]
+        if text := would_show(pair, comparison):
+            sentences.append(say("{}", text))
+    for verdict, text in (("equivalent", "It is equivalent to {} too."),
+                          ("unknown", "Whether it is better than {} is unknown.")):
+        if others := _grouped([rival for rival in lead[verdict] if rival != runner_up], found["compared"] - 2):
+            sentences.append(say(text, others))
+    return sentences
 
 
-def _grouped(rivals: list[str], of: int) -> Markup:
-    """The names, or how many there are if there are many."""
+def _grouped(rivals: list[str], of: int) -> Markup | None:
+    """The names, or how many there are if there are many; None if there are none."""
+    if not rivals:
+        return None
     if len(rivals) > NAMED:
         if len(rivals) == of:
             return say("any of the other {} variants", of)
@@ -121,28 +130,26 @@ def _p(value: float | None) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def to_settle(pair: dict[str, Any], comparison: Comparison) -> str:
-    """How many pictures (or groups of them) or seeds would settle a pair; "" if it is settled or nothing is known."""
-    if not pair["enough_seeds"]:
+def would_show(pair: dict[str, Any], comparison: Comparison) -> str:
+    """How many seeds, or pictures (or groups), would show a difference of the margin; "" if the pair is decided."""
+    if pair["verdict"] == "too few seeds":
         return f"At least {comparison.summary['fewest_seeds']} seeds are needed."
-    units = comparison.summary.get("units", {}).get("test")  # of groups, if pictures come in groups
-    unit, units = ("test picture", comparison.summary["counts"]["test"]) if units is None else ("test group", units)
-    needed = {unit: pair["images_needed"], "seed": pair["seeds_needed"]}
-    there = {unit: units, "seed": len(comparison.summary["seeds"])}
-    many = f"{unit.removeprefix('test ')}s"
-    if pair["settled"] or all(n is None for n in needed.values()):
+    if pair["verdict"] != "unknown" or pair["seeds_low"] is pair["units_low"] is None:
         return ""
-    more = [count(int(n), noun) for noun, n in needed.items() if n is not None and n > there[noun]]
-    if not more:
-        if any(n is not None and n > 0 for n in needed.values()):
-            return (f"Alone, this comparison would likely be settled with these {many} and seeds; among so many it "
-                    "is not.")
-        if pair["seeds_needed"] is None:
-            return f"More {many} alone would not settle it."
-        return f"Neither more {many} nor more seeds alone would settle it."
-    never = [noun for noun, n in needed.items() if n == -1]
-    alone = f"; more {many if unit in never else 'seeds'} alone would not" if never else ""
-    return f"About {' or '.join(more)} would settle it{alone}."
+    unit = "test group" if comparison.summary.get("units") else "test picture"
+    needed = [_needed(pair["seeds_low"], pair["seeds_high"], "seed"),
+              _needed(pair["units_low"], pair["units_high"], unit)]
+    return (f"A difference of {comparison.summary['margin']} would show with {' or '.join(filter(None, needed))} in 4 "
+            "of 5 studies.")
+
+
+def _needed(low: float | None, high: float | None, noun: str) -> str:
+    """"5 to 40 seeds"; "" if no number is enough."""
+    if low is None:
+        return ""
+    if high is None:
+        return f"at least {count(int(low), noun)}"
+    return count(int(low), noun) if low == high else f"{int(low):,} to {count(int(high), noun)}"
 
 
 def _seeds(comparison: Comparison) -> list[Markup]:

@@ -105,11 +105,12 @@ def _sweep(sweep: Facts, targets: str) -> Markup:
                listed(f"{_k(point)}: {with_interval(point)}" for point in sweep["points"]))
     text += say(" Of the mixtures, {} has the highest mean.", _k(sweep["highest"]))
     against = sweep["against"]
-    settled = [f"{row['verdict']} than {_k(row)}" for row in against if row["verdict"] in ("better", "worse")]
-    if settled:
-        text += say(" Settled: it is {}.", listed(settled))
-    if open_ := [_k(row) for row in against if row["verdict"] == "open"]:
-        text += say(" Not settled: its difference to {}.", listed(open_, "or"))
+    if decided := [f"{row['verdict']} than {_k(row)}" for row in against if row["verdict"] in ("better", "worse")]:
+        text += say(" It is {}.", listed(decided))
+    if equivalent := [_k(row) for row in against if row["verdict"] == "equivalent"]:
+        text += say(" It is equivalent to {}.", listed(equivalent))
+    if unknown := [_k(row) for row in against if row["verdict"] == "unknown"]:
+        text += say(" Whether it is better than {} is unknown.", listed(unknown, "or"))
     if too_few := [_k(row) for row in against if row["verdict"] == "too few seeds"]:
         text += say(" Too few seeds to compare it with {}.", listed(too_few, "or"))
     return text
@@ -195,8 +196,8 @@ def falling_loss(facts: Facts) -> list[Markup]:
 
 def _disagreement(found: Facts | None, loss: str) -> Markup:
     if found is None:
-        return say("By {}, no variant of a settled pair had both the lower final loss and the lower score.", loss)
+        return say("By {}, no variant that another is better than had the lower final loss.", loss)
     better, worse = found["better"], found["worse"]
-    return say("By {}, {} ends lower than {} ({} against {}), but its test IoU is lower: {} against {}, a "
-               "settled difference.", loss, name(worse["variant"]), name(better["variant"]), brief(worse["loss"]),
+    return say("By {}, {} ends lower than {} ({} against {}), but its test IoU is lower: {} against {}, and "
+               "this difference is sure.", loss, name(worse["variant"]), name(better["variant"]), brief(worse["loss"]),
                brief(better["loss"]), number(worse["score"]), number(better["score"]))

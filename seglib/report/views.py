@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from seglib.report.answer import from_to, to_settle
+from seglib.report.answer import from_to, would_show
 from seglib.report.charts import Axis, axis
 from seglib.report.tables import Comparison, records
 from seglib.report.words import name, number, say
@@ -50,15 +50,13 @@ def _aggregation(comparison: Comparison, score: dict[str, Any]) -> str:
 
 
 def ranking(comparison: Comparison) -> dict[str, Any]:
-    """The main table: ranks with ties, the headline's interval on a common axis, then the most important scores."""
+    """The main table: ranks as intervals, the headline's interval on a common axis, then the most important scores."""
     table = score_table(comparison, "main")
-    ranked = comparison.ranking.dropna(subset=["mean", "rank"])
-    ranks = {row["variant"]: int(row["rank"]) for row in records(ranked)}
-    shared = list(ranks.values())
+    ranked = comparison.ranking.dropna(subset=["mean", "rank_low"])
+    ranks = {row["variant"]: from_to([int(row["rank_low"]), int(row["rank_high"])]) for row in records(ranked)}
     for row in table["rows"]:
         rank = ranks.get(row["variant"]) if row["split"] == "test" else None
-        row |= {"rank": rank, "tied": shared.count(rank) > 1,
-                "by_seed": comparison.by_seed(row["variant"], row["split"]),
+        row |= {"rank": rank, "by_seed": comparison.by_seed(row["variant"], row["split"]),
                 "headline": comparison.score(row["variant"], comparison.headline, row["split"])}
     cells = [row["headline"] for row in table["rows"] if row["headline"] and row["variant"] in comparison.compared]
     answered = comparison.findings["answer"]
@@ -84,13 +82,12 @@ def forest(comparison: Comparison) -> dict[str, Any]:
             others.append({"title": comparison.definition(score)["title"], "pairs": chosen, "axis": _pair_axis(chosen)})
     return {"first": first, "rest": [pair for pair in pairs if pair not in first], "axis": _pair_axis(pairs),
             "highest": highest, "others": others, "all": len(pairs),
-            "settled": sum(pair["verdict"] == "settled" for pair in pairs),
-            "too_few": sum(pair["verdict"] == "too few seeds" for pair in pairs)}
+            "counts": {verdict: [pair["verdict"] for pair in pairs].count(verdict)
+                       for verdict in ("better", "equivalent", "unknown", "too few seeds")}}
 
 
 def _pair(comparison: Comparison, pair: dict[str, Any]) -> dict[str, Any]:
-    verdict = "settled" if pair["settled"] else "open" if pair["enough_seeds"] else "too few seeds"
-    return pair | {"verdict": verdict, "to_settle": to_settle(pair, comparison)}
+    return pair | {"would_show": would_show(pair, comparison)}
 
 
 def _pair_axis(pairs: list[dict[str, Any]]) -> Axis:

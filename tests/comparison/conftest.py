@@ -29,7 +29,7 @@ from tests.comparison.synthetic import (
     write_variant,
 )
 
-RESAMPLES = 1000
+MARGIN = 0.01
 GOOD, SAME, BAD = "munet alias = munet good", "munet same", "munet bad"
 LABEL = {"targets": "label"}
 FALLING, ZIGZAG = np.array([5.0, 4, 3, 2, 1]), np.array([5.0, 1, 5, 1, 5])
@@ -68,7 +68,7 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Compared:
                               terms=terms, train=LABEL)
         write_predictors({})
         variants = load("shapes", info)
-        return Compared(folder, info, variants, Evidence(variants, RESAMPLES))
+        return Compared(folder, info, variants, Evidence(variants, MARGIN))
 
 
 def with_columns(result: Result, **columns: np.ndarray) -> Result:
@@ -83,7 +83,7 @@ def with_seeds(study: Compared, count: int, *labels: str) -> Compared:
     variants = [dataclasses.replace(variant, results=variant.results[:count]) if variant.label in labels or not labels
                 else variant for variant in study.variants]
     with contextlib.chdir(study.folder):
-        return dataclasses.replace(study, variants=variants, evidence=Evidence(variants, RESAMPLES))
+        return dataclasses.replace(study, variants=variants, evidence=Evidence(variants, MARGIN))
 
 
 @pytest.fixture(scope="session")
@@ -140,7 +140,7 @@ def mixed_study(tmp_path_factory: pytest.TempPathFactory) -> Compared:
                               task=MULTICLASS, snapshots=snapshots if (name, seed) == ("unet", 1) else None)
         write_predictors({"frequency": often}, task=MULTICLASS)
         variants = load("shapes", info)
-        return Compared(folder, info, variants, Evidence(variants, RESAMPLES))
+        return Compared(folder, info, variants, Evidence(variants, MARGIN))
 
 
 @pytest.fixture

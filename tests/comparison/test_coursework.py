@@ -12,14 +12,14 @@ LOSSES = {"mse": {"mse": 1.0}, "k1": {"mse": 1.0, "dice": 1.0}, "k40": {"mse": 0
           "dice": {"dice": 1.0}, "ce": {"ce": 1.0}}
 
 
-def study(means: dict[str, float], *, seeds: int = 3, few: tuple[str, ...] = (), settled: bool = True,
+def study(means: dict[str, float], *, seeds: int = 3, few: tuple[str, ...] = (), decided: str = "better",
           targets: dict[str, str] | None = None, sd: float = 0.02, width: float = 0.01,
           **tables: pd.DataFrame) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """The summary and the tables of variants "model loss" with these means of every score; `frequency` has no seed.
 
     Args:
         few: the variants with a single seed.
-        settled: whether the differences of pairs are settled if both variants have enough seeds.
+        decided: the verdict on pairs of which both variants have enough seeds.
         targets: those of a model, "unit" if it is not named.
         width: how far each interval reaches on both sides of its mean.
         tables: tables to use in place of the ones made here.
@@ -31,13 +31,13 @@ def study(means: dict[str, float], *, seeds: int = 3, few: tuple[str, ...] = (),
              "sd": sd if seeds > 1 and variant != "frequency" else np.nan, "seeds": seeds,
              "enough_seeds": enough[variant]} for variant in ordered]
     pairs = [{"a": a, "b": b, "score": "iou_dataset", "difference": means[a] - means[b],
-              "enough_seeds": enough[a] and enough[b], "settled": settled and enough[a] and enough[b]}
+              "verdict": decided if enough[a] and enough[b] else "too few seeds"}
              for i, a in enumerate(ordered) for b in ordered[i + 1:]]
     ranking = pd.DataFrame(rows)
     made = {
         "ranking": ranking,
         "scores": pd.concat([ranking.assign(split="test", score=score) for score in ("iou_dataset", "specks")]),
-        "pairs": pd.DataFrame(pairs, columns=["a", "b", "score", "difference", "enough_seeds", "settled"]),
+        "pairs": pd.DataFrame(pairs, columns=["a", "b", "score", "difference", "verdict"]),
         "gradients": pd.DataFrame(columns=["variant", "term", "weight", "first", "median", "last"]),
         "groups": pd.DataFrame(columns=["variant", "split", "by", "group", "score", "mean", "low", "high"]),
         "curves": pd.DataFrame(columns=["variant", "seed", "curve", "iteration", "loss", "normalised", "iou_score"])}
@@ -98,7 +98,7 @@ def test_each_scale_of_targets_has_gradients_and_a_sweep_of_its_own():
     assert [(sweep["model"], sweep["targets"]) for sweep in found["sweeps"]] == [("a", "unit"), ("b", "label")]
 
 
-def test_a_sweep_is_ordered_by_k_and_says_what_the_best_mixture_is_settled_against():
+def test_a_sweep_is_ordered_by_k_and_says_how_the_best_mixture_compares():
     found, = dice_scale(Study.of(*study(SWEEP | {"a ce": 0.9}, few=("a dice",))))["sweeps"]
     assert [(point["k"], point["mean"]) for point in found["points"]] == [(0, 0.6), (1, 0.7), (40, 0.8), (None, 0.5)]
     assert found["highest"]["variant"] == "a k40"
@@ -107,8 +107,8 @@ def test_a_sweep_is_ordered_by_k_and_says_what_the_best_mixture_is_settled_again
     means = {"a mse": 0.9, "a k1": 0.7, "a k40": 0.8}
     found, = dice_scale(Study.of(*study(means | {"a dice": 0.1})))["sweeps"]
     assert [row["verdict"] for row in found["against"]] == ["worse", "better", "better"]
-    found, = dice_scale(Study.of(*study(means | {"a dice": 0.1}, settled=False)))["sweeps"]
-    assert {row["verdict"] for row in found["against"]} == {"open"}
+    found, = dice_scale(Study.of(*study(means | {"a dice": 0.1}, decided="unknown")))["sweeps"]
+    assert {row["verdict"] for row in found["against"]} == {"unknown"}
 
 
 def test_one_mixture_is_no_sweep_and_no_dice_no_question():
@@ -169,7 +169,7 @@ def test_what_is_seen_of_too_few_seeds_is_not_compared():
     assert found["told_apart"] == found["not_told_apart"] == []
 
 
-def test_a_lower_final_loss_with_a_lower_score_is_found_among_settled_pairs():
+def test_a_lower_final_loss_with_a_lower_score_is_found_among_decided_pairs():
     means = {"a mse": 0.9, "a dice": 0.7, "a ce": 0.5}
     ended = pd.concat([curves("a mse", train=[9, 3], val=[9, 3], iou=[0.1, 0.2]),
                        curves("a mse", train=[9, 5], val=[9, 3], iou=[0.1, 0.2], seed=2),
@@ -180,8 +180,8 @@ def test_a_lower_final_loss_with_a_lower_score_is_found_among_settled_pairs():
                                               "worse": {"variant": "a dice", "loss": 1.0, "score": 0.7}},
                                      "normalised": None}
     assert (found["pairs"], found["decided_pairs"]) == (3, 3)
-    unsettled = falling_loss(Study.of(*study(means, settled=False, curves=ended)))
-    assert unsettled["disagreement"]["loss"] is None and unsettled["decided_pairs"] == 3
+    unknown = falling_loss(Study.of(*study(means, decided="unknown", curves=ended)))
+    assert unknown["disagreement"]["loss"] is None and unknown["decided_pairs"] == 3
     assert falling_loss(Study.of(*study(means, seeds=2, curves=ended)))["decided_pairs"] == 0
 
 

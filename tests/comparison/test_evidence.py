@@ -15,10 +15,10 @@ from seglib.comparison.evidence import Evidence
 from seglib.comparison.tables import training_scores
 from seglib.comparison.variants import load
 from seglib.metrics.cases import Cases
+from seglib.metrics.inference import MASKS, SEEDS_AND_PICTURES, WEIGHTS, Blocks
 from seglib.metrics.scores import BY_NAME, HEADLINE, PAIRED, SCORES
-from seglib.metrics.scores.score import Sample, Score, mean_score
-from seglib.metrics.statistics import Replicates, Resamples, resample_seeds
-from tests.comparison.conftest import BAD, GOOD, RESAMPLES, SAME, Compared, with_columns, with_seeds
+from seglib.metrics.scores.score import Score, mean_score
+from tests.comparison.conftest import BAD, GOOD, MARGIN, SAME, Compared, with_columns, with_seeds
 from tests.comparison.synthetic import (
     history_of,
     logits_of,
@@ -47,6 +47,10 @@ def row(table: pd.DataFrame, **where: str) -> pd.Series:
     found = table[np.logical_and.reduce([table[key] == value for key, value in where.items()])]
     assert len(found) == 1, where
     return found.iloc[0]
+
+
+def ranks(ranking: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    return {one.variant: (one.rank_low, one.rank_high) for one in ranking.itertuples()}
 
 
 def test_scores_are_means_over_the_trainings_own(compared: Compared, scores: pd.DataFrame):
@@ -82,26 +86,26 @@ def test_what_the_same_results_give_is_a_tie(pairs: pd.DataFrame):
     same = pairs[((pairs["a"] == GOOD) & (pairs["b"] == SAME)) | ((pairs["a"] == SAME) & (pairs["b"] == GOOD))]
     assert set(same["score"]) == set(PAIRED_NAMES)
     assert (same["difference"] == 0).all() and (same["p"] == 1).all() and (same["p_holm"] == 1).all()
-    assert not same["settled"].any()
+    assert (same["verdict"] != "better").all()
     assert (same["effect"] == 0).all() and (same["won"] == 0.5).all()
     assert ((same["low"] <= 0) & (same["high"] >= 0)).all()
 
 
 @pytest.mark.parametrize("score", ["iou_dataset", "dice_dataset", "iou_image_mean", "boundary_iou_dataset"])
-def test_a_clear_difference_is_settled(pairs: pd.DataFrame, score: str):
+def test_a_clear_difference_is_found(pairs: pd.DataFrame, score: str):
     for label in (GOOD, SAME):
         found = row(pairs, a=label, b=BAD, score=score)
-        assert found["settled"] and found["low"] > 0 and found["p_holm"] < 0.05
+        assert found["verdict"] == "better" and found["low"] > 0 and found["p_holm"] < 0.05
         assert found["low"] <= found["difference"] <= found["high"]
         assert found["won"] > 0.9 and found["effect"] > 1
-        assert pd.isna(found["images_needed"]) and pd.isna(found["seeds_needed"])
+        assert found[["seeds_low", "seeds_high", "units_low", "units_high"]].isna().all()
 
 
 @pytest.mark.parametrize("score", ["hole_share", "wrong_class"])
 def test_where_less_is_better_the_lower_one_is_a(pairs: pd.DataFrame, score: str):
     assert BY_NAME[score].better == "lower"
     found = row(pairs, a=GOOD, b=BAD, score=score)
-    assert found["settled"] and found["high"] < 0
+    assert found["verdict"] == "better" and found["high"] < 0
     assert found["effect"] < 0 and found["won"] > 0.5
 
 
@@ -111,12 +115,12 @@ def test_a_is_never_the_worse_one(pairs: pd.DataFrame):
     assert len(pairs) == 3 * len(PAIRED)
 
 
-def test_ranks_tie_what_is_not_settled(compared: Compared, scores: pd.DataFrame, pairs: pd.DataFrame):
+def test_ranks_are_as_wide_as_what_is_unknown(compared: Compared, scores: pd.DataFrame, pairs: pd.DataFrame):
     ranking = compared.evidence.ranking(scores, pairs)
-    assert dict(zip(ranking["variant"], ranking["rank"], strict=True)) == {GOOD: 1, SAME: 1, BAD: 3}
+    assert ranks(ranking) == {GOOD: (1, 2), SAME: (1, 2), BAD: (3, 3)}
     assert ranking["mean"].is_monotonic_decreasing
-    nothing_settled = pairs.assign(settled=False)
-    assert set(compared.evidence.ranking(scores, nothing_settled)["rank"]) == {1}
+    unknown = compared.evidence.ranking(scores, pairs.assign(verdict="unknown"))
+    assert set(ranks(unknown).values()) == {(1, 3)}
 
 
 def test_one_seed_gives_intervals_over_pictures_alone(one_seed: Compared, scores: pd.DataFrame):
@@ -127,17 +131,17 @@ def test_one_seed_gives_intervals_over_pictures_alone(one_seed: Compared, scores
     assert both["high"] - both["low"] > alone["high"] - alone["low"] > 0  # seeds add to what is not known
     pairs = one_seed.evidence.pair_table()
     same = row(pairs, a=GOOD, b=SAME, score="iou_dataset")
-    assert (same["low"], same["high"], same["p"], bool(same["settled"])) == (0, 0, 1, False)
+    assert same["low"] < 0 < same["high"]  # nothing varied, which is no certainty
     apart = row(pairs, a=GOOD, b=BAD, score="iou_dataset")
-    assert apart["low"] > 0 and apart["p_holm"] < 0.05  # the figures are given, but decide nothing
-    assert not pairs["settled"].any()
+    assert apart["low"] > 0 and apart["interval_of"] == WEIGHTS
+    assert set(found["interval_of"]) == {WEIGHTS} and set(scores["interval_of"]) == {SEEDS_AND_PICTURES}
 
 
 def test_one_variant_alone_has_a_rank_and_no_pair(compared: Compared):
-    evidence = Evidence(compared.variants[:1], RESAMPLES)
+    evidence = Evidence(compared.variants[:1], MARGIN)
     pairs = evidence.pair_table()
     assert pairs.empty and list(pairs) == list(compared.evidence.pair_table())
-    assert evidence.ranking(evidence.score_table(), pairs)["rank"].tolist() == [1]
+    assert evidence.ranking(evidence.score_table(), pairs)["rank_high"].tolist() == [1]
 
 
 def test_class_intervals_hold_their_class_and_absent_classes_have_none(compared: Compared):
@@ -159,7 +163,7 @@ def test_a_split_without_any_class_has_no_scores(tmp_path: Path):
         logits = {split: logits_of(random, spoiled(random, planes, 0.1)) for split, planes in truth.items()}
         write_variant("munet-mse-1", logits, history=history_of(np.array([2.0, 1])), terms={"mse": 1}, train={})
         write_predictors({})
-        evidence = Evidence(load("shapes", info), RESAMPLES)
+        evidence = Evidence(load("shapes", info), MARGIN)
     scores = evidence.score_table()
     assert scores[scores["split"] == "val"][["mean", "low", "high"]].isna().all(axis=None)
     test = row(scores, split="test", score="pixel_ap")
@@ -174,7 +178,7 @@ def test_a_score_of_some_classes_has_the_interval_of_these(compared: Compared):
         shown = np.where(np.arange(4) == 1, np.floor(cases["tp"] / 2), np.nan)
         displayed.append(shown[:, 1].sum() / cases["tp"][:, 1].sum())
         variant = dataclasses.replace(variant, results=[*variant.results[1:], with_columns(result, displayed=shown)])
-    found = row(Evidence([variant], RESAMPLES).score_table(), split="test", score="displayed")
+    found = row(Evidence([variant], MARGIN).score_table(), split="test", score="displayed")
     assert found["mean"] == pytest.approx(np.mean(displayed))
     assert found["low"] < found["mean"] < found["high"]
 
@@ -192,50 +196,55 @@ def test_variants_of_different_numbers_of_seeds_are_compared(mixed: Compared):
     seeds = {label: row(scores, variant=label, split="test", score="iou_dataset")["seeds"] for label in
              ("unet ce", "convnet ce", "frequency")}
     assert seeds == {"unet ce": 4, "convnet ce": 3, "frequency": 1}
-    there = scores.dropna(subset="mean")
+    there = scores.dropna(subset=["mean", "low"])
     assert (there["low"] <= there["mean"] + ROUNDING).all() and (there["mean"] <= there["high"] + ROUNDING).all()
+    assert set(scores.loc[scores["mean"].notna() & scores["low"].isna(), "score"]) <= {"specks", "hd95_image_mean"}
     assert math.isnan(row(scores, variant="frequency", split="test", score="iou_dataset")["sd"])
     headline = pairs[pairs["score"] == "iou_dataset"]
     assert sorted(zip(headline["a"], headline["b"], strict=True)) == [
         ("convnet ce", "frequency"), ("unet ce", "convnet ce"), ("unet ce", "frequency")]
-    assert headline["settled"].all() and evidence.ranking(scores, pairs)["rank"].tolist() == [1, 2, 3]
+    assert (headline["verdict"] == "better").all() and set(headline["interval_of"]) == {SEEDS_AND_PICTURES}
+    assert set(scores.loc[scores["variant"] == "frequency", "interval_of"]) == {MASKS}
+    assert list(ranks(evidence.ranking(scores, pairs)).values()) == [(1, 1), (2, 2), (3, 3)]
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_too_few_seeds_settle_and_rank_nothing(request: pytest.FixtureRequest, count: int):
+def test_too_few_seeds_decide_and_rank_nothing(request: pytest.FixtureRequest, count: int):
     evidence = request.getfixturevalue({1: "one_seed", 2: "two_seeds"}[count]).evidence
     scores, pairs = evidence.score_table(), evidence.pair_table()
-    assert not pairs["enough_seeds"].any() and not pairs["settled"].any()
-    assert pairs[["images_needed", "seeds_needed"]].isna().all(axis=None)
-    assert pairs[["difference", "low", "high", "p", "p_holm"]].notna().all(axis=None)
+    assert set(pairs["verdict"]) == {"too few seeds"}
+    assert pairs[["p", "p_holm", "p_equivalent", "seeds_low", "units_low"]].isna().all(axis=None)
+    assert pairs[["difference", "low", "high"]].notna().all(axis=None)
     ranking = evidence.ranking(scores, pairs)
-    assert ranking["rank"].isna().all() and not ranking["enough_seeds"].any()
+    assert ranking[["rank_low", "rank_high"]].isna().all(axis=None) and not ranking["enough_seeds"].any()
     assert ranking["mean"].is_monotonic_decreasing and set(ranking["seeds"]) == {count}
 
 
 def test_three_seeds_are_enough(compared: Compared, scores: pd.DataFrame, pairs: pd.DataFrame):
-    assert pairs["enough_seeds"].all() and compared.evidence.ranking(scores, pairs)["enough_seeds"].all()
+    assert "too few seeds" not in set(pairs["verdict"])
+    assert compared.evidence.ranking(scores, pairs)["enough_seeds"].all()
     same = row(pairs, a=GOOD, b=SAME, score="iou_dataset")
-    assert not same["settled"] and same["images_needed"] == -1 and same["seeds_needed"] == -1
+    assert same["verdict"] == "unknown"
 
 
 def test_a_variant_with_too_few_seeds_is_compared_with_none(mixed: Compared):
-    """The others are settled and ranked among themselves; the one without seeds needs none."""
+    """The others are decided and ranked among themselves; the one without seeds needs none."""
     evidence = with_seeds(mixed, 2, "convnet ce").evidence
     pairs = evidence.pair_table()
     headline = pairs[pairs["score"] == "iou_dataset"]
-    decided = {(pair.a, pair.b): (pair.enough_seeds, pair.settled) for pair in headline.itertuples()}
-    assert decided == {("unet ce", "frequency"): (True, True), ("unet ce", "convnet ce"): (False, False),
-                       ("convnet ce", "frequency"): (False, False)}
-    ranking = evidence.ranking(evidence.score_table(), pairs).set_index("variant")["rank"]
-    assert ranking.loc[["unet ce", "frequency"]].tolist() == [1, 2] and pd.isna(ranking["convnet ce"])
+    assert {(pair.a, pair.b): pair.verdict for pair in headline.itertuples()} == {
+        ("unet ce", "frequency"): "better", ("unet ce", "convnet ce"): "too few seeds",
+        ("convnet ce", "frequency"): "too few seeds"}
+    ranking = evidence.ranking(evidence.score_table(), pairs).set_index("variant")
+    assert ranking.loc[["unet ce", "frequency"], "rank_high"].tolist() == [1, 2]
+    assert pd.isna(ranking.loc["convnet ce", "rank_high"])
 
 
 def test_one_of_several_with_enough_seeds_has_no_rank(mixed: Compared):
     evidence = with_seeds(mixed, 1, "convnet ce", "unet ce").evidence
     ranking = evidence.ranking(evidence.score_table(), evidence.pair_table()).set_index("variant")
     assert ranking["enough_seeds"].to_dict() == {"unet ce": False, "convnet ce": False, "frequency": True}
-    assert ranking["rank"].isna().all()
+    assert ranking[["rank_low", "rank_high"]].isna().all(axis=None)
 
 
 def test_a_score_that_one_variant_lacks_is_compared_among_the_others(compared: Compared):
@@ -244,7 +253,7 @@ def test_a_score_that_one_variant_lacks_is_compared_among_the_others(compared: C
     results = [with_columns(result, hole_pixels=np.zeros((26, 4)), extent_pixels=np.zeros((26, 4)))
                for result in silent.results]
     variants = [compared.variant(GOOD), compared.variant(SAME), dataclasses.replace(silent, results=results)]
-    pairs = Evidence(variants, RESAMPLES).pair_table()
+    pairs = Evidence(variants, MARGIN).pair_table()
     holes = pairs[pairs["score"] == "hole_share"]
     assert len(holes) == 1 and set(holes[["a", "b"]].to_numpy().ravel()) == {GOOD, SAME}
     assert len(pairs[pairs["score"] == "iou_dataset"]) == 3
@@ -261,7 +270,7 @@ def test_scores_at_own_size_have_intervals_of_their_own(mixed: Compared):
 
 
 class MedianIou(Score):
-    """The median of the pictures' IoU: no ratio of sums, so it resamples by itself."""
+    """The median of the pictures' IoU: no ratio of sums, so it draws by itself."""
 
     def by_class(self, cases: Cases) -> np.ndarray:
         return self._medians_K(HEADLINE.by_picture(cases), cases.present())
@@ -271,18 +280,15 @@ class MedianIou(Score):
         return np.array([np.nanmedian(iou_N) if is_there else np.nan
                          for iou_N, is_there in zip(iou_NK.T, present_K, strict=True)])
 
-    @classmethod
-    def replicates(cls, samples: Sequence[Sample], resamples: Resamples) -> list[Replicates]:
-        found = []
-        for sample in samples:
-            scores_SR = np.empty((len(sample.cases_S), 60))
-            for cases, scores_R in zip(sample.cases_S, scores_SR, strict=True):
-                iou_NK, random = HEADLINE.by_picture(cases), np.random.default_rng(0)
-                for r in range(60):
-                    chosen = random.integers(resamples.pictures, size=resamples.pictures)
-                    scores_R[r] = mean_score(cls._medians_K(iou_NK[chosen], cases.present()))
-            found.append(resample_seeds(sample.variant, scores_SR, resamples.seed))
-        return found
+    def blocks(self, cases_S: Sequence[Cases], has_seeds: bool) -> Blocks:
+        replicates_SR = np.empty((len(cases_S), 60))
+        for cases, scores_R in zip(cases_S, replicates_SR, strict=True):
+            iou_NK, random = HEADLINE.by_picture(cases), np.random.default_rng(0)
+            for r in range(60):
+                chosen = random.integers(cases.units, size=cases.units)
+                scores_R[r] = mean_score(self._medians_K(iou_NK[chosen], cases.present()))
+        scores_S = np.array([mean_score(self.by_class(cases)) for cases in cases_S])
+        return Blocks.from_replicates(scores_S, replicates_SR, cases_S[0].units, has_seeds)
 
 
 def test_a_new_kind_of_score_needs_no_more_than_its_entry(compared: Compared, monkeypatch: pytest.MonkeyPatch):
@@ -291,7 +297,7 @@ def test_a_new_kind_of_score_needs_no_more_than_its_entry(compared: Compared, mo
     monkeypatch.setitem(BY_NAME, score.name, score)
     results = [dataclasses.replace(result) for result in compared.variants[0].results]  # no cached scores
     good = [dataclasses.replace(compared.variants[0], results=results)]
-    found = row(Evidence(good, 100).score_table(), split="test", score="median_iou")
+    found = row(Evidence(good, MARGIN).score_table(), split="test", score="median_iou")
     medians = [np.nanmedian(HEADLINE.by_picture(result.cases["test"])[:, :3], axis=0).mean()
                for result in good[0].results]
     assert found["mean"] == pytest.approx(np.mean(medians)) and found["n"] == 26

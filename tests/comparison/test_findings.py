@@ -11,7 +11,7 @@ import pytest
 from seglib.comparison.evidence import Evidence
 from seglib.comparison.findings import answer, conclusion, dice_names
 from seglib.comparison.tables import seed_table
-from tests.comparison.conftest import BAD, GOOD, RESAMPLES, SAME, Compared, with_seeds
+from tests.comparison.conftest import BAD, GOOD, MARGIN, SAME, Compared, with_seeds
 
 
 def answer_of(study: Compared, **pairs: Any) -> dict[str, Any]:
@@ -22,18 +22,19 @@ def answer_of(study: Compared, **pairs: Any) -> dict[str, Any]:
     return answer(study.evidence.ranking(scores, table), table, seed_table(study.variants), seedless=seedless)
 
 
-def test_the_lead_is_over_the_next_and_open_over_whom_it_is_not_settled(made_up: Compared):
+def test_the_lead_is_over_the_next_and_says_over_whom_it_is_unknown(made_up: Compared):
     found = answer_of(made_up)
     assert (found["variants"], found["compared"], found["most_seeds"]) == (3, 3, 3)
     assert found["first"]["variant"] == found["lead"]["variant"] == GOOD
-    assert found["lead"]["next"] == SAME and found["lead"]["open"] == [SAME]  # SAME has the same results
+    assert found["lead"]["next"] == SAME and found["lead"]["unknown"] == [SAME]  # SAME has the same results
+    assert found["lead"]["equivalent"] == []
     assert found["too_few_seeds"] == found["seeds_of_too_few"] == [] and not found["all_too_few"]
     np.testing.assert_allclose(found["first"]["by_seed"], made_up.variant(GOOD).scores_S("test", "iou_dataset"))
 
 
-def test_a_lead_on_another_score_settles_nothing(made_up: Compared):
-    found = answer_of(made_up, settled=lambda pairs: pairs["score"] != "iou_dataset")
-    assert found["lead"]["open"] == [SAME, BAD]
+def test_a_lead_on_another_score_decides_nothing(made_up: Compared):
+    found = answer_of(made_up, verdict=lambda pairs: np.where(pairs["score"] == "iou_dataset", "unknown", "better"))
+    assert found["lead"]["unknown"] == [SAME, BAD]
 
 
 def test_only_variants_with_enough_seeds_are_compared(mixed: Compared):
@@ -48,17 +49,16 @@ def test_only_variants_with_enough_seeds_are_compared(mixed: Compared):
 def test_without_a_score_there_is_no_answer():
     ranking = pd.DataFrame([{"variant": "a", "mean": np.nan, "seeds": 3, "enough_seeds": True}])
     seeds = pd.DataFrame({"variant": ["a"], "split": "test", "seed": [1], "iou_dataset": np.nan})
-    found = answer(ranking, pd.DataFrame(columns=["a", "b", "score", "settled"]), seeds, seedless=[])
+    found = answer(ranking, pd.DataFrame(columns=["a", "b", "score", "verdict"]), seeds, seedless=[])
     assert found["first"] is found["lead"] is None and found["variants"] == 0
     assert conclusion(found, 0.95) == "no test picture holds any class, so no variant has a score"
 
 
-def test_the_conclusion_calls_a_variant_best_only_if_every_lead_is_settled(made_up: Compared):
+def test_the_conclusion_calls_a_variant_best_only_if_it_is_better_than_every_other(made_up: Compared):
     score = r"IoU 0\.\d+ \(95% interval 0\.\d+ to 0\.\d+\)"
-    assert re.fullmatch(rf"best on test: {GOOD}, {score}", conclusion(answer_of(made_up, settled=True), 0.95))
+    assert re.fullmatch(rf"best on test: {GOOD}, {score}", conclusion(answer_of(made_up, verdict="better"), 0.95))
     assert re.fullmatch(rf"highest mean on test: {GOOD}, {score}", conclusion(
-        answer_of(made_up, settled=lambda pairs: pairs["b"] != BAD), 0.95))
-    assert conclusion(answer_of(made_up, score="none"), 0.95).startswith(f"highest mean on test: {GOOD}, IoU ")
+        answer_of(made_up, verdict=lambda pairs: np.where(pairs["b"] == BAD, "equivalent", "better")), 0.95))
 
 
 def test_the_conclusion_calls_no_variant_best_with_too_few_seeds(one_seed: Compared, two_seeds: Compared,
@@ -77,7 +77,7 @@ def test_the_conclusion_calls_no_variant_best_with_too_few_seeds(one_seed: Compa
 
 def test_the_conclusion_of_a_model_without_seeds_lists_none(mixed: Compared):
     variants = [mixed.variant("frequency"), *with_seeds(mixed, 1, "convnet ce").variants[1:2]]
-    study = dataclasses.replace(mixed, variants=variants, evidence=Evidence(variants, RESAMPLES))
+    study = dataclasses.replace(mixed, variants=variants, evidence=Evidence(variants, MARGIN))
     assert re.fullmatch(r"too few seeds \(1\) to call a variant best; highest mean test IoU: frequency, 0\.\d{3}",
                         conclusion(answer_of(study), 0.95))
 

@@ -11,7 +11,7 @@ from seglib.comparison.claims import load
 from seglib.comparison.evidence import Evidence
 from seglib.comparison.verdicts import decide
 from seglib.files import canonical_json
-from tests.comparison.conftest import RESAMPLES, Compared, with_seeds
+from tests.comparison.conftest import MARGIN, Compared, with_seeds
 from tests.comparison.test_claims import BAD, GOOD, claim
 from tests.conftest import ROOT
 
@@ -215,7 +215,7 @@ def test_a_quantity_that_too_few_seeds_have_decides_nothing(compared: Compared):
     without = dataclasses.replace(variant.results[0], history=variant.results[0].history.drop(columns="dice_grad_norm"))
     variant = dataclasses.replace(variant, results=[without, *variant.results[1:]])
     variants = [variant, *compared.variants[1:]]
-    found, = decide([claim(part)], "shapes", Evidence(variants, RESAMPLES), generated=False)
+    found, = decide([claim(part)], "shapes", Evidence(variants, MARGIN), generated=False)
     assert verdict(compared, part) == S and found["verdict"] == FEW
     assert found["parts"][0]["text"].endswith("; too few seeds (munet alias = munet good: 2)")
 

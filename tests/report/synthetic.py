@@ -51,7 +51,7 @@ class Study:
     pictures: int = 9
     side: int = 64
     gap: float = 0.03
-    settled: bool = True  # whether differences of more than a gap are
+    decided: bool = True  # whether it is known which of two is better, if they are more than a gap apart
     task: str = "multilabel"  # "multiclass": masks hold the class's number plus 1, and a column is ignored
     frequency: bool = False  # whether the last variant is a model without loss and seed
     baseline: bool = False  # whether that one is a baseline, which the variant before it equals
@@ -183,11 +183,14 @@ def _ranking(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     scores = _without_baselines(study, scores)
     chosen = scores[(scores["split"] == "test") & (scores["score"] == "iou_dataset")].reset_index(drop=True)
     enough = chosen["variant"].map(study.has_enough_seeds).astype(bool)
-    order = enough.cumsum() - 1  # among the variants with enough seeds, of which the first two are tied
-    ranks = order.clip(lower=1) if study.settled else order.clip(1, 1)
-    chosen.insert(1, "rank", ranks.astype("Int64").where(enough & (enough.sum() >= min(2, len(chosen)))))
-    chosen.insert(2, "enough_seeds", enough)
-    columns = ["variant", "rank", "enough_seeds", "mean", "low", "high", "min", "max", "sd", "seeds"]
+    order = enough.cumsum()  # among the variants with enough seeds, of which the first two may change places
+    ranks = [order.mask(order == 2, 1), order.mask(order == 1, min(2, enough.sum()))]
+    if not study.decided:
+        ranks = [order.clip(1, 1), order.clip(enough.sum(), enough.sum())]
+    for name, rank in zip(("rank_low", "rank_high"), ranks, strict=True):
+        chosen[name] = rank.astype("Int64").where(enough & (enough.sum() >= min(2, len(chosen))))
+    chosen["enough_seeds"] = enough
+    columns = ["variant", "rank_low", "rank_high", "enough_seeds", "mean", "low", "high", "min", "max", "sd", "seeds"]
     return chosen[columns].dropna(subset="mean")
 
 
@@ -232,20 +235,21 @@ def _pairs(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
         order = list(of.index)
         for a, b in itertools.combinations(order, 2):
             difference, steps = of[a] - of[b], order.index(b) - order.index(a)
-            looks_settled = study.settled and not (order.index(a) == 0 and steps == 1)
+            looks_better = study.decided and not (order.index(a) == 0 and steps == 1)
             enough = study.has_enough_seeds(a) and study.has_enough_seeds(b)
-            settled = looks_settled and enough
-            is_open = enough and not settled
-            width = abs(difference) * (0.6 if looks_settled else 1.4)
-            rows.append({"a": a, "b": b, "score": score, "difference": difference, "low": difference - width,
-                         "high": difference + width, "p": 0.0002 if looks_settled else 0.08,
-                         "p_holm": 0.0012 if looks_settled else 0.24, "effect": 0.4 * steps,
-                         "won": min(0.5 + 0.1 * steps, 1),
-                         "enough_seeds": enough, "settled": settled, "images_needed": 1900 if is_open else None,
-                         "seeds_needed": 7 if is_open else None})
-    columns = ["a", "b", "score", "difference", "low", "high", "p", "p_holm", "effect", "won", "enough_seeds",
-               "settled", "images_needed", "seeds_needed"]
-    return pd.DataFrame(rows, columns=columns).astype({"images_needed": "Int64", "seeds_needed": "Int64"})
+            verdict = "too few seeds" if not enough else "better" if looks_better else "unknown"
+            width = abs(difference) * (0.6 if looks_better else 1.4)
+            row = {"a": a, "b": b, "score": score, "difference": difference, "low": difference - width,
+                   "high": difference + width, "verdict": verdict, "effect": 0.4 * steps,
+                   "won": min(0.5 + 0.1 * steps, 1)}
+            if enough:
+                row |= {"p_holm": 0.0012 if looks_better else 0.24}
+            if verdict == "unknown":
+                row |= {"seeds_low": 5, "seeds_high": 31, "units_low": 1900, "units_high": None}
+            rows.append(row)
+    needed = ["seeds_low", "seeds_high", "units_low", "units_high"]
+    columns = ["a", "b", "score", "difference", "low", "high", "p_holm", "verdict", "effect", "won", *needed]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(needed, "Int64"))
 
 
 def _groups(study: Study) -> pd.DataFrame:
@@ -389,5 +393,5 @@ def _summary(study: Study) -> dict[str, Any]:
         "seeds": list(study.seeds) if study.trained else [], "headline": "iou_dataset",
         "scores": _definitions(study), "aggregations": {
             name: {"title": title, "definition": f"how {title} are added up"} for name, title in AGGREGATIONS.items()},
-        "tolerance": 2, "sizes": [120, 400], "resamples": 10000, "confidence": 0.95,
+        "tolerance": 2, "sizes": [120, 400], "margin": 0.01, "confidence": 0.95,
         "data_sha256": {"test/images.npy": "3f" * 32, "test/masks.npy": "a0" * 32}}

@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from seglib.report import tables, views
-from seglib.report.answer import answer, to_settle
+from seglib.report.answer import answer, would_show
 from tests.report.synthetic import Study, write
 
 
@@ -24,35 +25,46 @@ def text(sentences: list[Any]) -> str:
     return " ".join(sentence.striptags() for sentence in sentences)
 
 
-def test_an_open_lead_names_what_would_settle_it(compared: Any):
+def test_an_unknown_lead_names_what_would_show_a_difference(compared: Any):
     said = text(answer(compared()))
     assert said.startswith("munet mse_dice20 has the highest mean test IoU, 0.850 (95 % interval 0.840 to 0.860).")
-    assert "Its lead over the next, munet mse_dice, is not settled: +0.030" in said
-    assert "Holm p = 0.240" in said and "About 1,900 test pictures or 7 seeds would settle it." in said
-    assert "Nor is" not in said and "With 3 seeds" in said
+    assert "Whether it is better than the next, munet mse_dice, is unknown: +0.030 (-0.012 to +0.072)." in \
+        said.replace("−", "-")
+    assert ("A difference of 0.01 would show with 5 to 31 seeds or at least 1,900 test pictures in 4 of 5 studies."
+            ) in said
+    assert "Holm p" not in said and "With 3 seeds" in said
 
 
-def test_a_settled_lead(compared: Any):
-    said = text(answer(compared(pairs={"settled": True, "p_holm": 0.0002})))
+def test_a_lead_over_all(compared: Any):
+    said = text(answer(compared(pairs={"verdict": "better", "p_holm": 0.0002})))
     assert said.startswith("munet mse_dice20 segments best: test IoU 0.850")
-    assert "Its lead over the next, munet mse_dice, is settled: +0.030" in said and "Holm p < 0.001" in said
+    assert "It is better than the next, munet mse_dice: +0.030" in said and "Holm p < 0.001" in said
 
 
 def test_a_lead_over_the_next_alone(compared: Any):
-    said = text(answer(compared(pairs={"settled": lambda pairs: pairs["b"] != "munet dice"})))
+    said = text(answer(compared(pairs={"verdict": lambda pairs: np.where(pairs["b"] == "munet dice", "unknown",
+                                                                         "better")})))
     assert said.startswith("munet mse_dice20 has the highest mean")
-    assert "munet mse_dice, is settled" in said and "That over munet dice is not." in said
+    assert "better than the next, munet mse_dice:" in said
+    assert "Whether it is better than munet dice is unknown." in said
 
 
-def test_nothing_is_settled(compared: Any):
-    said = text(answer(compared(settled=False)))
-    assert "Nor is its lead over munet mse or munet dice." in said
+def test_equivalent_variants_are_called_so_without_a_p(compared: Any):
+    said = text(answer(compared(pairs={"verdict": "equivalent"})))
+    assert said.startswith("munet mse_dice20 has the highest mean") and "Holm p" not in said
+    assert "The next, munet mse_dice, is equivalent to it: they differ by less than 0.01; +0.030" in said
+    assert "It is equivalent to munet mse or munet dice too." in said
+
+
+def test_nothing_is_known(compared: Any):
+    said = text(answer(compared(decided=False)))
+    assert "Whether it is better than munet mse or munet dice is unknown." in said
     assert "+0.030" in said
 
 
-def test_many_ties_are_counted(compared: Any):
-    said = text(answer(compared(settled=False, models=("a", "b", "c"))))
-    assert "Nor is its lead over any of the other 10 variants." in said
+def test_many_unknown_pairs_are_counted(compared: Any):
+    said = text(answer(compared(decided=False, models=("a", "b", "c"))))
+    assert "Whether it is better than any of the other 10 variants is unknown." in said
 
 
 def test_one_variant_and_one_seed(compared: Any):
@@ -65,20 +77,16 @@ def test_nothing_to_rank(compared: Any):
     assert text(answer(compared(absent=Study.classes))).endswith("nothing can be ranked.")
 
 
-@pytest.mark.parametrize(("images", "seeds", "said"), [
-    (1900, 7, "About 1,900 test pictures or 7 seeds would settle it."),
-    (-1, 7, "About 7 seeds would settle it; more pictures alone would not."),
-    (1900, -1, "About 1,900 test pictures would settle it; more seeds alone would not."),
-    (1900, 2, "About 1,900 test pictures would settle it."),  # 3 seeds were trained
-    (300, 2, "Alone, this comparison would likely be settled with these pictures and seeds; among so many it is not."),
-    (-1, -1, "Neither more pictures nor more seeds alone would settle it."),
-    (-1, None, "More pictures alone would not settle it."),
-    (1900, None, "About 1,900 test pictures would settle it."), (None, None, "")])
-def test_what_would_settle_it(compared: Any, images: int | None, seeds: int | None, said: str):
+@pytest.mark.parametrize(("seeds", "pictures", "said"), [
+    ((5, 31), (900, 1900), "5 to 31 seeds or 900 to 1,900 test pictures"),
+    ((5, None), (None, None), "at least 5 seeds"),
+    ((None, None), (900, 900), "900 test pictures"), ((None, None), (None, None), "")])
+def test_what_would_show_a_difference(compared: Any, seeds: tuple, pictures: tuple, said: str):
     comparison = compared()
-    pair = {"enough_seeds": True, "images_needed": images, "seeds_needed": seeds}
-    assert to_settle(pair | {"settled": False}, comparison) == said
-    assert to_settle(pair | {"settled": True}, comparison) == ""
+    pair = dict(zip(("seeds_low", "seeds_high", "units_low", "units_high"), (*seeds, *pictures), strict=True))
+    expected = f"A difference of 0.01 would show with {said} in 4 of 5 studies." if said else ""
+    assert would_show(pair | {"verdict": "unknown"}, comparison) == expected
+    assert would_show(pair | {"verdict": "better"}, comparison) == ""
 
 
 def test_dice_by_other_names(compared: Any):
@@ -96,14 +104,11 @@ def test_a_baseline_has_a_row_without_a_rank_and_what_equals_it_is_said(built: A
     assert ("<em>munet dice</em> predicts the same masks as the baseline <em>frequency</em> on 100 % of the test "
             "pictures.") in text
     assert "The last rows are baselines, which never look at a picture: frequency. They have no rank" in text
-    assert "frequency is settled" not in text and "over frequency" not in text
+    assert "the next, frequency" not in text and "better than frequency" not in text
 
 
 def test_groups_of_pictures_are_counted_as_groups(compared: Any):
     comparison = compared()
     grouped = dataclasses.replace(comparison, summary=comparison.summary | {"units": {"test": 7, "val": 3}})
-    pair = comparison.pairs.iloc[0].to_dict() | {"settled": False, "enough_seeds": True, "seeds_needed": -1.0}
-    assert to_settle(pair | {"images_needed": 12.0}, grouped) == (
-        "About 12 test groups would settle it; more seeds alone would not.")
-    said = to_settle(pair | {"images_needed": -1.0}, grouped)
-    assert said == "Neither more groups nor more seeds alone would settle it."
+    pair = {"verdict": "unknown", "seeds_low": None, "seeds_high": None, "units_low": 12, "units_high": 20}
+    assert would_show(pair, grouped) == "A difference of 0.01 would show with 12 to 20 test groups in 4 of 5 studies."

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from seglib.report import tables, views
-from seglib.report.answer import answer, to_settle
+from seglib.report.answer import answer, would_show
 from seglib.report.builder import build
 from seglib.report.coursework import coursework
 from tests.report.synthetic import Study, write
@@ -51,7 +51,7 @@ def parts(page: str, pattern: str) -> list[str]:
 
 
 def ranks(page: str) -> list[str]:
-    return parts(page, r'<tr data-split="test"><td class="rank">(.*?)</td>')
+    return parts(page, r'<tr data-split="test"><td class="rank"[^>]*>(.*?)</td>')
 
 
 def verdicts(page: str) -> list[str]:
@@ -66,14 +66,14 @@ def test_a_page_of_too_few_seeds_decides_nothing(built: Any, seeds: tuple[int, .
     answered, = parts(page, r'<div class="answer">(.*?)</div>')
     assert f"Too few seeds to name a best variant: {lack}, and at least 3 are needed." in answered
     assert f"{FIRST} has the highest mean test IoU, {shown}" in answered
-    assert answered.count("best") == 1 and "settled" not in answered
+    assert answered.count("best") == 1 and "better" not in answered
     assert ranks(page) == ["–"] * 4
     assert set(verdicts(page)) == {"◇ too few seeds At least 3 seeds are needed.", "… too few seeds", "○ not run"}
     captions = parts(page, r"<caption>(.*?)</caption>")
     assert f"Too few seeds to rank ({len(seeds)}; 3 are needed)" in captions[0] and "A rank is" not in captions[0]
 
     said = plain(re.sub(r"<figcaption>.*?</figcaption>", "", page, flags=re.DOTALL))  # these explain the marks
-    assert not re.findall(r"settled|supported|contradicted|would settle|significant", said, re.IGNORECASE)
+    assert not re.findall(r"settled|supported|contradicted|would show|significant", said, re.IGNORECASE)
     for phrase in OF_OTHER_THINGS:
         assert phrase in said
         said = said.replace(phrase, "")
@@ -82,8 +82,8 @@ def test_a_page_of_too_few_seeds_decides_nothing(built: Any, seeds: tuple[int, .
 
 def test_the_same_page_of_three_seeds_decides(built: Any):
     page = built()
-    assert ranks(page) == ["1=", "1=", "2", "3"]
-    assert {"● settled", "✔ supported", "✘ contradicted"} < set(verdicts(page))
+    assert ranks(page) == ["1 to 2", "1 to 2", "3", "4"]
+    assert {"● better", "✔ supported", "✘ contradicted"} < set(verdicts(page))
     assert not [verdict for verdict in verdicts(page) if "few" in verdict]
     assert "A rank is" in page and "oo few seeds" not in plain(page)
     assert "sd over seeds" in page and "by seed" not in page
@@ -98,19 +98,19 @@ def test_the_ranking_shows_each_seed_if_there_are_too_few(built: Any):
 
 def test_a_few_variants_with_too_few_seeds_leave_the_others_decided(built: Any):
     page = built(one_seed=(FIRST,), frequency=True)
-    assert ranks(page) == ["–", "1=", "1=", "2", "3"]
+    assert ranks(page) == ["–", "1 to 2", "1 to 2", "3", "4"]
     assert "– marks too few seeds to rank (1; 3 are needed)" in plain(page)
     pairs = parts(page, r'<span class="verdict">(.*?)</span>')[:10]
-    assert sum(verdict.startswith("◇ too few seeds") for verdict in pairs) == 4 and pairs.count("● settled") == 6
-    assert "6 of 10 pairs are settled on test IoU. 4 of 10 pairs have too few seeds" in plain(page)
+    assert sum(verdict.startswith("◇ too few seeds") for verdict in pairs) == 4 and pairs.count("● better") == 6
+    assert "10 pairs on test IoU: 6 better, 0 equivalent, 0 unknown. 4 of 10 pairs have too few seeds" in plain(page)
 
 
 def test_of_several_with_too_few_seeds_the_answer_names_them(compared: Any):
     said = text(answer(compared(one_seed=(FIRST,))))
     assert said.startswith(f"Too few seeds to name a best variant: {FIRST} has fewer than 3. {FIRST} has the highest "
                            "mean test IoU, 0.850 with one seed. Of the 3 variants with enough seeds, munet mse_dice "
-                           "has the highest mean test IoU, 0.820 (95 % interval 0.808 to 0.832). Its lead over the "
-                           "next, munet mse, is settled")
+                           "has the highest mean test IoU, 0.820 (95 % interval 0.808 to 0.832). It is better than "
+                           "the next, munet mse: ")
     assert "segments best" not in said
 
 
@@ -130,27 +130,27 @@ def test_a_baseline_without_seeds_beside_too_few_is_not_ranked(built: Any):
 
 
 def test_the_first_with_enough_seeds_is_not_called_best_over_one_with_too_few(compared: Any):
-    said = text(answer(compared(one_seed=(LAST,), settled=True)))
+    said = text(answer(compared(one_seed=(LAST,), decided=True)))
     assert "segments best" not in said and f"{LAST} has fewer than 3" in said
     said = text(answer(compared(losses=("mse_dice20", "dice"), dataset="pair", one_seed=(LAST,))))
     assert said == (f"Too few seeds to name a best variant: {LAST} has fewer than 3. {FIRST} has the highest mean test "
                     "IoU, 0.850 (95 % interval 0.840 to 0.860).")
 
 
-def test_no_number_of_pictures_would_settle_too_few_seeds(compared: Any):
+def test_no_number_of_pictures_helps_too_few_seeds(compared: Any):
     comparison = compared(seeds=TWO)
-    pair = {"enough_seeds": False, "settled": False, "images_needed": 1900, "seeds_needed": 7}
-    assert to_settle(pair, comparison) == "At least 3 seeds are needed."
-    assert {pair["to_settle"] for pair in views.forest(comparison)["first"]} == {"At least 3 seeds are needed."}
+    pair = {"verdict": "too few seeds"}
+    assert would_show(pair, comparison) == "At least 3 seeds are needed."
+    assert {pair["would_show"] for pair in views.forest(comparison)["first"]} == {"At least 3 seeds are needed."}
 
 
-def test_a_sweep_of_too_few_seeds_settles_nothing(compared: Any):
+def test_a_sweep_of_too_few_seeds_decides_nothing(compared: Any):
     said = text(coursework(compared(seeds=TWO))["dice_scale"])
     assert "Of the mixtures, k = 20 has the highest mean. Too few seeds to compare it with MSE alone, k = 1 or Dice " \
            "alone." in said
-    assert "ettled" not in said
+    assert "better" not in said and "unknown" not in said
     said = text(coursework(compared(dataset="mixed", one_seed=(LAST,)))["dice_scale"])
-    assert "Settled: it is better than MSE alone. Not settled: its difference to k = 1. Too few seeds to compare it " \
+    assert "It is better than MSE alone. Whether it is better than k = 1 is unknown. Too few seeds to compare it " \
            "with Dice alone." in said
 
 
@@ -164,4 +164,4 @@ def test_pictures_of_too_few_seeds_tell_nothing_apart(compared: Any):
 def test_too_few_seeds_do_not_set_loss_against_score(compared: Any):
     said = text(coursework(compared(seeds=TWO))["falling_loss"])
     assert "There are too few seeds to decide whether a variant with a lower final loss has a lower score." in said
-    assert "settled" not in said
+    assert "sure" not in said

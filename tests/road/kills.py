@@ -29,7 +29,7 @@ from tests.road.clones import clone, environment
 
 CHANGES = {"run": {"losses": ["mse", "dice"], "seeds": [1]}, "train": {"epochs": 2, "threads": 1, "log_every": 4},
            "models": {"munet": {"width": 8}}, "datasets": {"shapes": {"train_images": 160, "test_images": 40}},
-           "compare": {"resamples": 1000, "gallery": 6, "pictures": 3}}
+           "compare": {"gallery": 6, "pictures": 3}}
 EPOCHS = 3  # what the commands ask for; params.yaml says 2, so that an experiment has something to change
 COMPARED = ("conf", "data", "runs", "results", "comparisons", "metrics.json")  # reports and timings name times
 MADE = (*COMPARED, "timings", "reports", ".work/checkpoints", ".work/tracking", ".work/mlflow")

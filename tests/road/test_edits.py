@@ -132,7 +132,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         content["models"]["convnet"] = {"kind": "convnet", "width": 4, "layers": 2}
         content["losses"]["edges"] = {"bce": 1.0, "boundary": 0.01}
         content["train"].update({"epochs": 1, "device": "cpu", "threads": 1, "precision": "fp32"})
-        content["compare"].update({"pictures": 3, "gallery": 3, "resamples": 1000})
+        content["compare"].update({"pictures": 3, "gallery": 3})
 
     change_params(repository, make_small)
     run(repository, "git", "commit", "--quiet", "--all", "--message", "small")

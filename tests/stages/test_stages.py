@@ -125,7 +125,7 @@ def test_a_comparison_holds_all_that_the_page_shows(repository: Path):
     assert verdicts["shapes-is-balanced"] != "not run"
     assert verdicts["aspp-helps@mse"] == "not run"
     assert set(verdicts.values()) <= {"not run", "too few seeds", verdicts["shapes-is-balanced"]}  # of two seeds
-    assert read_json(folder / "tables/summary.json")["resamples"] == 1000
+    assert read_json(folder / "tables/summary.json")["margin"] == 0.01
     assert set(read_json(folder / "tables/findings.json")) == {"answer", "dice_names", "equals_baseline", "made"}
     assert read_json(folder / "tables/coursework.json")["dice_scale"]["ran"] == [1]
 
@@ -150,8 +150,8 @@ def test_two_seeds_are_too_few_in_tables_terminal_and_page(copied: Path, capsys:
     assert re.search(r"^shapes: too few seeds \(2\) to call a variant best; highest mean test IoU: munet \w+, 0\.\d{3} "
                      r"\(seeds 0\.\d{3}, 0\.\d{3}\)$", said, re.MULTILINE)
     assert "shapes: claims too few seeds: mine\n" in said and "best on test" not in said
-    assert pd.read_csv("comparisons/shapes/ranking.csv")["rank"].isna().all()
-    assert not pd.read_csv("comparisons/shapes/tables/pairs.csv")["settled"].any()
+    assert pd.read_csv("comparisons/shapes/ranking.csv")["rank_high"].isna().all()
+    assert not pd.read_csv("comparisons/shapes/tables/pairs.csv")["verdict"].eq("better").any()
     page = Path("reports/index.html").read_text()
     assert "Too few seeds to name a best variant: 2 were trained, and at least 3 are needed." in page
 

@@ -3,15 +3,15 @@
 Shapes: S seeds, N pictures, U units (see `cases`), K classes, B bins, R resamples, c resamples at once.
 """
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
 from seglib.metrics.cases import Cases
+from seglib.metrics.draws import drawn
+from seglib.metrics.inference import Blocks
 from seglib.metrics.ranking import average_precision
-from seglib.metrics.scores.score import Sample, Score, mean_of_known, mean_score
-from seglib.metrics.statistics import Replicates, Resamples, resample_seeds
+from seglib.metrics.scores.score import Score, mean_of_known, mean_score
 
 RESAMPLES = 1000  # each sums a histogram of every class: that is slow, and so many are enough for an interval
 CHUNK = 100  # of them at once: bounds memory
@@ -25,27 +25,20 @@ class PixelAP(Score):
             return np.full(cases.present().shape, np.nan)
         return average_precision(cases.histograms.whole_KB2())
 
-    @classmethod
-    def replicates(cls, samples: Sequence[Sample], resamples: Resamples) -> list[Replicates]:
-        """Each has `RESAMPLES` replicates, however many `resamples` asks for."""
-        few = dataclasses.replace(resamples, count=RESAMPLES)
-        return [_replicates(sample, few) for sample in samples]
+    def blocks(self, cases_S: Sequence[Cases], has_seeds: bool) -> Blocks:
+        scores_S = np.array([mean_score(self.by_class(cases)) for cases in cases_S])
+        return Blocks.from_replicates(scores_S, np.stack([_replicates_R(cases) for cases in cases_S]),
+                                      cases_S[0].units, has_seeds)
 
 
-def _replicates(sample: Sample, resamples: Resamples) -> Replicates:
-    scores_SR = np.full((len(sample.cases_S), resamples.count), np.nan)
-    for cases, scores_R in zip(sample.cases_S, scores_SR, strict=True):
-        scored_K = cases.present()
-        if cases.histograms is None or not scored_K.any():
-            continue
-        histograms_UKB2 = cases.by_unit(cases.histograms.by_picture_NKB2()[:, scored_K].astype(np.float64))
-        shape = histograms_UKB2.shape[1:]
-        histograms_UX = histograms_UKB2.reshape(len(histograms_UKB2), -1)
-        for rows, weights_rU in resamples.weights():
-            for start in range(rows.start, rows.stop, CHUNK):
-                weights_cU = weights_rU[start - rows.start:start - rows.start + CHUNK]
-                precisions_cK = average_precision((weights_cU @ histograms_UX).reshape(-1, *shape))
-                scores_R[start:start + len(weights_cU)] = mean_of_known(precisions_cK)
-        coarse = mean_score(average_precision(histograms_UX.sum(0).reshape(shape)))
-        scores_R += mean_score(sample.score.by_class(cases)) - coarse
-    return resample_seeds(sample.variant, scores_SR, resamples.seed)
+def _replicates_R(cases: Cases) -> np.ndarray:
+    """The score of the coarse histograms under drawn units, (R,); NaN without any class or histogram."""
+    scores_R, scored_K = np.full(RESAMPLES, np.nan), cases.present()
+    if cases.histograms is None or not scored_K.any():
+        return scores_R
+    histograms_UKB2 = cases.by_unit(cases.histograms.by_picture_NKB2()[:, scored_K].astype(np.float64))
+    shape = histograms_UKB2.shape[1:]
+    histograms_UX = histograms_UKB2.reshape(len(histograms_UKB2), -1)
+    for rows, weights_rU in drawn(cases.units, RESAMPLES, CHUNK):
+        scores_R[rows] = mean_of_known(average_precision((weights_rU @ histograms_UX).reshape(-1, *shape)))
+    return scores_R

@@ -1,20 +1,19 @@
 """Scores that are a ratio of two sums over pictures: one engine gives the value, the interval and the tests of all.
 
-Shapes: S seeds, N pictures, U units (see `cases`), K classes, R resamples.
+Shapes: S seeds, N pictures, U units (see `cases`), K classes.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from seglib.metrics.cases import Cases
+from seglib.metrics.inference import Blocks
 from seglib.metrics.overlap import Overlap
-from seglib.metrics.scores.score import Sample, Score, group_name
-from seglib.metrics.statistics import Ratios, Replicates, Resamples, bootstrap
+from seglib.metrics.scores.score import Score, group_name
 
-COLUMNS = 2000  # sums that are resampled together: bounds memory, at 160 MB for few pictures
 Column = Callable[[Cases], np.ndarray]  # float64 (N, K)
 
 
@@ -46,47 +45,24 @@ class Ratio(Score):
     def n(self, cases: Cases) -> int:
         return int(self.denominator(cases).sum()) if self.over_objects else cases.pictures
 
-    def ratios(self, variant: str, cases_S: Sequence[Cases]) -> Ratios:
-        """Numerators and denominators of a variant's trainings, summed over the pictures of each unit.
+    def blocks(self, cases_S: Sequence[Cases], has_seeds: bool) -> Blocks:
+        return Blocks.from_sums(*self._sums(cases_S), has_seeds)
 
-        A class for which one training has no score takes no part.
+    def class_blocks(self, cases_S: Sequence[Cases], has_seeds: bool) -> dict[int, Blocks]:
+        """The same of each class alone, by its place, if it has a score."""
+        numerator_SUK, denominator_SUK, scored_K = self._sums(cases_S)
+        return {int(k): Blocks.from_sums(numerator_SUK, denominator_SUK, np.arange(scored_K.size) == k, has_seeds)
+                for k in np.flatnonzero(scored_K)}
+
+    def _sums(self, cases_S: Sequence[Cases]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Numerators and denominators of a variant's trainings, summed over the pictures of each unit, (S, U, K).
+
+        The last element tells which classes take part, (K,). One for which a training has no score does not.
         """
         numerator_SUK = np.stack([cases.by_unit(self.numerator(cases)) for cases in cases_S])
         denominator_SUK = np.stack([cases.by_unit(self.denominator(cases)) for cases in cases_S])
         scored_K = cases_S[0].present(self.size) & ~np.isnan(numerator_SUK).any((0, 1))
-        return Ratios(name=variant, numerator_SNK=np.nan_to_num(numerator_SUK), denominator_SNK=denominator_SUK,
-                      scored_K=scored_K)
-
-    @classmethod
-    def replicates(cls, samples: Sequence[Sample], resamples: Resamples) -> list[Replicates]:
-        nothing_R = np.full(resamples.count, np.nan)
-        found = [Replicates(nothing_R, nothing_R)] * len(samples)
-        ratios = [sample.score.ratios(sample.variant, sample.cases_S) for sample in samples]
-        for places in _bundles(ratios):
-            replicates = bootstrap([ratios[i] for i in places], resamples)
-            for i, one in zip(places, replicates, strict=True):
-                found[i] = one
-        return found
-
-
-def _bundles(ratios: Sequence[Ratios]) -> Iterator[list[int]]:
-    """The indices of those with a score, as many together as `COLUMNS` allows.
-
-    The resampled pictures are drawn again for each bundle.
-    """
-    bundle: list[int] = []
-    columns = 0
-    for i, one in enumerate(ratios):
-        if not one.scored_K.any():
-            continue
-        needed = 2 * one.seeds * one.scored_K.size
-        if bundle and columns + needed > COLUMNS:
-            yield bundle
-            bundle, columns = [], 0
-        bundle.append(i)
-        columns += needed
-    if bundle:
-        yield bundle
+        return np.nan_to_num(numerator_SUK), denominator_SUK, scored_K
 
 
 def divided(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

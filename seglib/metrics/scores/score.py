@@ -1,6 +1,6 @@
 """What a score is. The kinds of scores are `Ratio` and `PixelAP`; every score of seglib stands in `metrics.scores`.
 
-Shapes: S seeds, N pictures, K classes, R resamples.
+Shapes: S seeds, N pictures, K classes.
 """
 
 import abc
@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from seglib.metrics.cases import Cases
-from seglib.metrics.statistics import Replicates, Resamples
+from seglib.metrics.inference import Blocks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,21 +102,13 @@ class Score(abc.ABC):
         """How many pictures, or objects, the score is of."""
         return cases.pictures
 
-    @classmethod
     @abc.abstractmethod
-    def replicates(cls, samples: Sequence["Sample"], resamples: Resamples) -> list[Replicates]:
-        """What each score would have been on other pictures and with other seeds, an element per sample.
+    def blocks(self, cases_S: Sequence[Cases], has_seeds: bool) -> Blocks:
+        """What inference needs to know of a variant's trainings; NaN scores if they have no such score.
 
-        It is called once for all scores of this kind and all variants, so that they can share the resampled pictures.
+        Args:
+            has_seeds: whether the variant is trained from a seed. If not, it has one element of `cases_S`.
         """
-
-
-class Sample(NamedTuple):
-    """A score of a variant on one split."""
-
-    variant: str
-    score: Score
-    cases_S: Sequence[Cases]
 
 
 def group_name(group: tuple[str, str]) -> str:

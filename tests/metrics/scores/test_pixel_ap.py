@@ -8,6 +8,7 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from seglib.metrics.cases import Cases
+from seglib.metrics.inference import of_difference, of_score
 from seglib.metrics.ranking import (
     ScoreHistogram,
     SplitHistograms,
@@ -17,8 +18,6 @@ from seglib.metrics.ranking import (
 )
 from seglib.metrics.scores import BY_NAME
 from seglib.metrics.scores.pixel_ap import RESAMPLES
-from seglib.metrics.scores.score import Sample
-from seglib.metrics.statistics import Resamples
 
 PIXEL_AP = BY_NAME["pixel_ap"]
 PICTURES, SIDE = 40, 12
@@ -47,29 +46,27 @@ def test_a_class_has_scikit_learns_value_and_an_absent_one_has_none(tmp_path: Pa
     assert np.isnan(found[ABSENT])
 
 
-def test_replicates_are_about_the_value_and_as_wide_as_pictures_differ(tmp_path: Path):
+def test_the_variance_is_as_large_as_pictures_differ(tmp_path: Path):
     """scikit-learn's average precision of resampled pictures varies as much."""
     cases, outputs, truth = made_up(tmp_path, 0)
-    found, = PIXEL_AP.replicates([Sample("a", PIXEL_AP, [cases])], Resamples(pictures=PICTURES, count=5))
-    assert found.both_R.shape == (RESAMPLES,)
-    assert found.both_R.mean() == pytest.approx(np.nanmean(PIXEL_AP.by_class(cases)), abs=0.01)
+    found = of_score(PIXEL_AP.blocks([cases], has_seeds=True))
+    assert found.value == pytest.approx(np.nanmean(PIXEL_AP.by_class(cases)))
     random, expected = np.random.default_rng(1), []
     for _ in range(300):
         chosen = random.integers(PICTURES, size=PICTURES)
         expected.append(np.mean([average_precision_score(truth[chosen, k].ravel(), outputs[chosen, k].ravel())
                                  for k in range(ABSENT)]))
-    assert found.both_R.std() == pytest.approx(np.std(expected), rel=0.15)
+    assert np.sqrt(found.variance) == pytest.approx(np.std(expected), rel=0.15)
 
 
-def test_seeds_add_to_what_pictures_vary(tmp_path: Path):
-    cases_S = [made_up(tmp_path, seed)[0] for seed in range(3)]
-    alone, together = PIXEL_AP.replicates([Sample("a", PIXEL_AP, cases_S[:1]), Sample("a", PIXEL_AP, cases_S)],
-                                          Resamples(pictures=PICTURES))
-    np.testing.assert_array_equal(alone.both_R, alone.pictures_R)
-    assert together.both_R.std() > together.pictures_R.std()
+def test_variants_share_the_drawn_pictures(tmp_path: Path):
+    cases = made_up(tmp_path, 0)[0]
+    blocks = PIXEL_AP.blocks([cases], has_seeds=False)
+    assert blocks.deviations_SX.shape == (1, RESAMPLES)
+    assert of_difference(blocks, PIXEL_AP.blocks([cases], has_seeds=False)).variance == 0
 
 
 def test_masks_without_outputs_have_no_average_precision(tmp_path: Path):
     cases = Cases(made_up(tmp_path, 0)[0].columns)
-    found, = PIXEL_AP.replicates([Sample("a", PIXEL_AP, [cases])], Resamples(pictures=PICTURES))
-    assert np.isnan(PIXEL_AP.by_class(cases)).all() and np.isnan(found.both_R).all()
+    assert np.isnan(PIXEL_AP.by_class(cases)).all()
+    assert np.isnan(of_score(PIXEL_AP.blocks([cases], has_seeds=True)).interval()).all()

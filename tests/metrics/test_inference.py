@@ -1,0 +1,356 @@
+"""Intervals and tests over seeds and units against scipy, exact analysis of variance, brute force and simulation."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.simulation import World
+from seglib.metrics import inference, pairwise
+from seglib.metrics.inference import MASKS, SEEDS_AND_PICTURES, WEIGHTS, Blocks, of_difference, of_score
+from seglib.metrics.pairwise import BETTER, EQUIVALENT, TOO_FEW, UNKNOWN, Pair
+
+LARGE = math.inf  # of a score without a largest value
+EXPERIMENTS = st.builds(lambda seed, seeds, units: made_up(seed, seeds, units), st.integers(0, 10**6),
+                        st.integers(3, 5), st.integers(5, 40))
+
+
+def means(values_SU: np.ndarray, has_seeds: bool = True) -> Blocks:
+    """A score that is the plain mean over units."""
+    ones_SUK = np.ones((*values_SU.shape, 1))
+    return Blocks.from_sums(values_SU[..., None] * ones_SUK, ones_SUK, np.ones(1, bool), has_seeds)
+
+
+def made_up(seed: int, seeds: int, units: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two variants' values, (S, U), in which seeds, units and both together vary."""
+    random = np.random.default_rng(seed)
+    shared_U = random.normal(0.6, 0.1, units)
+    a_SU, b_SU = (shared_U + random.normal(0, 0.05, (seeds, 1)) + random.normal(0, 0.1, (seeds, units))
+                  for _ in range(2))
+    return a_SU, b_SU
+
+
+def counts(seed: int, seeds: int, units: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    below_SUK = random.integers(0, 50, (seeds, units, classes)).astype(float)
+    return np.floor(below_SUK * random.beta(4, 2, below_SUK.shape)), below_SUK
+
+
+# One variant
+
+@given(EXPERIMENTS)
+def test_the_variance_is_that_of_a_two_way_analysis_of_variance(experiment: tuple[np.ndarray, np.ndarray]):
+    values_SU, _ = experiment
+    seeds, units = values_SU.shape
+    grand, of_seeds, of_units = values_SU.mean(), values_SU.mean(1, keepdims=True), values_SU.mean(0, keepdims=True)
+    seed_square = units * ((of_seeds - grand) ** 2).sum() / (seeds - 1)
+    unit_square = seeds * ((of_units - grand) ** 2).sum() / (units - 1)
+    both_square = ((values_SU - of_seeds - of_units + grand) ** 2).sum() / ((seeds - 1) * (units - 1))
+    expected = (seed_square + max(unit_square - both_square, 0)) / (seeds * units)
+    found = of_score(means(values_SU), LARGE)
+    assert found.value == pytest.approx(grand) and found.variance == pytest.approx(expected)
+    assert found.of == SEEDS_AND_PICTURES
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.8])
+def test_without_a_difference_between_units_it_is_students_t_over_seeds(confidence: float):
+    scores_S = np.array([0.61, 0.66, 0.58, 0.7])
+    found = of_score(means(np.repeat(scores_S[:, None], 50, axis=1)))
+    expected = scipy.stats.ttest_1samp(scores_S, 0).confidence_interval(confidence)
+    assert found.freedom == pytest.approx(3)
+    np.testing.assert_allclose(found.interval(confidence), expected)
+
+
+def test_one_seed_of_means_is_students_t_over_units():
+    values_U = np.random.default_rng(1).normal(0.6, 0.1, 80)
+    found = of_score(means(values_U[None]))
+    expected = scipy.stats.ttest_1samp(values_U, 0).confidence_interval(0.95)
+    np.testing.assert_allclose(found.interval(), expected)
+    assert found.of == WEIGHTS and of_score(means(values_U[None], has_seeds=False)).of == MASKS
+
+
+def test_the_variance_of_ratios_is_that_of_the_jackknife():
+    above_SUK, below_SUK = counts(2, 1, 400, 3)
+
+    def score(kept_U: np.ndarray) -> float:
+        return float(np.mean(above_SUK[0, kept_U].sum(0) / below_SUK[0, kept_U].sum(0)))
+
+    left_out = [score(np.arange(400) != u) for u in range(400)]
+    jackknife = 399 / 400 * ((left_out - np.mean(left_out)) ** 2).sum()
+    found = of_score(Blocks.from_sums(above_SUK, below_SUK, np.ones(3, bool)))
+    assert found.value == pytest.approx(score(np.arange(400)))
+    assert found.variance == pytest.approx(jackknife, rel=0.01)
+
+
+def test_a_class_without_denominators_takes_no_part_in_its_seeds_score():
+    above_SUK, below_SUK = counts(3, 2, 30, 2)
+    above_SUK[0, :, 1] = below_SUK[0, :, 1] = 0
+    found = Blocks.from_sums(above_SUK, below_SUK, np.ones(2, bool))
+    alone = Blocks.from_sums(above_SUK, below_SUK, np.array([True, False]))
+    assert found.scores_S[0] == alone.scores_S[0] and found.scores_S[1] != alone.scores_S[1]
+    np.testing.assert_allclose(found.deviations_SX[0], alone.deviations_SX[0])
+    assert np.isnan(Blocks.from_sums(above_SUK, below_SUK, np.zeros(2, bool)).scores_S).all()
+
+
+def test_replicates_say_what_sums_say():
+    a_SU, b_SU = made_up(4, 4, 60)
+    drawn_RU = np.random.default_rng(5).integers(60, size=(20_000, 60))
+    by_sums = of_difference(means(a_SU), means(b_SU))
+    blocks = [Blocks.from_replicates(values.mean(1), values[:, drawn_RU].mean(-1), 60) for values in (a_SU, b_SU)]
+    by_replicates = of_difference(*blocks)
+    assert by_replicates.value == pytest.approx(by_sums.value)
+    assert by_replicates.variance == pytest.approx(by_sums.variance, rel=0.03)
+    with_gap = Blocks.from_replicates(a_SU.mean(1), np.c_[a_SU[:, drawn_RU].mean(-1), np.full((4, 7), np.nan)], 60)
+    assert of_score(with_gap).variance == pytest.approx(of_score(blocks[0]).variance)
+
+
+# Two variants
+
+def test_without_a_difference_between_units_it_is_welchs_t():
+    random = np.random.default_rng(6)
+    a_S, b_S = random.normal(0.6, 0.02, 5), random.normal(0.55, 0.08, 5)
+    found = of_difference(*(means(np.repeat(scores[:, None], 20, axis=1)) for scores in (a_S, b_S)))
+    expected = scipy.stats.ttest_ind(a_S, b_S, equal_var=False)
+    assert found.p() == pytest.approx(expected.pvalue)
+    np.testing.assert_allclose(found.interval(), expected.confidence_interval(0.95))
+
+
+@pytest.mark.parametrize("has_seeds", [False, True])
+def test_with_one_result_each_it_is_the_paired_t_over_units(has_seeds: bool):
+    a_SU, b_SU = made_up(7, 1, 50)
+    found = of_difference(means(a_SU, has_seeds), means(b_SU, has_seeds))
+    expected = scipy.stats.ttest_rel(a_SU[0], b_SU[0])
+    assert found.p() == pytest.approx(expected.pvalue)
+    np.testing.assert_allclose(found.interval(), expected.confidence_interval(0.95))
+    assert found.of == (WEIGHTS if has_seeds else MASKS)
+
+
+def test_a_training_against_masks_varies_with_its_own_seeds():
+    a_SU, b_SU = made_up(8, 5, 300)
+    found = of_difference(means(a_SU), means(b_SU[:1], has_seeds=False))
+    paired = np.var(a_SU.mean(0) - b_SU[0], ddof=1) / 300
+    own_SU = a_SU - a_SU.mean(0) - a_SU.mean(1, keepdims=True) + a_SU.mean()
+    interaction = (own_SU**2).sum() / (4 * 299) / (5 * 300)
+    assert found.variance == pytest.approx(a_SU.mean(1).var(ddof=1) / 5 + paired - interaction)
+    assert found.of == SEEDS_AND_PICTURES
+
+
+def test_interaction_is_counted_once():
+    # Nothing but interaction: the true variance of the difference is 2 sigma² / (S U).
+    random, found = np.random.default_rng(9), []
+    for _ in range(200):
+        found.append(of_difference(*(means(random.normal(0.5, 0.1, (5, 200))) for _ in range(2))).variance)
+    assert np.mean(found) == pytest.approx(2 * 0.1**2 / (5 * 200), rel=0.2)
+
+
+@given(EXPERIMENTS, st.randoms(use_true_random=False))
+def test_neither_order_of_seeds_nor_of_units_nor_side_matters(experiment: tuple[np.ndarray, np.ndarray], random):
+    a_SU, b_SU = experiment
+    seeds, units = (random.sample(range(size), size) for size in a_SU.shape)
+    plain = of_difference(means(a_SU), means(b_SU))
+    shuffled = of_difference(means(a_SU[seeds][:, units]), means(b_SU[:, units]))
+    turned = of_difference(means(b_SU), means(a_SU))
+    for other, sign in ((shuffled, 1), (turned, -1)):
+        assert sign * other.value == pytest.approx(plain.value, abs=1e-12)
+        assert other.p() == pytest.approx(plain.p(), rel=1e-6)
+        assert other.freedom == pytest.approx(plain.freedom, rel=1e-6)
+    low, high = plain.interval()
+    np.testing.assert_allclose(turned.interval(), [-high, -low])
+
+
+@given(EXPERIMENTS, st.floats(0.01, 0.99))
+def test_p_and_interval_agree(experiment: tuple[np.ndarray, np.ndarray], level: float):
+    found = of_difference(*map(means, experiment), highest=LARGE)
+    low, high = found.interval(1 - level)
+    assert (found.p() < level) == (low > 0 or high < 0)
+    low, high = found.interval(1 - level)
+    assert (found.p_outside(0.1) < level / 2) == (low > -0.1 and high < 0.1)
+
+
+# Without variance
+
+def test_identical_seeds_leave_the_variance_of_the_units():
+    values_U = np.random.default_rng(10).normal(0.6, 0.1, 100)
+    same, one = of_score(means(np.repeat(values_U[None], 3, axis=0))), of_score(means(values_U[None]))
+    assert same.variance == pytest.approx(one.variance) and same.freedom == pytest.approx(99)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_no_variance_at_all_is_not_certainty(value: float, seeds: int):
+    blocks = means(np.full((seeds, 200), value))
+    low, high = of_score(blocks).interval()
+    exact = scipy.stats.binomtest(0, 200).proportion_ci(0.95).high
+    assert low == pytest.approx(max(value - exact, 0)) and high == pytest.approx(min(value + exact, 1))
+    difference = of_difference(blocks, blocks)
+    assert difference.p() == 1 and difference.p_outside(0.01) == pytest.approx(0.99**200)
+    np.testing.assert_allclose(difference.interval(), [-exact, exact])
+
+
+def test_a_score_without_a_largest_value_and_without_variance_has_no_bound():
+    found = of_score(means(np.full((3, 50), 7.0)), LARGE)
+    assert found.interval() == (0, math.inf)
+    assert of_difference(means(np.full((3, 50), 7.0)), means(np.full((3, 50), 2.0)), LARGE).p() == 1
+
+
+def test_a_single_unit_says_nothing():
+    found = of_score(means(np.array([[0.5], [0.6], [0.7]])))
+    assert found.interval() == (0, 1) and found.p() == 1
+
+
+# All pairs
+
+def compared(*levels: float, seeds: int = 5, has_seeds: bool = True, margin: float | None = 0.01) -> list[Pair]:
+    random = np.random.default_rng(11)
+    shared_U = random.normal(0, 0.1, 2000)
+    return pairwise.compare([means(shared_U + level + random.normal(0, 0.002, (seeds, 1)), has_seeds)
+                             for level in levels], margin=margin)
+
+
+def test_three_verdicts():
+    pairs = compared(0.7, 0.6, 0.6005)
+    assert [(pair.a, pair.b, pair.verdict) for pair in pairs] == [(0, 1, BETTER), (0, 2, BETTER), (1, 2, EQUIVALENT)]
+    assert pairs[0].difference.value > 0 and pairs[2].p_holm > 0.05
+    assert pairwise.rank_intervals(pairs, 3) == [(1, 1), (2, 3), (2, 3)]
+    assert pairwise.rank_intervals(pairs, 3, higher_is_better=False) == [(3, 3), (1, 2), (1, 2)]
+    assert [pair.verdict for pair in compared(0.6, 0.6, margin=None)] == [UNKNOWN]
+
+
+def test_a_sure_difference_that_is_too_small_to_matter_is_none():
+    pair, = compared(0.605, 0.6)
+    assert pair.p_holm < 0.05 and pair.verdict == EQUIVALENT
+
+
+@pytest.mark.parametrize(("seeds", "has_seeds", "decided"), [(1, True, False), (2, True, False), (3, True, True),
+                                                             (1, False, True)])
+def test_verdicts_need_three_seeds_or_none_at_all(seeds: int, has_seeds: bool, decided: bool):
+    pair, = compared(0.7, 0.6, seeds=seeds, has_seeds=has_seeds)
+    assert pair.verdict == (BETTER if decided else TOO_FEW) and (pair.p is not None) == decided
+    low, high = pair.difference.interval()
+    assert low < pair.difference.value < high
+    assert decided or pairwise.rank_intervals([pair], 2) == [(1, 2), (1, 2)]
+
+
+def test_pairs_without_enough_seeds_take_no_part_in_the_correction():
+    random = np.random.default_rng(12)
+    three = [means(random.normal(0.6, 0.1, (3, 40))) for _ in range(3)]
+    few = means(random.normal(0.6, 0.1, (2, 40)))
+    with_few, without = pairwise.compare([*three, few], margin=0.01), pairwise.compare(three[:2], margin=0.01)
+    assert [pair.verdict for pair in with_few if 3 in (pair.a, pair.b)] == [TOO_FEW] * 3
+    assert len(without) == 1
+
+
+@given(st.lists(st.builds(made_up, st.integers(0, 10**6), st.just(3), st.just(12)), min_size=2, max_size=3))
+def test_the_correction_keeps_the_order_and_a_decided_interval_excludes_0(experiments):
+    pairs = pairwise.compare([means(values) for both in experiments for values in both], margin=0.01, highest=LARGE)
+    assert all(pair.p_holm >= pair.p and pair.p_holm >= pair.difference.p() for pair in pairs)
+    for pair in pairs:
+        low, high = pair.difference.interval()
+        assert pair.p_holm >= 0.05 or low > 0 or high < 0
+    ranks = pairwise.rank_intervals(pairs, 2 * len(experiments))
+    assert all(1 <= best <= worst <= len(ranks) for best, worst in ranks)
+
+
+def test_moderated_variances_by_hand():
+    blocks = [means(np.repeat(np.array([scores]).T, 9, axis=1)) for scores in ((0.1, 0.2, 0.3), (0.5, 0.5, 0.5))]
+    masks = means(np.full((1, 9), 0.4), has_seeds=False)
+    of_seeds = pairwise.moderated([*blocks, masks])
+    # Of the first the variance is 0.01, more than the pooled 0.005; of the second it is 0. No part has more than the
+    # 4 degrees of freedom of both together.
+    first, second = 0.01 / 3, 4 * 0.005 / 6 / 3
+    assert of_seeds(0, 2) == (pytest.approx(first), 4) and of_seeds(1, 2) == (pytest.approx(second), 4)
+    assert of_seeds(0, 1) == (pytest.approx(first + second), 4)
+    assert pairwise.moderated([masks, masks])(0, 1) is None
+
+
+def test_two_variants_whose_seeds_vary_alike_are_tested_by_students_pooled_t():
+    a_S = np.array([0.52, 0.6, 0.61])
+    pair, = pairwise.compare([means(np.repeat(scores[:, None], 20, axis=1)) for scores in (a_S, a_S + 0.1)],
+                             margin=None)
+    assert pair.p == pytest.approx(scipy.stats.ttest_ind(a_S, a_S + 0.1).pvalue)
+
+
+# How much more data
+
+def power(difference: float, seed_sd: float, unit_error: float, seeds: int) -> float:
+    """By simulation of Welch's t, the units' part known."""
+    random = np.random.default_rng(14)
+    scores = random.normal(0, seed_sd, (2, 20_000, seeds))
+    error = scores.mean(2)[0] - scores.mean(2)[1] + random.normal(0, unit_error, 20_000)
+    variances = scores.var(2, ddof=1) / seeds
+    freedom = inference.satterthwaite([(part, seeds - 1) for part in variances] + [(unit_error**2, 1999)])
+    reach = scipy.stats.t.ppf(0.975, freedom) * np.sqrt(variances.sum(0) + unit_error**2)
+    return float(np.mean(error + difference > reach))
+
+
+def test_a_range_holds_the_number_of_seeds_that_is_right():
+    random, seed_sd, difference = np.random.default_rng(15), 0.03, 0.04
+    # 11 seeds: 1.96 and 0.84 standard errors are 0.0376, a little less than t asks for.
+    right = next(n for n in itertools.count(3) if power(difference, seed_sd, 1e-6, n) >= 0.8)
+    held = []
+    for _ in range(400):
+        a, b = (means(np.repeat(random.normal(0.5, seed_sd, (4, 1)), 5, axis=1)) for _ in range(2))
+        low, high = pairwise.seeds_needed(difference, a, b)
+        held.append(low - 1 <= right <= high + 1)
+    assert 0.76 <= np.mean(held) <= 0.95
+
+
+def test_planning_says_never_and_needs_no_seeds_for_masks():
+    a_SU, b_SU = made_up(16, 5, 100)
+    low, high = pairwise.seeds_needed(1e-4, means(a_SU), means(b_SU))
+    assert (low, high) == (None, None)  # the units alone leave more doubt than that
+    masks = [means(values[:1], has_seeds=False) for values in (a_SU, b_SU)]
+    assert pairwise.seeds_needed(0.05, *masks) == (None, None)
+    low, high = pairwise.units_needed(0.05, *masks)
+    sd = np.std(a_SU[0] - b_SU[0], ddof=1)
+    assert low == high == next(n for n in itertools.count(2) if (
+        scipy.stats.t.ppf([0.975, 0.8], n - 1).sum() * sd / math.sqrt(n)) <= 0.05)
+
+
+@given(EXPERIMENTS, st.floats(0.02, 0.5))
+def test_a_larger_difference_needs_no_more(experiment: tuple[np.ndarray, np.ndarray], difference: float):
+    a, b = map(means, experiment)
+    for needed in (pairwise.seeds_needed, pairwise.units_needed):
+        ends = [[math.inf if end is None else end for end in needed(size, a, b)]
+                for size in (difference, 1.5 * difference)]
+        assert ends[1][0] <= ends[0][0] and ends[1][1] <= ends[0][1] and ends[0][0] <= ends[0][1]
+
+
+# Simulation with known truth
+
+@pytest.mark.parametrize(("seeds", "ratio", "shape"), [(3, 1, "normal"), (3, 10, "unequal"), (5, 3, "unequal")])
+def test_intervals_hold_and_equal_variants_are_not_called_better(seeds: int, ratio: float, shape: str):
+    world = World(ratio=ratio, pictures=200, shape=shape)
+    blocks = world.blocks(np.random.default_rng(17), 600, 3, seeds)
+    held = []
+    for one in blocks:
+        low, high = of_score(one).interval()
+        held.append((low <= world.truth) & (world.truth <= high))
+    assert 0.93 <= np.mean(held) <= 0.97
+    better = np.any([pair.p_holm < 0.05 for pair in pairwise.compare(blocks, margin=None)], axis=0)
+    assert better.mean() <= 0.07
+
+
+def test_the_simulations_truth_is_the_mean_over_many_seeds_and_pictures():
+    for shape, is_ratio in itertools.product(("normal", "bimodal"), (False, True)):
+        world = World(ratio=10, pictures=200, shape=shape, is_ratio=is_ratio)
+        one, = world.blocks(np.random.default_rng(18), 300, 1, 20)
+        error = one.mean.std() / math.sqrt(300)
+        assert one.mean.mean() == pytest.approx(world.truth, abs=4 * error)
+        sd = math.sqrt(one.seed_variance()[0].mean())
+        assert sd / math.sqrt((one.deviations_SX**2).sum(-1).mean()) == pytest.approx(10, rel=0.15)
+
+
+def test_axes_of_experiments_are_experiments_side_by_side():
+    blocks = World(ratio=3, pictures=30, is_ratio=True).blocks(np.random.default_rng(19), 4, 3, 3)
+    together = pairwise.compare(blocks, margin=0.01)
+    for t in range(4):
+        alone = pairwise.compare([Blocks(scores_S=one.scores_S[t], deviations_SX=one.deviations_SX[t], units=30)
+                                  for one in blocks], margin=0.01)
+        for one, both in zip(alone, together, strict=True):
+            np.testing.assert_allclose([one.p, one.p_holm, one.p_equivalent],
+                                       [both.p[t], both.p_holm[t], both.p_equivalent[t]])
