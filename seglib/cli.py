@@ -209,7 +209,8 @@ def bridge(
     _repair(root)
     typed = ["seglib", "bridge", start, end, *["--full"] * full]
     typed += [part for change in changes or [] for part in ("-S", change)]
-    print(root / bridging.run(found, full=full, changes=changes or [], command=typed))
+    folder = root / bridging.run(found, full=full, changes=changes or [], command=typed)
+    print(f"table: {folder / bridging.TABLE}\nfigure: {folder / bridging.FIGURE}")
 
 
 @app.command()

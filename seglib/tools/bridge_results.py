@@ -138,6 +138,8 @@ def sentences(table: pd.DataFrame) -> Iterator[str]:
 def _largest_step(loss: str, rows: pd.DataFrame) -> str:
     moves = list(itertools.pairwise(rows.itertuples(index=False)))
     before, after = max(moves, key=lambda move: abs(move[1].mean - move[0].mean))
+    if before.mean == after.mean:
+        return f"{loss}: no step moves the score."
     return (f"{loss}: the step that moves the score most is {after.step}, {after.factor}: "
             f"{before.mean:.3f} → {after.mean:.3f}.")
 

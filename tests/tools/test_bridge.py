@@ -231,8 +231,17 @@ def test_what_no_comparison_decided_stays_unknown(tmp_path: Path):
     found = bridge_results.gather([("start", ""), ("one", "k 1 → 2")], folders, model="bridge", losses=["A", "B"],
                                   scores=["iou_dataset"])
     assert set(found["A or B"]) == {"unknown"}
-    assert list(bridge_results.sentences(found))[-2:] == ["No step flips a verdict.",
+    assert list(bridge_results.sentences(found))[2:] == ["No step flips a verdict.",
                                                           "No step decides which scores higher: A or B."]
+
+
+def test_a_loss_that_no_step_moves_is_said_to_be_unmoved(tmp_path: Path):
+    folders = [leave_tables(tmp_path / str(number), {"iou_dataset": {"A": [0.0], "B": [mean]}}, {})
+               for number, mean in enumerate((0.0, 0.25))]
+    found = bridge_results.gather([("start", ""), ("one", "k 1 → 2")], folders, model="bridge", losses=["A", "B"],
+                                  scores=["iou_dataset"])
+    assert list(bridge_results.sentences(found))[:2] == [
+        "A: no step moves the score.", "B: the step that moves the score most is 1, one: 0.000 → 0.250."]
 
 
 def test_the_printed_table_is_markdown_with_one_line_per_step_and_definition(table: pd.DataFrame):
