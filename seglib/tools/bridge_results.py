@@ -16,10 +16,10 @@ from typing import Any
 import pandas as pd
 
 from seglib.figures import bridge as figure
+from seglib.metrics.pairwise import BETTER, EQUIVALENT, UNKNOWN
 from seglib.metrics.scores import BY_NAME
 from seglib.metrics.scores.score import AGGREGATIONS
 
-UNKNOWN = "unknown"
 DEFINITION = "score definition"
 OR = " or "
 SEED = "seed_"
@@ -70,11 +70,12 @@ def _label(variants: pd.Series, name: str) -> str:
 
 
 def _verdict(pairs: pd.DataFrame, label: dict[str, str], pair: tuple[str, str]) -> str:
-    """The loss that scores higher; "unknown" if the comparison did not decide it, or did not compare the two."""
+    """The loss that is better, or the comparison's verdict if none is; "unknown" if it did not compare the two."""
     for loss, other in itertools.permutations(pair):
         row = pairs[(pairs["a"] == label[loss]) & (pairs["b"] == label[other])]
-        if len(row) and bool(row["settled"].iloc[0]):
-            return loss
+        if len(row):
+            verdict = row["verdict"].iloc[0]
+            return loss if verdict == BETTER else EQUIVALENT if verdict == EQUIVALENT else UNKNOWN
     return UNKNOWN
 
 

@@ -26,7 +26,7 @@ def shrink(file: Path) -> None:
                     {"name": "training", "keys": [key for key in keys if key.startswith("train.")]},
                     {"name": "network", "keys": [key for key in keys if key.startswith("model.")]}],
         "small": {"set": {"datasets.shapes.train_images": 40, "datasets.shapes.test_images": 12,
-                          "datasets.shapes.val_fraction": 0.2, "compare.resamples": 1000, "compare.gallery": 3,
+                          "datasets.shapes.val_fraction": 0.2, "compare.gallery": 3,
                           "compare.pictures": 3, "run.seeds": [1],
                           "datasets.shapes.allow": ["absent_class", "unscored_class"]},
                   "start": {"model.depth": 4, "model.width": 8, "train.epochs": 1},

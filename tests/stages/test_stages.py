@@ -122,7 +122,7 @@ def test_a_comparison_holds_all_that_the_page_shows(repository: Path):
     assert (ranking["low"] <= ranking["mean"]).all() and (ranking["mean"] <= ranking["high"]).all()
     assert len(read_json(folder / "gallery/gallery.json")["pictures"]) == 6
     verdicts = {claim["id"]: claim["verdict"] for claim in read_json(folder / "tables/claims.json")}
-    assert verdicts["shapes-is-balanced"] != "not run"
+    assert verdicts["shapes-is-balanced-here"] != "not run"
     assert verdicts["aspp-helps@mse"] == "not run"
     assert set(verdicts.values()) <= {"not run", "too few seeds", verdicts["shapes-is-balanced"]}  # of two seeds
     assert read_json(folder / "tables/summary.json")["margin"] == 0.01

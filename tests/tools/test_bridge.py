@@ -161,11 +161,11 @@ def test_the_command_prints_its_plan(repository: Path):
     assert params.load(Path("params.yaml")) == params.load(ROOT / "params.yaml")
 
 
-def leave_tables(folder: Path, scores: dict[str, dict[str, list[float]]], settled: dict[str, list[str]]) -> Path:
+def leave_tables(folder: Path, scores: dict[str, dict[str, list[float]]], better: dict[str, list[str]]) -> Path:
     """Made-up tables of a comparison.
 
-    scores: by score and loss, the score of each seed. settled: by score, the losses of which the first is better than
-    the second, and the comparison is sure of it. All other pairs are not settled.
+    scores: by score and loss, the score of each seed. better: by score, the losses of which the first is better than
+    the second. The verdict on all other pairs is unknown.
     """
     folder.mkdir(parents=True)
     of_variant, of_training, of_pair = [], [], []
@@ -181,7 +181,7 @@ def leave_tables(folder: Path, scores: dict[str, dict[str, list[float]]], settle
                                 for seed, value in enumerate(values, 1) for name in ("", "disk")]
         for one, other in itertools.combinations(sorted(by_loss, key=lambda loss: -sum(by_loss[loss])), 2):
             of_pair.append({"a": f"bridge {one}", "b": f"bridge {other}", "score": score,
-                            "settled": settled.get(score) == [one, other]})
+                            "verdict": "better" if better.get(score) == [one, other] else "unknown"})
     for name, rows in (("scores", of_variant), ("training_scores", of_training), ("pairs", of_pair)):
         pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
     return folder
