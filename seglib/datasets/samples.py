@@ -50,7 +50,7 @@ class Sample:
     tally: Mapping[str, int] = dataclasses.field(default_factory=dict)  # annotations that end here, by a key of TALLIES
     palette: Mapping[int, str] = dataclasses.field(default_factory=dict)  # "#rrggbb" of each number that its mask holds
     facts: PixelFacts | None = None  # what its file holds; None if that was not looked at
-    unit: str | None = None  # the group (patient, video) whose pictures are resampled together; None: each on its own
+    unit: str | None = None  # the group (patient, video) whose pictures are one random draw; None: each on its own
 
     def __post_init__(self) -> None:
         assert self.image_HWC.dtype == np.uint8 and self.image_HWC.shape[2:] == (3,), self.image_HWC.shape

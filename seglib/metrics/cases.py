@@ -1,7 +1,7 @@
 """What one evaluation counted on one split, as the arrays that scores are computed from.
 
-Shapes: N pictures, U units, K classes. A unit is what is resampled: a picture, or a group of pictures (the slices of a
-patient, the frames of a video) if the dataset names groups.
+Shapes: N pictures, U units, K classes. A unit is what inference takes as one random draw: a picture, or a
+group of pictures (the slices of a patient, the frames of a video) if the dataset names groups.
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ class Cases:
 
     @property
     def units(self) -> int:
-        """How many units are resampled."""
+        """How many units there are."""
         return self.pictures if self.units_N is None else int(self.units_N.max()) + 1
 
     def by_unit(self, values_N: np.ndarray) -> np.ndarray:

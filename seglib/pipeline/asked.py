@@ -19,7 +19,7 @@ from seglib.pipeline.workspace import TrainingFiles
 
 PIPELINE = "dvc.yaml"
 FIRST = "resolve/dvc.yaml"
-STUDIES = (["study"], ["bridge"])  # the first words after `seglib`
+STUDIES = (["study"], ["bridge"], ["reproduce"])  # the first words after `seglib`
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -68,8 +68,8 @@ def _too_few_seeds(comparison: Comparison, found: dict[str, Any]) -> list[Markup
         sentences.append(say("{} has the highest mean test IoU, {}.", name(first["variant"]),
                              _score(comparison, first)))
     if lead is not None:
-        sentences.append(say("Of the {} variants with enough seeds, {} has the highest mean test IoU, {}.",
-                             found["compared"], name(lead["variant"]), _score(comparison, lead)))
+        sentences.append(say("{} has the highest mean of the {} variants with enough seeds: test IoU {}.",
+                             name(lead["variant"]), found["compared"], _score(comparison, lead)))
         sentences += _certainty(comparison, found)
     return sentences
 
@@ -107,22 +107,20 @@ def _certainty(comparison: Comparison, found: dict[str, Any]) -> list[Markup]:
         sentences = [say("Whether it is better than the next, {}, is unknown: {}.", name(runner_up), difference)]
         if text := would_show(pair, comparison):
             sentences.append(say("{}", text))
-    for verdict, text in (("equivalent", "It is equivalent to {} too."),
-                          ("unknown", "Whether it is better than {} is unknown.")):
-        if others := _grouped([rival for rival in lead[verdict] if rival != runner_up], found["compared"] - 2):
-            sentences.append(say(text, others))
+    for verdict, text, join, each in (("equivalent", "It is equivalent to {} too.", "and", "each"),
+                                      ("unknown", "Whether it is better than {} is unknown.", "or", "any")):
+        if others := [rival for rival in lead[verdict] if rival != runner_up]:
+            sentences.append(say(text, _grouped(others, found["compared"] - 2, join, each)))
     return sentences
 
 
-def _grouped(rivals: list[str], of: int) -> Markup | None:
-    """The names, or how many there are if there are many; None if there are none."""
-    if not rivals:
-        return None
+def _grouped(rivals: list[str], of: int, join: str, each: str) -> Markup:
+    """The names, joined by a word, or how many there are if there are many."""
     if len(rivals) > NAMED:
         if len(rivals) == of:
-            return say("any of the other {} variants", of)
+            return say("{} of the other {} variants", each, of)
         return say("{} and {} others", listed(map(name, rivals[:2]), ","), len(rivals) - 2)
-    return listed(map(name, rivals), "or")
+    return listed(map(name, rivals), join)
 
 
 def _p(value: float | None) -> str:

@@ -103,7 +103,7 @@ def _k(point: Facts) -> str:
 def _sweep(sweep: Facts, targets: str) -> Markup:
     text = say("{}{}, test IoU: {}.", name(sweep["model"]), targets,
                listed(f"{_k(point)}: {with_interval(point)}" for point in sweep["points"]))
-    text += say(" Of the mixtures, {} has the highest mean.", _k(sweep["highest"]))
+    text += say(" {} has the highest mean of the mixtures.", _k(sweep["highest"]))
     against = sweep["against"]
     if decided := [f"{row['verdict']} than {_k(row)}" for row in against if row["verdict"] in ("better", "worse")]:
         text += say(" It is {}.", listed(decided))
@@ -196,7 +196,7 @@ def falling_loss(facts: Facts) -> list[Markup]:
 
 def _disagreement(found: Facts | None, loss: str) -> Markup:
     if found is None:
-        return say("By {}, no variant that another is better than had the lower final loss.", loss)
+        return say("By {}, the better variant of every decided pair also has the lower final loss.", loss)
     better, worse = found["better"], found["worse"]
     return say("By {}, {} ends lower than {} ({} against {}), but its test IoU is lower: {} against {}, and "
                "this difference is sure.", loss, name(worse["variant"]), name(better["variant"]), brief(worse["loss"]),

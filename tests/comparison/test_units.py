@@ -1,4 +1,4 @@
-"""Groups of pictures are resampled whole: groups of equal pictures are as sure as one picture of each, no surer."""
+"""A group of pictures is one random draw: groups of equal pictures are as sure as one picture of each, no surer."""
 
 import dataclasses
 import math

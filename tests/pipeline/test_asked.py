@@ -89,7 +89,7 @@ TARGET = "train@shapes-munet-bce-1"
     (f"dvc exp run -S train.together=1 -S train.lr=0.1 {TARGET}", ONE), ("dvc exp run --temp -n name", LIVE),
     (f"dvc experiments run --name {TARGET} -C seglib/new.py", LIVE), (f"dvc exp run -m {TARGET} {TARGET}", ONE),
     ("python /x/bin/seglib study shapes --sample", LIVE), ("python -m seglib.cli study pets -S a=1", LIVE),
-    ("seglib bridge shapes-2024 default", LIVE),
+    ("seglib bridge shapes-2024 default", LIVE), ("seglib reproduce pets --sample", LIVE),
     ("dvc repro -i", []), ("dvc exp run --run-all", []), ("dvc exp exec-run --infofile x", []), ("dvc queue start", []),
     ("python -m celery -A dvc_task worker", []), ("dvc repro --no-such-option", []), ("dvc", []), ("", []),
     ("seglib everything", []), ("pytest tests", []), ("dvc repro runs/shapes", [])])

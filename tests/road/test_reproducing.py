@@ -33,7 +33,7 @@ def check(repository: Path, name: str, because: str, *options: str) -> str:
     assert {row["verdict"] for row in rows} == {"not comparable"}
     stated = {figure.not_comparable for figure in entry.figures.values()}
     assert all(row["because"] in stated or row["because"].startswith(because) for row in rows)
-    table = output[output.rindex("its definition"):]
+    table = output[output.rindex("ours (95 % interval)"):]
     assert table.count("not comparable:") == len(rows)
     assert escape(entry.title) in (folder / "reports/index.html").read_text()
     return table
