@@ -53,7 +53,7 @@ def test_equivalent_variants_are_called_so_without_a_p(compared: Any):
     said = text(answer(compared(pairs={"verdict": "equivalent"})))
     assert said.startswith("munet mse_dice20 has the highest mean") and "Holm p" not in said
     assert "The next, munet mse_dice, is equivalent to it: they differ by less than 0.01; +0.030" in said
-    assert "It is equivalent to munet mse or munet dice too." in said
+    assert "It is equivalent to munet mse and munet dice too." in said
 
 
 def test_nothing_is_known(compared: Any):

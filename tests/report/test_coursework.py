@@ -24,7 +24,7 @@ def test_the_scale_follows_gradients_and_the_sweep(asked: Any):
     said = asked()["dice_scale"]
     assert "k = 3 at first, 1.5 in the middle and 0.5 at the end" in said
     assert "the stronger one throughout was Dice in munet mse_dice20." in said
-    assert "munet, test IoU: MSE alone: 0.790" in said and "Of the mixtures, k = 20 has the highest mean." in said
+    assert "munet, test IoU: MSE alone: 0.790" in said and "k = 20 has the highest mean of the mixtures." in said
     assert "It is better than MSE alone and better than Dice alone." in said
     assert "Whether it is better than k = 1 is unknown." in said
 

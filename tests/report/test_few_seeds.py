@@ -109,8 +109,8 @@ def test_a_few_variants_with_too_few_seeds_leave_the_others_decided(built: Any):
 def test_of_several_with_too_few_seeds_the_answer_names_them(compared: Any):
     said = text(answer(compared(one_seed=(FIRST,))))
     assert said.startswith(f"Too few seeds to name a best variant: {FIRST} has fewer than 3. {FIRST} has the highest "
-                           "mean test IoU, 0.850 with one seed. Of the 3 variants with enough seeds, munet mse_dice "
-                           "has the highest mean test IoU, 0.820 (95 % interval 0.808 to 0.832). It is better than "
+                           "mean test IoU, 0.850 with one seed. munet mse_dice has the highest mean of the 3 "
+                           "variants with enough seeds: test IoU 0.820 (95 % interval 0.808 to 0.832). It is better than "
                            "the next, munet mse: ")
     assert "segments best" not in said
 
@@ -120,7 +120,7 @@ def test_many_with_too_few_seeds_are_counted(compared: Any):
     few = tuple(f"{model} {loss}" for model in ("a", "b") for loss in losses[:3])
     said = text(answer(compared(models=("a", "b"), one_seed=few)))
     assert "a best variant: 6 of 8 variants have fewer than 3." in said
-    assert "Of the 2 variants with enough seeds, a dice has the highest mean" in said
+    assert "a dice has the highest mean of the 2 variants with enough seeds" in said
 
 
 def test_a_baseline_without_seeds_beside_too_few_is_not_ranked(built: Any):
@@ -147,7 +147,7 @@ def test_no_number_of_pictures_helps_too_few_seeds(compared: Any):
 
 def test_a_sweep_of_too_few_seeds_decides_nothing(compared: Any):
     said = text(coursework(compared(seeds=TWO))["dice_scale"])
-    assert "Of the mixtures, k = 20 has the highest mean. Too few seeds to compare it with MSE alone, k = 1 or Dice " \
+    assert "k = 20 has the highest mean of the mixtures. Too few seeds to compare it with MSE alone, k = 1 or Dice " \
            "alone." in said
     assert "better" not in said and "unknown" not in said
     said = text(coursework(compared(dataset="mixed", one_seed=(LAST,)))["dice_scale"])
