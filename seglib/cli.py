@@ -196,8 +196,8 @@ def bridge(
     """Go from one study's recipe to another's, one factor at a time: why does my number differ from the paper's?
 
     bridges.yaml says which keys each factor moves, and how large the trainings are. At the end, studies/bridge-.../
-    holds bridge.csv, bridge.png and a folder per step. The printed table says which step moves the score most, and
-    which step changes which of two losses scores higher. If it is stopped, run the same command to resume it.
+    holds bridge.csv, bridge.png and a folder per step. The printed table names the step that moves the score most, and
+    the steps that reverse the order of two losses. If it is stopped, run the same command to resume it.
     """
     from seglib.tools import bridge as bridging
 

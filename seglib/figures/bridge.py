@@ -66,7 +66,7 @@ def _line(axes: Axes, rows: pd.DataFrame, x: pd.Series, steps: int, color: str, 
 
 
 def _verdicts(axes: Axes, by_place: pd.DataFrame, pairs: list[str], colors: dict[str, str]) -> None:
-    """For each pair and position, the loss that scores higher, in its colour."""
+    """For each pair and position, the loss that is better, in its colour."""
     for row, pair in enumerate(pairs):
         for place, verdict in by_place[pair].items():
             axes.text(place, row, verdict, ha="center", va="center", fontsize=8,

@@ -6,6 +6,7 @@ was trained once is not trained again.
 """
 
 import dataclasses
+import datetime
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,7 +69,11 @@ def steps_of(bridge: Bridge, *, full: bool = False, changes: Sequence[str] = ())
 def _end(bridge: Bridge, place: int, size: Flat, changes: Sequence[str]) -> dict[str, Flat]:
     """The configuration of each loss at the start (place 0) or the end (1) of a bridge, at some size."""
     study = (bridge.start, bridge.end)[place]
-    settings = studies.settings(list(changes) if study == DEFAULT else studies.changes_of(study, changes=changes))
+
+    def settings_with(changes: Sequence[str]) -> Params:
+        return studies.settings(list(changes) if study == DEFAULT else studies.changes_of(study, changes=changes))
+
+    settings, unchanged = settings_with(changes), settings_with([])
     for name, section in ((MODEL, settings.models), *((loss, settings.losses) for loss in bridge.losses)):
         if name in section:
             raise ParamsError(f"the bridge {bridge.start} {bridge.end} needs the name {name}, which params.yaml has "
@@ -78,6 +83,9 @@ def _end(bridge: Bridge, place: int, size: Flat, changes: Sequence[str]) -> dict
         flat = flat_config(settings, bridge.dataset, bridge.models[place], losses[place])
         if unknown := [key for key in size if key not in flat]:
             raise ParamsError(f"{BRIDGES}: unknown key {unknown[0]}: {nearest(unknown[0], list(flat))}")
+        before = flat_config(unchanged, bridge.dataset, bridge.models[place], losses[place])
+        if fixed := [key for key in size if flat[key] != before[key]]:
+            raise ParamsError(f"-S changes {fixed[0]} of {study}, but the size in {BRIDGES} sets it: change it there")
         found[name] = flat | size
     return found
 
@@ -186,9 +194,22 @@ def write(bridge: Bridge, steps: Sequence[Step], tables: Sequence[Path], folder:
     """Gather the tables of all steps in bridge.csv, draw bridge.png, and print what they show. Returns the folder."""
     found = bridge_results.gather([(step.factor, step.changed) for step in steps], tables, model=MODEL,
                                   losses=list(bridge.losses), scores=bridge.scores)
+    text = found.to_csv(index=False, float_format="%.9g", lineterminator="\n")
+    _put_aside(folder, text)
     with atomic_file(folder / TABLE) as temporary:
-        found.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
+        temporary.write_text(text, encoding="utf-8")
     bridge_results.draw(found, folder / FIGURE, title=f"From {bridge.start} to {bridge.end}, one factor at a time",
                         size=size)
     print(f"\n{bridge_results.render(found)}\n\nSize: {size}")
     return folder
+
+
+def _put_aside(folder: Path, text: str) -> None:
+    """Rename the table and the figure of an earlier run by their date, unless the table has this text."""
+    table = folder / TABLE
+    if not table.exists() or table.read_text(encoding="utf-8") == text:
+        return
+    date = datetime.datetime.fromtimestamp(table.stat().st_mtime)
+    for path in (table, folder / FIGURE):
+        if path.exists():
+            path.rename(path.with_name(f"{path.stem}-{date:%Y%m%d-%H%M%S}{path.suffix}"))

@@ -4,8 +4,8 @@ Scores, intervals and verdicts are those of each step's own comparison. The only
 between the means of two steps, which no test has looked at.
 
 The table has one row per (step, score, loss): step, factor, changed, score, loss, mean, low, high, one column per seed
-(`seed_1234`), and one per pair of losses (`MSE or Dice`) with the loss that scores higher, or "unknown". The last step
-has one row per loss for each other definition of the score.
+(`seed_1234`), and one per pair of losses (`MSE or Dice`) with the loss that is better, "equivalent" or "unknown". The
+last step has one row per loss for each other definition of the score.
 """
 
 import itertools
@@ -21,6 +21,7 @@ from seglib.metrics.scores import BY_NAME
 from seglib.metrics.scores.score import AGGREGATIONS
 
 DEFINITION = "score definition"
+UNDECIDED = (EQUIVALENT, UNKNOWN)
 OR = " or "
 SEED = "seed_"
 
@@ -131,9 +132,9 @@ def sentences(table: pd.DataFrame) -> Iterator[str]:
                f"{last:.3f} → {largest['mean']:.3f}.")
     flips = list(_flips(table))
     yield from flips or ["No step flips a verdict."]
-    undecided = [pair for pair in pairs_of(table) if (table[pair] == UNKNOWN).all()]
+    undecided = [pair for pair in pairs_of(table) if table[pair].isin(UNDECIDED).all()]
     if undecided:
-        yield f"No step decides which scores higher: {'; '.join(undecided)}."
+        yield f"No step decides which is better: {'; '.join(undecided)}."
 
 
 def _largest_step(loss: str, rows: pd.DataFrame) -> str:
@@ -146,15 +147,15 @@ def _largest_step(loss: str, rows: pd.DataFrame) -> str:
 
 
 def _flips(table: pd.DataFrame) -> Iterator[str]:
-    """A verdict flips where one loss scores higher, and at the last step before that was decided the other did."""
+    """A verdict flips if one loss is better, and the other was at the last step before it that decided the pair."""
     for pair in pairs_of(table):
         decided = None
         for rows in positions(table):
             now = rows.iloc[0]
-            if now[pair] == UNKNOWN:
+            if now[pair] in UNDECIDED:
                 continue
             if decided is not None and decided[pair] != now[pair]:
-                yield (f"{pair}: {decided[pair]} scores higher at step {decided['step']} ({decided['factor']}), "
+                yield (f"{pair}: {decided[pair]} is better at step {decided['step']} ({decided['factor']}), "
                        f"{now[pair]} at step {now['step']} ({now['factor']}"
                        f"{': ' + now['score'] if now['factor'] == DEFINITION else ''}).")
             if now["factor"] != DEFINITION:  # each definition is held against the last step

@@ -57,7 +57,8 @@ def survey(*, unfinished: bool = False) -> list[Item]:
              Item(what="temporary copies of experiments and studies that were killed", paths=[
                  *sorted((repository_root() / ".dvc/tmp/exps/standalone").glob("tmp*")),
                  # As studies.py names a folder until it is complete: eight random characters at its end.
-                 *sorted(path for path in (repository_root() / "studies").glob(".*.????????")
+                 *sorted(path for pattern in (".*.????????", "bridge-*/.*.????????")
+                         for path in (repository_root() / "studies").glob(pattern)
                          if path.is_dir() and not path.is_symlink())]),
              Item(what="records of trainings and comparisons that are not live",
                   paths=_dead_records(trainings))]

@@ -46,7 +46,7 @@ def test_a_bridge_runs_to_its_table_and_figure_and_then_trains_nothing(tmp_path:
     folder = repository / "studies/bridge-shapes_2024-default"
     table = pd.read_csv(folder / "bridge.csv")
     assert set(table["MSE or Dice"]) == {"unknown"}  # one seed decides nothing
-    assert "No step decides which scores higher: MSE or Dice." in output
+    assert "No step decides which is better: MSE or Dice." in output
     steps = table[table["factor"] != "score definition"]
     assert list(dict.fromkeys(steps["factor"])) == ["shapes_2024", "reduction", "training", "network"]
     assert (table["mean"] == table["seed_1"]).all()

@@ -220,8 +220,8 @@ def test_the_sentences_name_the_largest_step_and_each_flip(table: pd.DataFrame):
         "B: the step that moves the score most is 1, one: 0.300 → 0.520.",
         "A: the definition that moves the score of the last step most is dice_dataset: 0.550 → 0.900.",
         "B: the definition that moves the score of the last step most is dice_dataset: 0.700 → 0.800.",
-        "A or B: A scores higher at step 0 (start), B at step 2 (two).",
-        "A or B: B scores higher at step 3 (three), A at step 4 (score definition: dice_dataset)."]
+        "A or B: A is better at step 0 (start), B at step 2 (two).",
+        "A or B: B is better at step 3 (three), A at step 4 (score definition: dice_dataset)."]
 
 
 def test_what_no_comparison_decided_stays_unknown(tmp_path: Path):
@@ -232,7 +232,7 @@ def test_what_no_comparison_decided_stays_unknown(tmp_path: Path):
                                   scores=["iou_dataset"])
     assert set(found["A or B"]) == {"unknown"}
     assert list(bridge_results.sentences(found))[2:] == ["No step flips a verdict.",
-                                                          "No step decides which scores higher: A or B."]
+                                                          "No step decides which is better: A or B."]
 
 
 def test_a_loss_that_no_step_moves_is_said_to_be_unmoved(tmp_path: Path):
@@ -265,3 +265,26 @@ def test_the_figure_shows_every_seed_and_every_verdict(table: pd.DataFrame, tmp_
     assert names == ["0: start", "1: one", "2: two", "3: three", "Dice, all pixels"]
     with Image.open(tmp_path / "bridge.png") as picture:
         assert picture.format == "PNG" and picture.width > 1000
+
+
+def test_an_equivalent_pair_is_decided_for_no_loss(table: pd.DataFrame):
+    table.loc[table["step"] == 1, "A or B"] = "equivalent"
+    said = list(bridge_results.sentences(table))
+    assert "A or B: A is better at step 0 (start), B at step 2 (two)." in said
+    assert not [line for line in said if line.startswith("A or B: equivalent")]
+    table["A or B"] = "equivalent"
+    assert "No step decides which is better: A or B." in list(bridge_results.sentences(table))
+
+
+def test_a_change_of_what_the_size_sets_is_refused():
+    with pytest.raises(ParamsError, match="-S changes model.width of default, but the size in bridges.yaml"):
+        bridging.steps_of(BRIDGES[0], changes=["models.munet.width=16"])
+
+
+def test_an_earlier_table_is_renamed_and_the_same_one_stays(tmp_path: Path):
+    (tmp_path / bridging.TABLE).write_text("a table")
+    bridging._put_aside(tmp_path, "a table")
+    assert [path.name for path in tmp_path.iterdir()] == [bridging.TABLE]
+    bridging._put_aside(tmp_path, "another")
+    renamed, = tmp_path.iterdir()
+    assert renamed.name.startswith("bridge-") and renamed.read_text() == "a table"
