@@ -110,8 +110,8 @@ def test_of_several_with_too_few_seeds_the_answer_names_them(compared: Any):
     said = text(answer(compared(one_seed=(FIRST,))))
     assert said.startswith(f"Too few seeds to name a best variant: {FIRST} has fewer than 3. {FIRST} has the highest "
                            "mean test IoU, 0.850 with one seed. munet mse_dice has the highest mean of the 3 "
-                           "variants with enough seeds: test IoU 0.820 (95 % interval 0.808 to 0.832). It is better than "
-                           "the next, munet mse: ")
+                           "variants with enough seeds: test IoU 0.820 (95 % interval 0.808 to 0.832). It is better "
+                           "than the next, munet mse: ")
     assert "segments best" not in said
 
 
