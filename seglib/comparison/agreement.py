@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from seglib.comparison.published import DataFigure, Figure, Recipe, Reproduction, Value
 from seglib.comparison.published_values import COUNTS, DATA, DATA_TITLES, TRAINED, Data
 from seglib.comparison.variants import Variant
 from seglib.configs import NEUTRAL, PrepareConfig
+from seglib.metrics.decisions import over_seeds
 from seglib.metrics.scores import BY_NAME
 
 AGREES, DIFFERS, NOT_COMPARABLE = "agrees", "differs", "not comparable"
@@ -21,6 +21,7 @@ GENERATED = "generated data"
 ROUNDING = 1e-9  # of the subtraction of two numbers
 Row = dict[str, Any]
 Estimate = tuple[float, float | None, float | None]  # mean, low, high
+NOTHING = float("nan"), None, None
 
 
 def judge(entries: Mapping[str, Reproduction], dataset: str, variants: Sequence[Variant], data: Data,
@@ -69,7 +70,7 @@ def _figure_rows(entry: Reproduction, variants: Sequence[Variant], data: Data, p
             if reason is None and figure.predictor is None:
                 reason = _other_recipe(entry.recipe, names, found, figure, when)
             rows.append(_row(name if when is None else f"{name}@{when}", figure, value, _title(figure, when), side,
-                             estimate(ours), seeds=_seeds(found, ours), because=reason))
+                             over_seeds(*ours) if ours else NOTHING, seeds=_seeds(found, ours), because=reason))
     return rows
 
 
@@ -100,26 +101,6 @@ def _seeds(found: Sequence[Variant | None], ours: Sequence[np.ndarray]) -> int |
     """The smallest number of seeds among the sides; None if nothing has seeds."""
     counts = [len(values_S) for variant, values_S in zip(found, ours, strict=False) if variant.seeds is not None]
     return min(counts) if counts else None
-
-
-def estimate(groups: Sequence[np.ndarray]) -> Estimate:
-    """The mean of the first group, less that of the second if there is one, with its 95 % interval.
-
-    Student's t; for two groups with the degrees of freedom of Welch and Satterthwaite. NaN without values, and no
-    interval if a group has a single one.
-    """
-    if not groups or not all(len(values_S) for values_S in groups):
-        return float("nan"), None, None
-    mean = float(groups[0].mean() - sum(values_S.mean() for values_S in groups[1:]))
-    if any(len(values_S) < 2 for values_S in groups):
-        return mean, None, None
-    variances = np.array([values_S.var(ddof=1) / len(values_S) for values_S in groups])
-    if not variances.any():
-        return mean, mean, mean
-    freedom = variances.sum() ** 2 / sum(variance ** 2 / (len(values_S) - 1)
-                                         for variance, values_S in zip(variances, groups, strict=True))
-    half = float(stats.t.ppf(0.975, freedom) * np.sqrt(variances.sum()))
-    return mean, mean - half, mean + half
 
 
 def _other_recipe(recipe: Recipe, names: Sequence[tuple[str, str]], found: Sequence[Variant], figure: Figure,

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from seglib.comparison.claims import BALANCE, Claim, Part
 from seglib.comparison.evidence import Evidence, known
 from seglib.comparison.quantities import QUANTITIES, TITLES, of_variant
 from seglib.comparison.variants import Variant
 from seglib.configs import NEUTRAL
-from seglib.metrics.decisions import FEWEST_SEEDS, enough_seeds, welch
+from seglib.metrics.decisions import FEWEST_SEEDS, enough_seeds, over_seeds
 from seglib.metrics.scores import BY_NAME
 
 Interval = tuple[float, float | None, float | None]  # value, low, high
@@ -117,22 +116,12 @@ def _measure(variants: Sequence[Variant], scores: Sequence[str], evidence: Evide
     """The value of one side, or the difference of two, with its interval; NaN if a variant has no such score."""
     if scores[0] in QUANTITIES:
         values = [of_variant(variant, score) for variant, score in zip(variants, scores, strict=True)]
-        return welch(*values) if len(values) == 2 else _over_seeds(values[0])
+        return over_seeds(*values)
     if len(variants) == 2:
         estimate = evidence.difference(variants[0], scores[0], variants[1], scores[1])
     else:
         estimate = evidence.estimate(variants[0], scores[0])
     return float(estimate.value), *known(estimate)
-
-
-def _over_seeds(values_S: np.ndarray) -> Interval:
-    """Mean and Student's t interval of the seeds that have a value; NaN if none has."""
-    values_S = values_S[~np.isnan(values_S)]
-    if len(values_S) < 2:
-        return float(values_S[0]) if len(values_S) else float("nan"), None, None
-    mean = float(values_S.mean())
-    half = float(stats.t.ppf(0.975, len(values_S) - 1)) * values_S.std(ddof=1) / np.sqrt(len(values_S))
-    return mean, mean - half, mean + half
 
 
 def _imbalance(evidence: Evidence) -> Interval:

@@ -9,13 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import stats
 
 from seglib import params, resolve
 from seglib.comparison import agreement, published
-from seglib.comparison.agreement import estimate, judge
+from seglib.comparison.agreement import judge
 from seglib.comparison.published import Reproduction
 from seglib.comparison.published_values import TRAINED, Data, zero_output_mse
 from seglib.comparison.variants import Result, Variant
@@ -149,18 +146,6 @@ def test_rows_about_data():
     assert [(row["quantity"], row["ours"], row["verdict"]) for row in rows] == [
         ("share of the training pixels: star", 0.05, "agrees"), ("width of a picture", 8, "differs")]
     assert {row["because"] for row in agreement.data_rows(one, DATA, because="a sample")} == {"a sample"}
-
-
-values = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=6).filter(lambda seeds: np.std(seeds) > 1e-3)
-
-
-@given(values, values)
-def test_intervals_are_those_of_scipy(first: list[float], second: list[float]):
-    """Student's for one group, Welch's for two."""
-    a, b = np.array(first), np.array(second)
-    for found, expected in ((estimate([a]), stats.ttest_1samp(a, 0).confidence_interval()),
-                            (estimate([a, b]), stats.ttest_ind(a, b, equal_var=False).confidence_interval())):
-        assert np.allclose(found[1:], [expected.low, expected.high])
 
 
 def test_the_difference_of_two_models():
