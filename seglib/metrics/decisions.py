@@ -56,8 +56,8 @@ def over_seeds(*groups_S: np.ndarray) -> tuple[float, float | None, float | None
     """The mean over seeds of one group, or the difference of two means, with its 95 % interval: value, low, high.
 
     Student's t; for two groups with the degrees of freedom of Welch and Satterthwaite. For what varies over seeds
-    alone, as a curve's smoothness does. Values that are NaN are left out. NaN, None, None if a group has no value; no interval
-    if one has a single value. Without any variance the interval is the value itself.
+    alone, as a curve's smoothness does. Values that are NaN are left out. NaN, None, None if a group has no value; no
+    interval if one has a single value. Without any variance the interval is the value itself.
     """
     known = [values_S[~np.isnan(values_S)] for values_S in map(np.asarray, groups_S)]
     if not all(len(values_S) for values_S in known):
