@@ -130,14 +130,15 @@ def reproduce(
     check_only: Annotated[bool, typer.Option("--check-only", help="stop after the check of the data")] = False,
     first: Annotated[int | None, typer.Option(min=1, metavar="N", help="train for N iterations only; 500 gives the "
                                               "first printed loss of Shapes")] = None,
-    any_data: Annotated[bool, typer.Option("--any-data", help="go on if the data are not as published")] = False,
+    any_data: Annotated[bool, typer.Option("--any-data", help="continue if the data are not as published")] = False,
     changes: Changes = None,
 ) -> None:
     """Repeat the experiment behind a published figure, and say whether the figures agree.
 
     The data are checked first: their number, sizes and classes against what is published. Then the source's own recipe
     is trained, and one table holds each published figure against ours: agrees, differs, or not comparable and why. The
-    exit status is 1 if any differs. Generated data and samples run the same way, and are comparable with nothing.
+    exit status is 1 if any differs. Generated data and samples run the same way, but none of their figures is
+    comparable.
 
     The workspace stays as it is; the study's page is studies/STUDY/reports/index.html. Run the same command to resume.
     """
@@ -152,7 +153,7 @@ def reproduce(
     report, rows = reproducing.check_data(plan, root)
     print(f"{report.render()}\n\n{reproducing.render(rows)}\n", flush=True)
     if not any_data and (reproducing.differs(rows) or report.failed):
-        raise ValueError("the data are not as published, or have errors (see above); --any-data goes on all the same")
+        raise ValueError("the data are not as published, or have errors (see above); use --any-data to continue anyway")
     if check_only:
         return
     print(estimate.estimate(plan.settings), file=sys.stderr, flush=True)

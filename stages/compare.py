@@ -47,9 +47,9 @@ def main(dataset: str) -> None:
         "groups": tables.group_table(evidence, sizes, facts), "gradients": curves.gradient_table(variants),
         "confusion": tables.confusion_table(variants, info.classes, info.task),
         "dice_names": tables.dice_names(variants, test, info.task), "provenance": provenance_table(variants)}
-    decided = verdicts.decide(tried, dataset, evidence, generated=config.generated)
     data = Data.of_prepared(info, Contents.read(prepared), generated=config.generated)
-    judged = agreement.judge(printed, dataset, variants, data, config.prepare)
+    sources = agreement.Sources(entries=printed, dataset=dataset, data=data, prepare=config.prepare)
+    decided, judged = verdicts.decide(tried, evidence, sources), agreement.judge(sources, variants)
 
     with atomic_folder(Path("comparisons") / dataset, keeps_others=True) as out:
         for folder in ("tables", "figures", "gallery"):

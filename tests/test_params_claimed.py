@@ -1,5 +1,6 @@
 """The names that claims.yaml takes from params.yaml: what is said of one that is not there."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ CLAIM = """- id: mine
   claim: A claim.
   whose: yours
   source: a hunch
+  published: pets
   datasets: [shapes]
   each: {model: [munet]}
   parts:
@@ -22,6 +24,7 @@ CLAIM = """- id: mine
 
 def check(folder: Path, text: str) -> None:
     (folder / "claims.yaml").write_text(text)
+    shutil.copyfile(ROOT / "published.yaml", folder / "published.yaml")
     claimed.check(folder / "claims.yaml", params.load(ROOT / "params.yaml"))
 
 
@@ -34,6 +37,7 @@ def test_names_that_are_defined_pass(tmp_path: Path):
     ("{loss: dice}", "{loss: dicee}", "mine: params.yaml has no loss 'dicee', did you mean 'dice'?"),
     ("{loss: [mse]}", "{loss: [mes]}", "mine: params.yaml has no loss 'mes', did you mean 'mse'?"),
     ("predictor: otsu", "predictor: ostu", "mine: params.yaml has no predictor 'ostu', did you mean 'otsu'?"),
+    ("published: pets", "published: petz", "mine: published.yaml has no entry 'petz', did you mean 'pets'?"),
     ("[shapes]", "[shape]", "mine: params.yaml has no dataset 'shape', did you mean 'shapes'?")])
 def test_one_that_is_not_names_the_claim_and_the_nearest(tmp_path: Path, right: str, wrong: str, said: str):
     assert CLAIM.count(right) == 1

@@ -1,62 +1,82 @@
 """Verdicts on published figures: whether the results at hand agree with published.yaml.
 
 A figure agrees if the mean of our seeds lies within its tolerance, which was stated beforehand; otherwise it differs.
-It is not comparable if our data, our recipe or our trainings are not the source's; the row says which.
+It is not comparable if our data, our recipe or our trainings are not the source's; the row says which. `verdicts` asks
+the same of claims that a source makes.
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from seglib.comparison.published import DataFigure, Figure, Recipe, Reproduction, Value
-from seglib.comparison.published_values import COUNTS, DATA, DATA_TITLES, TRAINED, Data
+from seglib.comparison.published import Figure, Recipe, Reproduction, Value
+from seglib.comparison.published_values import DATA, DATA_TITLES, STRUCTURE, TRAINED, Data
 from seglib.comparison.variants import Variant
 from seglib.configs import NEUTRAL, PrepareConfig
+from seglib.metrics.decisions import over_seeds
 from seglib.metrics.scores import BY_NAME
 
 AGREES, DIFFERS, NOT_COMPARABLE = "agrees", "differs", "not comparable"
 GENERATED = "generated data"
 ROUNDING = 1e-9  # of the subtraction of two numbers
+LENGTH = {"epochs", "pictures_per_epoch"}  # keys of train that say how long a training is
 Row = dict[str, Any]
 Estimate = tuple[float, float | None, float | None]  # mean, low, high
+NOTHING: Estimate = (float("nan"), None, None)
 
 
-def judge(entries: Mapping[str, Reproduction], dataset: str, variants: Sequence[Variant], data: Data,
-          prepare: PrepareConfig) -> list[Row]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sources:
+    """The experiments of sources, and the data at hand that they are held against."""
+
+    entries: Mapping[str, Reproduction]
+    dataset: str
+    data: Data
+    prepare: PrepareConfig
+
+    def other_data(self, entry: Reproduction) -> str | None:
+        """Why the prepared data are not those of an experiment; None if nothing known says so."""
+        if entry.dataset != self.dataset:
+            return f"the data are {self.dataset}, not {entry.dataset}"
+        ours = self.prepare.content() | self.prepare.options  # the dataset's own keys in params.yaml
+        return other_data(entry, self.data) or _differences(entry.recipe.dataset, ours, f"datasets.{self.dataset}.")
+
+
+def judge(sources: Sources, variants: Sequence[Variant]) -> list[Row]:
     """The table of each reproduction on this dataset that names a variant at hand: {name, title, source, rows}."""
     there = {name for variant in variants for name in variant.names}
     return [{"name": name, "title": entry.title, "source": entry.source,
-             "rows": [*data_rows(entry, data, because=other_data(entry, data)),
-                      *_figure_rows(entry, variants, data, prepare)]}
-            for name, entry in entries.items() if entry.dataset == dataset and entry.variants() & there]
+             "rows": [*data_rows(entry, sources.data, because=other_data(entry, sources.data)),
+                      *_figure_rows(entry, variants, sources)]}
+            for name, entry in sources.entries.items()
+            if entry.dataset == sources.dataset and entry.variants() & there]
 
 
 def other_data(entry: Reproduction, data: Data) -> str | None:
-    """Why these are not the published data: they are generated, or their number is another. None if they may be."""
+    """Why these are not the published data: they are generated, or have another number, size or classes.
+
+    None if they may be the published ones.
+    """
     if data.generated:
         return GENERATED
-    different = [f"{ours:,} {DATA_TITLES[figure.quantity]}, not {figure.value:,.0f}" for figure in entry.data.values()
-                 if figure.quantity in COUNTS
-                 and abs((ours := COUNTS[figure.quantity](data)) - figure.value) > figure.tolerance]
-    return "other data: " + ", ".join(different) if different else None
+    different = [f"{DATA_TITLES[figure.quantity]}: {ours:,}, not {figure.value:,.0f}" for figure in entry.data.values()
+                 if figure.quantity in STRUCTURE
+                 and abs((ours := STRUCTURE[figure.quantity](data)) - figure.value) > figure.tolerance]
+    return "other data (" + "; ".join(different) + ")" if different else None
 
 
 def data_rows(entry: Reproduction, data: Data, *, because: str | None) -> list[Row]:
     """One row per published number about the data. because: why none of them is comparable, if so."""
-    return [_row(name, figure, figure.value, _data_title(figure), "data",
-                 (DATA[figure.quantity](data, figure.of), None, None), seeds=None,
-                 because=figure.not_comparable or because) for name, figure in entry.data.items()]
+    return [_row(name, figure, figure.value, DATA_TITLES[figure.quantity], "data",
+                 (DATA[figure.quantity](data), None, None), seeds=None, because=figure.not_comparable or because)
+            for name, figure in entry.data.items()]
 
 
-def _data_title(figure: DataFigure) -> str:
-    return DATA_TITLES[figure.quantity] + (f": {figure.of}" if figure.of is not None else "")
-
-
-def _figure_rows(entry: Reproduction, variants: Sequence[Variant], data: Data, prepare: PrepareConfig) -> list[Row]:
+def _figure_rows(entry: Reproduction, variants: Sequence[Variant], sources: Sources) -> list[Row]:
     rows = []
-    because = other_data(entry, data) or _differences(entry.recipe.dataset, _dataset_keys(prepare), "datasets.*.")
+    because = sources.other_data(entry)
     for name, figure in entry.figures.items():
         models = [figure.model, figure.minus] if figure.minus is not None else [figure.model]
         names = [(figure.predictor, "")] if figure.predictor is not None else [(one, figure.loss) for one in models]
@@ -64,12 +84,13 @@ def _figure_rows(entry: Reproduction, variants: Sequence[Variant], data: Data, p
         missing = [" ".join(one).strip() for one, variant in zip(names, found, strict=True) if variant is None]
         side = " − ".join(", ".join(filter(None, one)) for one in names)
         for when, value in figure.points().items():
-            ours = [] if missing else [_values_S(variant, figure, when, data) for variant in found]
+            ours = [] if missing else [_values_S(variant, figure, when, sources.data) for variant in found]
             reason = figure.not_comparable or because or ("not run: " + " and ".join(missing) if missing else None)
             if reason is None and figure.predictor is None:
-                reason = _other_recipe(entry.recipe, names, found, figure, when)
+                reason = _other_training(entry.recipe, dict(zip(names, found, strict=True)), figure, when,
+                                         has_values=all(map(len, ours)))
             rows.append(_row(name if when is None else f"{name}@{when}", figure, value, _title(figure, when), side,
-                             estimate(ours), seeds=_seeds(found, ours), because=reason))
+                             over_seeds(*ours) if ours else NOTHING, seeds=_seeds(found, ours), because=reason))
     return rows
 
 
@@ -102,66 +123,83 @@ def _seeds(found: Sequence[Variant | None], ours: Sequence[np.ndarray]) -> int |
     return min(counts) if counts else None
 
 
-def estimate(groups: Sequence[np.ndarray]) -> Estimate:
-    """The mean of the first group, less that of the second if there is one, with its 95 % interval.
+def _other_training(recipe: Recipe, found: Mapping[tuple[str, str], Variant], figure: Figure, when: int | None, *,
+                    has_values: bool) -> str | None:
+    """Which keys of our trainings are not the source's, or when ours ended; None if all that are known are the same."""
+    counted_in = TRAINED[figure.quantity].counted_in if figure.quantity in TRAINED else None
+    different = next(filter(None, (other_recipe(recipe, name, variant.config, counted_in=counted_in, when=when)
+                                   for name, variant in found.items())), None)
+    if counted_in is None or has_values:
+        return different
+    ended = min(int(result.history[counted_in].max()) for variant in found.values() for result in variant.results)
+    if ended < when and not any(_different_keys(recipe, name, variant.config, LENGTH)
+                                for name, variant in found.items()):
+        return f"the training ended at {counted_in} {ended:,}"
+    return different
 
-    Student's t; for two groups with the degrees of freedom of Welch and Satterthwaite. NaN without values, and no
-    interval if a group has a single one.
+
+def other_recipe(recipe: Recipe, name: tuple[str, str], config: Mapping[str, Any], *, counted_in: str | None = None,
+                 when: int | None = None) -> str | None:
+    """Which keys of a training are not the source's: "train.epochs is 2, not 6"; None if all that are known are.
+
+    Args:
+        name: the model and the loss, as the recipe names them.
+        config: of our training, as `TrainConfig` writes it.
+        counted_in, when: "epoch" or "iteration", and its number, if all that matters is known by then.
     """
-    if not groups or not all(len(values_S) for values_S in groups):
-        return float("nan"), None, None
-    mean = float(groups[0].mean() - sum(values_S.mean() for values_S in groups[1:]))
-    if any(len(values_S) < 2 for values_S in groups):
-        return mean, None, None
-    variances = np.array([values_S.var(ddof=1) / len(values_S) for values_S in groups])
-    if not variances.any():
-        return mean, mean, mean
-    freedom = variances.sum() ** 2 / sum(variance ** 2 / (len(values_S) - 1)
-                                         for variance, values_S in zip(variances, groups, strict=True))
-    half = float(stats.t.ppf(0.975, freedom) * np.sqrt(variances.sum()))
-    return mean, mean - half, mean + half
+    return _different_keys(recipe, name, config, _decides_nothing(_train(config), counted_in, when))
 
 
-def _other_recipe(recipe: Recipe, names: Sequence[tuple[str, str]], found: Sequence[Variant], figure: Figure,
-                  when: int | None) -> str | None:
-    """Which keys of our trainings are not the source's; None if all that are known are."""
-    for (model, loss), variant in zip(names, found, strict=True):
-        config = variant.config
-        train = config["train"] | (config["train"]["augment"] or NEUTRAL.content())
-        wanted = {key: value for key, value in recipe.train_of(model).items()
-                  if key not in _decides_nothing(train, figure, when)}
-        arguments = {key: value for key, value in recipe.models[model].items() if key != "train"}
-        for keys, ours, where in ((wanted, train, "train."), (arguments, config["model"], f"models.{model}."),
-                                  (recipe.losses[loss], config["loss"], f"losses.{loss}.")):
-            if different := _differences(keys, ours, where):
-                return different
-    return None
+def _different_keys(recipe: Recipe, name: tuple[str, str], config: Mapping[str, Any],
+                    but: Collection[str]) -> str | None:
+    """`other_recipe` without some keys of train."""
+    model, loss = name
+    if model not in recipe.models or loss not in recipe.losses:
+        return f"the recipe has no {model} {loss}"
+    wanted = {key: value for key, value in recipe.train_of(model).items() if key not in but}
+    arguments = {key: value for key, value in recipe.models[model].items() if key != "train"}
+    return (_differences(wanted, _train(config), "train.")
+            or _differences(arguments, config["model"], f"models.{model}.")
+            or _differences(recipe.losses[loss], config["loss"], f"losses.{loss}."))
 
 
-def _decides_nothing(train: Mapping[str, Any], figure: Figure, when: int | None) -> set[str]:
-    """Keys that say how long a training is, if the figure is of a moment that comes out the same in a shorter one.
+def _train(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a training, with those of its augmentation."""
+    return config["train"] | (config["train"]["augment"] or NEUTRAL.content())
+
+
+def _decides_nothing(train: Mapping[str, Any], counted_in: str | None, when: int | None) -> set[str]:
+    """Keys that say how long a training is, if a moment comes out the same in a shorter one.
 
     Only a constant rate does not depend on the length. A shortened epoch shows the first pictures of the full one, so
     all iterations of the first epoch are the same.
     """
-    if figure.quantity not in TRAINED or train["schedule"] != "constant":
+    if counted_in is None or train["schedule"] != "constant":
         return set()
     shown = train["pictures_per_epoch"]
-    if (TRAINED[figure.quantity].counted_in == "iteration" and shown is not None
-            and when * train["batch_size"] <= shown):
-        return {"epochs", "pictures_per_epoch"}
-    return {"epochs"}
-
-
-def _dataset_keys(prepare: PrepareConfig) -> dict[str, Any]:
-    """The dataset's own keys in params.yaml."""
-    return prepare.content() | prepare.options
+    return LENGTH if counted_in == "iteration" and shown is not None and when * train["batch_size"] <= shown else {
+        "epochs"}
 
 
 def _differences(wanted: Mapping[str, Any], ours: Mapping[str, Any], where: str) -> str | None:
     """Keys whose value is another than wanted: "train.epochs is 2, not 6"."""
-    return ", ".join(f"{where}{key} is {ours.get(key)}, not {value}" for key, value in wanted.items()
+    return ", ".join(f"{where}{key} is {_yaml(ours.get(key))}, not {_yaml(value)}" for key, value in wanted.items()
                      if ours.get(key) != value) or None
+
+
+def _yaml(value: Any) -> str:
+    """A value as params.yaml writes it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case dict():
+            return "{" + ", ".join(f"{key}: {_yaml(one)}" for key, one in value.items()) + "}"
+        case list() | tuple():
+            return "[" + ", ".join(map(_yaml, value)) + "]"
+        case _:
+            return str(value)
 
 
 def _row(name: str, figure: Value, value: float, title: str, side: str, ours: Estimate, *, seeds: int | None,

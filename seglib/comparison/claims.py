@@ -110,6 +110,7 @@ class Claim(Strict):
     source: str
     registered: datetime.date | None = None  # when it first stood in claims.yaml; None: nobody says
     changed: list[Change] = []
+    published: str | None = None  # the entry of published.yaml whose experiment alone decides it
     datasets: list[str] = Field(min_length=1)
     train: dict[str, Any] = {}  # what the variants must have been trained with
     epochs: int = 0  # and for how many epochs at least: what needs time is not decided by a short run
@@ -125,6 +126,13 @@ class Claim(Strict):
                 raise PydanticCustomError("train", "train has no key '{key}', {hint}",
                                           {"key": key, "hint": nearest(key, known)})
         return train
+
+    @model_validator(mode="after")
+    def _of_an_experiment(self) -> "Claim":
+        if self.whose == "source" and self.published is None:
+            raise PydanticCustomError("published", "'whose: source' needs published: the entry of published.yaml with "
+                                                   "the source's experiment")
+        return self
 
 
 def load(path: Path) -> list[Claim]:

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,16 +72,13 @@ class Value(Strict):
 
 
 class DataFigure(Value):
-    """A number about the data: a count, a size, a share."""
+    """A number about the data: a count, a size, a loss."""
 
     value: float
-    of: Text | None = None  # the class, of a share
 
     @model_validator(mode="after")
     def _whole(self) -> "DataFigure":
         _known(self.quantity, list(DATA), "quantity of data")
-        if (self.quantity == "class_share") != (self.of is not None):
-            raise PydanticCustomError("of", "class_share needs the class as `of`, and no other quantity has one")
         return self
 
 
@@ -121,7 +119,10 @@ class Figure(Value):
 
 
 class Reproduction(Strict):
-    """One experiment of a source: its figures, and the study of params.yaml that repeats it."""
+    """One experiment of a source: its figures, and the study of params.yaml that repeats it.
+
+    An experiment without figures decides claims that name it.
+    """
 
     title: Text
     source: Text  # what was published where, and what is not known of it
@@ -129,7 +130,7 @@ class Reproduction(Strict):
     dataset: str
     data: dict[str, DataFigure] = {}
     recipe: Recipe
-    figures: dict[str, Figure] = Field(min_length=1)
+    figures: dict[str, Figure] = {}
 
     @model_validator(mode="after")
     def _names(self) -> "Reproduction":
@@ -159,7 +160,7 @@ def load(path: Path) -> dict[str, Reproduction]:
         raise ValueError(explain(error, path.name)) from None
 
 
-def find(entries: dict[str, Reproduction], name: str) -> Reproduction:
+def find(entries: Mapping[str, Reproduction], name: str) -> Reproduction:
     """The entry of that name. Raises ValueError if there is none."""
     if name not in entries:
         raise ValueError(f"published.yaml has no reproduction '{name}': {nearest(name, list(entries))}")

@@ -48,25 +48,19 @@ def zero_output_mse(data: Data) -> float:
     return float((data.shares_K() * np.square(data.label_values)).mean())
 
 
-def class_share(data: Data, name: str | None) -> float:
-    return float(data.shares_K()[list(data.classes).index(name)]) if name in data.classes else float("nan")
-
-
-COUNTS: dict[str, Callable[[Data], int]] = {
+STRUCTURE: dict[str, Callable[[Data], int]] = {  # data that differ in one of these are other data
     "pictures": lambda data: sum(data.pictures.values()),
     "train_pictures": lambda data: data.pictures["train"] + data.pictures.get("val", 0),
-    "test_pictures": lambda data: data.pictures["test"]}
+    "test_pictures": lambda data: data.pictures["test"],
+    "image_height": lambda data: data.image_size[0], "image_width": lambda data: data.image_size[1],
+    "classes": lambda data: len(data.classes)}
 
-DATA: dict[str, Callable[[Data, str | None], float]] = {
-    **{name: (lambda data, _, count=count: count(data)) for name, count in COUNTS.items()},
-    "image_height": lambda data, _: data.image_size[0], "image_width": lambda data, _: data.image_size[1],
-    "classes": lambda data, _: len(data.classes), "class_share": class_share,
-    "zero_output_mse": lambda data, _: zero_output_mse(data)}
+DATA: dict[str, Callable[[Data], float]] = {**STRUCTURE, "zero_output_mse": zero_output_mse}
 
 DATA_TITLES = {
-    "pictures": "pictures", "train_pictures": "pictures for training and choosing", "test_pictures": "test pictures",
+    "pictures": "pictures", "train_pictures": "training and validation pictures", "test_pictures": "test pictures",
     "image_height": "height of a picture", "image_width": "width of a picture", "classes": "classes",
-    "class_share": "share of the training pixels", "zero_output_mse": "MSE of an output of zeros"}
+    "zero_output_mse": "MSE of an output of zeros"}
 
 
 def _running_loss(result: Result, when: int, _: Data) -> float:

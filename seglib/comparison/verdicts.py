@@ -1,6 +1,7 @@
 """Verdicts on claims: what the results at hand say to claims.yaml.
 
-A part of a claim is not run if the study lacks what it needs, and has too few seeds if one of its variants has.
+A part of a claim is not run if the study lacks what it needs, or if a source says it of another experiment than the
+study's. It has too few seeds if one of its variants has.
 Otherwise it is supported or contradicted if the 95 % interval leaves no doubt, and undecided if not. A claim has the
 first verdict of "not run", "too few seeds", "contradicted" and "undecided" that any of its parts has; it is supported
 if all its parts are.
@@ -10,34 +11,38 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from seglib.comparison import published
+from seglib.comparison.agreement import Sources, other_recipe
 from seglib.comparison.claims import BALANCE, Claim, Part
 from seglib.comparison.evidence import Evidence, known
+from seglib.comparison.published import Reproduction
 from seglib.comparison.quantities import QUANTITIES, TITLES, of_variant
 from seglib.comparison.variants import Variant
 from seglib.configs import NEUTRAL
-from seglib.metrics.decisions import FEWEST_SEEDS, enough_seeds, welch
+from seglib.metrics.decisions import FEWEST_SEEDS, enough_seeds, over_seeds
 from seglib.metrics.scores import BY_NAME
 
 Interval = tuple[float, float | None, float | None]  # value, low, high
 TOO_FEW = "too few seeds"
+NOT_THE_SOURCES = "the source's experiment was not run: "
 
 
-def decide(claims: Sequence[Claim], dataset: str, evidence: Evidence, *, generated: bool) -> list[dict[str, Any]]:
-    """A verdict for each claim about this dataset, with the figures it rests on.
+def decide(claims: Sequence[Claim], evidence: Evidence, sources: Sources) -> list[dict[str, Any]]:
+    """A verdict for each claim about the dataset of `sources`, with the figures it rests on.
 
-    generated: whether the data are a generated stand-in. They decide nothing that a source says of its own data.
+    A claim that names an entry of published.yaml is decided by the experiment of that entry alone. Raises ValueError
+    if there is no such entry.
     """
-    return [_decide(claim, evidence, generated) for claim in claims if dataset in claim.datasets]
+    return [_decide(claim, evidence, sources) for claim in claims if sources.dataset in claim.datasets]
 
 
-def _decide(claim: Claim, evidence: Evidence, generated: bool) -> dict[str, Any]:
-    if claim.whose == "source" and generated:
-        parts = [{"text": "needs the source's data; these are generated", "verdict": "not run", "value": None,
-                  "low": None, "high": None}]
+def _decide(claim: Claim, evidence: Evidence, sources: Sources) -> dict[str, Any]:
+    entry = _entry(claim, sources)
+    if entry is not None and (because := sources.other_data(entry)):
+        parts = [_not_run(NOT_THE_SOURCES + because)]
     else:
-        parts = [_judge(part, names, claim, evidence) for part in claim.parts for names in part.expanded()]
+        parts = [_judge(part, names, claim, evidence, entry) for part in claim.parts for names in part.expanded()]
     verdicts = [part["verdict"] for part in parts]
     if "not run" in verdicts:
         verdict = "not run"
@@ -54,14 +59,30 @@ def _decide(claim: Claim, evidence: Evidence, generated: bool) -> dict[str, Any]
             "verdict": verdict, "why": why, "parts": parts}
 
 
-def _judge(part: Part, names: dict[str, str], claim: Claim, evidence: Evidence) -> dict[str, Any]:
+def _entry(claim: Claim, sources: Sources) -> Reproduction | None:
+    """The experiment that a claim is about, if it names one."""
+    if claim.published is None:
+        return None
+    try:
+        return published.find(sources.entries, claim.published)
+    except ValueError as error:
+        raise ValueError(f"claims.yaml: {claim.id}: {error}") from None
+
+
+def _not_run(text: str) -> dict[str, Any]:
+    return {"text": text, "verdict": "not run", "value": None, "low": None, "high": None}
+
+
+def _judge(part: Part, names: dict[str, str], claim: Claim, evidence: Evidence,
+           entry: Reproduction | None) -> dict[str, Any]:
     if part.score == BALANCE:
         return _verdict(part, _imbalance(evidence), BALANCE.replace("_", " "))
     wanted = [(names | side.model_dump(exclude_none=True)) for side in (part.a, part.b) if side is not None]
     found = [_find(evidence.variants, side, claim) for side in wanted]
     if missing := [side for side, variant in zip(wanted, found, strict=True) if variant is None]:
-        return {"text": f"needs {' and '.join(_needed(side, claim) for side in missing)}", "verdict": "not run",
-                "value": None, "low": None, "high": None}
+        return _not_run(f"needs {' and '.join(_needed(side, claim) for side in missing)}")
+    if entry is not None and (because := _other_training(entry, wanted, found, claim)):
+        return _not_run(NOT_THE_SOURCES + because)
     scores = [side.get("score", part.score) for side in wanted]
     if part.verb == "opposite":
         judged = _opposite(part, found, evidence)
@@ -72,6 +93,15 @@ def _judge(part: Part, names: dict[str, str], claim: Claim, evidence: Evidence) 
         return judged
     short = [f"{variant.label}: {n}" for variant, n in zip(found, seeds, strict=True) if not enough_seeds(n)]
     return judged | {"verdict": TOO_FEW, "text": f"{judged['text']}; {TOO_FEW} ({', '.join(short)})"}
+
+
+def _other_training(entry: Reproduction, sides: Sequence[dict[str, str]], found: Sequence[Variant],
+                    claim: Claim) -> str | None:
+    """Which keys of the trainings are not the source's. A claim about the first epochs needs no whole training."""
+    counted_in = "epoch" if claim.epochs else None
+    return next(filter(None, (
+        other_recipe(entry.recipe, _name(side), variant.config, counted_in=counted_in, when=claim.epochs)
+        for side, variant in zip(sides, found, strict=True) if variant.fit == "gradients")), None)
 
 
 def _needed(side: dict[str, str], claim: Claim) -> str:
@@ -117,22 +147,12 @@ def _measure(variants: Sequence[Variant], scores: Sequence[str], evidence: Evide
     """The value of one side, or the difference of two, with its interval; NaN if a variant has no such score."""
     if scores[0] in QUANTITIES:
         values = [of_variant(variant, score) for variant, score in zip(variants, scores, strict=True)]
-        return welch(*values) if len(values) == 2 else _over_seeds(values[0])
+        return over_seeds(*values)
     if len(variants) == 2:
         estimate = evidence.difference(variants[0], scores[0], variants[1], scores[1])
     else:
         estimate = evidence.estimate(variants[0], scores[0])
     return float(estimate.value), *known(estimate)
-
-
-def _over_seeds(values_S: np.ndarray) -> Interval:
-    """Mean and Student's t interval of the seeds that have a value; NaN if none has."""
-    values_S = values_S[~np.isnan(values_S)]
-    if len(values_S) < 2:
-        return float(values_S[0]) if len(values_S) else float("nan"), None, None
-    mean = float(values_S.mean())
-    half = float(stats.t.ppf(0.975, len(values_S) - 1)) * values_S.std(ddof=1) / np.sqrt(len(values_S))
-    return mean, mean - half, mean + half
 
 
 def _imbalance(evidence: Evidence) -> Interval:
@@ -153,8 +173,7 @@ def _opposite(part: Part, variants: Sequence[Variant], evidence: Evidence) -> di
     second = _measure(variants, [part.against] * 2, evidence)
     if np.isnan([first[0], second[0]]).any():
         missing = part.score if np.isnan(first[0]) else part.against
-        return {"text": f"{_title(missing)}: no such score here", "verdict": "not run", "value": None, "low": None,
-                "high": None}
+        return _not_run(f"{_title(missing)}: no such score here")
     signs = [_sign(measured) for measured in (first, second)]
     verdict = "undecided" if 0 in signs else "supported" if signs[0] == signs[1] else "contradicted"
     text = (f"{_title(part.score)} differs by {first[0]:.3f} and {_title(part.against)} by {second[0]:.3f} "

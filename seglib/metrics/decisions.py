@@ -52,19 +52,24 @@ def enough_seeds(*seeds: int | None) -> bool:
     return all(count is None or count >= FEWEST_SEEDS for count in seeds)
 
 
-def welch(a_S: np.ndarray, b_S: np.ndarray) -> tuple[float, float | None, float | None]:
-    """Difference of means over seeds with its 95 % interval by Welch's t: difference, low, high.
+def over_seeds(*groups_S: np.ndarray) -> tuple[float, float | None, float | None]:
+    """The mean over seeds of one group, or the difference of two means, with its 95 % interval: value, low, high.
 
-    For what varies over seeds alone, as a curve's smoothness does. None, None when a side has fewer than two values;
-    without any variance the interval is the difference itself.
+    Student's t; for two groups with the degrees of freedom of Welch and Satterthwaite. For what varies over seeds
+    alone, as a curve's smoothness does. Values that are NaN are left out. NaN, None, None if a group has no value; no
+    interval if one has a single value. Without any variance the interval is the value itself.
     """
-    difference = float(np.mean(a_S) - np.mean(b_S))
-    if min(len(a_S), len(b_S)) < 2:
-        return difference, None, None
-    if np.ptp(a_S) == 0 and np.ptp(b_S) == 0:
-        return difference, difference, difference
-    parts = [float(np.var(side, ddof=1)) / len(side) for side in (a_S, b_S)]
-    # Welch-Satterthwaite degrees of freedom.
-    freedom = sum(parts) ** 2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (a_S, b_S), strict=True))
-    half = float(stdtrit(freedom, 0.975)) * math.sqrt(sum(parts))
-    return difference, difference - half, difference + half
+    known = [values_S[~np.isnan(values_S)] for values_S in map(np.asarray, groups_S)]
+    if not all(len(values_S) for values_S in known):
+        return float("nan"), None, None
+    value = float(known[0].mean() - sum(values_S.mean() for values_S in known[1:]))
+    if any(len(values_S) < 2 for values_S in known):
+        return value, None, None
+    variances = np.array([values_S.var(ddof=1) / len(values_S) if np.ptp(values_S) else 0.0 for values_S in known])
+    total = float(variances.sum())
+    if not total:
+        return value, value, value
+    freedom = 1 / sum((variance / total) ** 2 / (len(values_S) - 1)
+                      for variance, values_S in zip(variances, known, strict=True))
+    half = float(stdtrit(freedom, 0.975)) * math.sqrt(total)
+    return value, value - half, value + half

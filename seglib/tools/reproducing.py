@@ -1,6 +1,8 @@
 """`seglib reproduce`: the experiment behind an entry of published.yaml, held against the figures that were printed."""
 
 import dataclasses
+import itertools
+import math
 import tempfile
 import textwrap
 from collections.abc import Sequence
@@ -9,7 +11,7 @@ from typing import Any, Self
 
 from seglib import resolve
 from seglib.comparison import published
-from seglib.comparison.agreement import DIFFERS, GENERATED, data_rows
+from seglib.comparison.agreement import DIFFERS, GENERATED, NOT_COMPARABLE, data_rows
 from seglib.comparison.published import Reproduction
 from seglib.comparison.published_values import Data
 from seglib.datasets.check import Report
@@ -18,6 +20,7 @@ from seglib.files import read_json, work_dir
 from seglib.names import nearest
 from seglib.params import Params
 from seglib.tools import checking, studies
+from seglib.training.batches import batch_sizes
 
 PUBLISHED = Path("published.yaml")
 GENERATE = "generated"  # --data's word for a stand-in
@@ -36,6 +39,7 @@ class Plan:
     changes: list[str]
     settings: Params
     sample: bool
+    first: int | None  # iterations, if that is all that is trained
 
     @classmethod
     def of(cls, name: str, *, sample: bool = False, data: str | None = None, mirror: Path | None = None,
@@ -43,21 +47,27 @@ class Plan:
         """The study of an entry with these options.
 
         data: the absolute path of a folder or a tarball in place of the download, or "generated". mirror: a folder in
-        place of the network. first: train for so many iterations only. changes: further values, applied last.
-        Raises ValueError for a name that published.yaml does not have, and for data that this dataset cannot take.
+        place of the network. changes: further values, applied after these. first: train for so many iterations only,
+        whatever the length that the other values give.
+        Raises ValueError for a name that published.yaml does not have, for data that this dataset cannot take, and for
+        changes after which the study trains nothing of the entry.
         """
         entry = published.find(published.load(PUBLISHED), name)
+        if not entry.figures:
+            raise ValueError(f"{name} has no published figure; `seglib study {entry.study}` repeats the experiment and "
+                             "decides its claims")
         given = studies.changes_of(entry.study, sample=sample)
         if mirror is not None:
             given.append(f"fetch.mirror={_quoted(mirror)}")
         if data is not None:
             given += _source(entry.dataset, data, studies.settings(given))
+        given += changes
         if first is not None:
             given += first_iterations(first, entry.dataset, studies.settings(given))
-        given += changes
         settings = studies.settings(given)
         _refuse_unknown_names(name, entry, settings)
-        return cls(name=name, entry=entry, changes=given, settings=settings, sample=sample)
+        _refuse_other_picks(name, entry, settings)
+        return cls(name=name, entry=entry, changes=given, settings=settings, sample=sample, first=first)
 
     @property
     def table(self) -> Path:
@@ -86,8 +96,8 @@ def _source(dataset: str, data: str, settings: Params) -> list[str]:
 def first_iterations(count: int, dataset: str, settings: Params) -> list[str]:
     """The changes after which every training ends with this iteration: one epoch of as many batches.
 
-    A training whose encoder is frozen at first has two such epochs, one frozen and one free. Raises ValueError if the
-    study's trainings have different batch sizes.
+    settings: with all other changes. A training whose encoder is frozen at first has two such epochs, one frozen and
+    one free. Raises ValueError if the study's trainings have different batch sizes.
     """
     sizes = {training.train.train.batch_size for training in resolve.resolve(settings)}
     if len(sizes) > 1:
@@ -115,16 +125,30 @@ def _refuse_unknown_names(name: str, entry: Reproduction, settings: Params) -> N
                 raise ValueError(f"published.yaml: {name}: params.yaml has no {section}.{one}: {nearest(one, known)}")
 
 
+def _refuse_other_picks(name: str, entry: Reproduction, settings: Params) -> None:
+    """Raise ValueError if `run` picks another dataset than the entry's, or none of its variants."""
+    run = settings.run
+    if entry.dataset not in run.datasets:
+        raise ValueError(f"{name} is about {entry.dataset}, and run.datasets is {', '.join(run.datasets)}: take it out "
+                         "of -S")
+    if not entry.variants() & set(itertools.product(run.models, run.losses)):
+        figures = ", ".join(sorted({" ".join(variant) for variant in entry.variants()}))
+        raise ValueError(f"{name} is about {figures}; run.models and run.losses pick none of them: take them out of -S")
+
+
 def check_data(plan: Plan, root: Path) -> tuple[Report, list[dict[str, Any]]]:
     """Read every picture as the study will, and hold the data against what was published of them.
 
-    Returns what `seglib check` finds, and the rows of the table. Raises ValueError for data that cannot be had.
+    Returns what `seglib check` finds, and the rows of the table. Raises ValueError for data that cannot be had, and if
+    `--first` asks for more iterations than an epoch has.
     """
     dataset = plan.entry.dataset
     folder = work_dir()
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix="reproduce-") as raw:
         report = checking.check_fetched(dataset, plan.settings, root, Path(raw))
+    if plan.first is not None:
+        _refuse_beyond_an_epoch(plan, report)
     config = resolve.prepare_config(plan.settings, dataset)
     description = reader_of(config.kind).describe(config)
     data = Data(pictures=report.pictures, image_size=description.image_size, classes=description.classes,
@@ -134,16 +158,25 @@ def check_data(plan: Plan, root: Path) -> tuple[Report, list[dict[str, Any]]]:
     return report, data_rows(plan.entry, data, because=because)
 
 
+def _refuse_beyond_an_epoch(plan: Plan, report: Report) -> None:
+    """Raise ValueError if an epoch has fewer iterations than `--first` asks for."""
+    pictures = report.pictures["train"]
+    if "val" not in report.pictures:  # `prepare` takes them from train
+        pictures -= math.ceil(resolve.prepare_config(plan.settings, plan.entry.dataset).val_fraction * pictures)
+    batch_size = resolve.resolve(plan.settings)[0].train.train.batch_size
+    iterations = len(batch_sizes(pictures, batch_size, learns=True))
+    if plan.first > iterations:
+        raise ValueError(f"an epoch has {iterations:,} iterations; --first takes at most that many")
+
+
 def differs(rows: Sequence[dict[str, Any]]) -> bool:
     return any(row["verdict"] == DIFFERS for row in rows)
 
 
 def verdicts(plan: Plan) -> list[dict[str, Any]]:
-    """The rows of this reproduction in the finished study. Raises ValueError if the study ran none of its variants."""
-    for entry in read_json(plan.table):
-        if entry["name"] == plan.name:
-            return entry["rows"]
-    raise ValueError(f"the study ran no variant of {plan.name}: take run.models and run.losses out of -S")
+    """The rows of this reproduction in the finished study. Those of a sample are comparable with nothing."""
+    rows, = (entry["rows"] for entry in read_json(plan.table) if entry["name"] == plan.name)
+    return [row | {"verdict": NOT_COMPARABLE, "because": SAMPLE} for row in rows] if plan.sample else rows
 
 
 def render(rows: Sequence[dict[str, Any]]) -> str:

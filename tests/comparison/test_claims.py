@@ -1,5 +1,7 @@
 """claims.yaml: what the repository claims, what a file may hold, and what is said of one that is wrong."""
 
+import contextlib
+import itertools
 import json
 import re
 from pathlib import Path
@@ -8,12 +10,15 @@ from typing import Any
 import pytest
 
 from seglib import params, resolve
-from seglib.comparison import claims
+from seglib.comparison import agreement, claims, published
 from seglib.comparison.claims import Claim, load
+from seglib.comparison.published import Reproduction
 from seglib.configs import NEUTRAL
-from seglib.params import Params, Run, claimed
+from seglib.params import Params, claimed
+from seglib.tools import studies
 from tests.conftest import ROOT
 
+ENTRIES = published.load(ROOT / "published.yaml")
 GOOD, BAD = ({"model": "munet", "loss": loss} for loss in ("good", "bad"))
 
 
@@ -38,41 +43,67 @@ def needed_by(claim: Claim) -> set[tuple[str, str]]:
     return {(side["model"], side["loss"]) for side in sides_of(claim) if "predictor" not in side}
 
 
-def trainings_of(settings: Params, study: Run | None) -> dict[tuple[str, str], dict[str, Any]]:
-    """What each variant of a study, or of `run`, is trained with."""
-    if study is not None:
-        train = settings.train.model_copy(update=study.train.model_dump(exclude_unset=True))
-        settings = settings.model_copy(update={"run": study, "train": train})
-    found = {}
-    for training in resolve.resolve(settings):
-        train = training.train.content()["train"]
-        found[training.model, training.loss] = train | (train["augment"] or NEUTRAL.content())
-    return found
-
-
 def test_some_study_decides_every_claim():
-    """One that has its variants, on its dataset, trained as it says and for as many epochs as it needs."""
-    settings = params.load(ROOT / "params.yaml")
-    studies = [(study or settings.run, trainings_of(settings, study)) for study in (None, *settings.studies.values())]
+    """One that has its variants, on its dataset, trained as it says and for as many epochs as it needs.
+
+    A source's claim needs the data and the recipe of its entry in published.yaml.
+    """
+    every = {name: settings_of(name) for name in (None, *params.load(ROOT / "params.yaml").studies)}
+    found = [(settings, {(one.model, one.loss): one.train.content() for one in resolve.resolve(settings)})
+             for settings in every.values()]
     for one in load(ROOT / "claims.yaml"):
-        def decides(study: Run, trainings: dict[tuple[str, str], dict[str, Any]], one: Claim = one) -> bool:
-            return set(one.datasets) <= set(study.datasets) and needed_by(one) <= trainings.keys() and all(
-                trainings[name]["epochs"] >= one.epochs
-                and all(trainings[name][key] == value for key, value in one.train.items()) for name in needed_by(one))
-        assert any(decides(*study) for study in studies), one.id
+        assert any(decides(one, *study) for study in found), one.id
 
 
-SOURCES_OWN = {
-    "shapes": ({"munet_dlstudio", "munet_dlstudio_aspp"}, {"mse", "dice_flat", "mse_dice20_flat", "mse_dice400_flat"}),
-    "pets": ({"unet_bilinear", "resnet34_unet_published"}, {"bce"})}
+def settings_of(study: str | None) -> Params:
+    """params.yaml as it stands for a study, or for `run`."""
+    with contextlib.chdir(ROOT):
+        return studies.settings(studies.changes_of(study) if study is not None else [])
 
 
-def test_a_sources_claim_names_the_sources_own_variants_alone():
+def decides(one: Claim, settings: Params, trainings: dict[tuple[str, str], dict[str, Any]]) -> bool:
+    """Whether a study with these trainings decides a claim."""
+    if not set(one.datasets) <= set(settings.run.datasets) or not needed_by(one) <= trainings.keys():
+        return False
+    if one.published is not None:
+        return is_the_sources(one, ENTRIES[one.published], settings, trainings)
+    for name in needed_by(one):
+        train = trainings[name]["train"]
+        train = train | (train["augment"] or NEUTRAL.content())
+        if train["epochs"] < one.epochs or any(train[key] != value for key, value in one.train.items()):
+            return False
+    return True
+
+
+def is_the_sources(one: Claim, entry: Reproduction, settings: Params,
+                   trainings: dict[tuple[str, str], dict[str, Any]]) -> bool:
+    dataset = settings.datasets[entry.dataset].model_dump()
+    return one.datasets == [entry.dataset] and all(dataset[key] == value for key, value in entry.recipe.dataset.items()
+        ) and not any(agreement.other_recipe(entry.recipe, name, trainings[name]) for name in needed_by(one))
+
+
+def test_a_sources_claim_names_variants_of_its_recipe_alone():
     for one in load(ROOT / "claims.yaml"):
-        if one.whose == "source" and one.datasets[0] in SOURCES_OWN:
-            models, losses = SOURCES_OWN[one.datasets[0]]
-            assert {model for model, _ in needed_by(one)} <= models, one.id
-            assert {loss for _, loss in needed_by(one)} <= losses, one.id
+        assert (one.whose == "source") == (one.published is not None) and not (one.published and one.train), one.id
+        if one.published is not None:
+            recipe = ENTRIES[one.published].recipe
+            assert needed_by(one) <= set(itertools.product(recipe.models, recipe.losses)), one.id
+
+
+def test_a_sources_claim_with_epochs_is_about_these_epochs_alone():
+    for one in load(ROOT / "claims.yaml"):
+        if one.published is not None:
+            ends = {re.search(r"_epoch_(\d+)$", part.score) for part in one.parts}
+            assert {int(end[1]) for end in ends if end} == ({one.epochs} if one.epochs else set()), one.id
+            assert not one.epochs or all(ends), one.id
+
+
+def test_a_source_that_names_no_experiment_is_one_line(tmp_path: Path):
+    path = tmp_path / "claims.yaml"
+    path.write_text("- {id: x, claim: c, whose: source, source: s, datasets: [shapes], parts: [\n"
+                    "   {score: class_imbalance, is: above, than: 4}]}\n")
+    with pytest.raises(ValueError, match="^claims.yaml: x: 'whose: source' needs published: the entry of [^\n]*$"):
+        load(path)
 
 
 def test_a_statement_asked_of_our_networks_is_ours_and_stands_beside_the_sources():

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from tests.conftest import ROOT
 
-DECISIVE = ("datasets", "train", "epochs", "each", "parts")
+DECISIVE = ("published", "datasets", "train", "epochs", "each", "parts")
 
 
 def git(*arguments: str) -> str:

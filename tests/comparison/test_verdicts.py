@@ -6,20 +6,29 @@ from typing import Any
 
 import pytest
 
-from seglib.comparison import claims
+from seglib.comparison import claims, published
+from seglib.comparison.agreement import Sources
 from seglib.comparison.claims import load
 from seglib.comparison.evidence import Evidence
+from seglib.comparison.published import Reproduction
+from seglib.comparison.published_values import Data
 from seglib.comparison.verdicts import decide
 from seglib.files import canonical_json
 from tests.comparison.conftest import MARGIN, Compared, with_seeds
 from tests.comparison.test_claims import BAD, GOOD, claim
-from tests.conftest import ROOT
+from tests.conftest import ROOT, prepare_config
 
 SAME, ALIAS, NEVER = ({"model": "munet", "loss": loss} for loss in ("same", "alias", "never"))
 
 
+DATA = Data(pictures={"train": 9, "val": 1, "test": 26}, image_size=[14, 14], classes=["disk", "star", "box", "ghost"],
+            label_values=[50.0, 100.0, 150.0, 200.0], class_pixels=[4, 4, 4, 0], valid_pixels=100, generated=False)
+SOURCES = Sources(entries=published.load(ROOT / "published.yaml"), dataset="shapes", data=DATA,
+                  prepare=prepare_config({"kind": "shapes", "border": "ignore", "image_size": 14}))
+
+
 def verdict(compared: Compared, *parts: dict[str, Any], **changes: Any) -> str:
-    found, = decide([claim(*parts, **changes)], "shapes", compared.evidence, generated=False)
+    found, = decide([claim(*parts, **changes)], compared.evidence, SOURCES)
     canonical_json(found)  # compare writes it: no NaN
     return found["verdict"]
 
@@ -82,7 +91,7 @@ def test_verdicts(compared: Compared, part: dict[str, Any], expected: str):
 
 def test_the_figures_are_the_comparisons_own(compared: Compared):
     part = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
-    found, = decide([claim(part)], "shapes", compared.evidence, generated=False)
+    found, = decide([claim(part)], compared.evidence, SOURCES)
     pairs = compared.evidence.pair_table()
     row = pairs[(pairs["score"] == "iou_dataset") & (pairs["a"] == "munet alias = munet good")
                 & (pairs["b"] == "munet bad")].iloc[0]
@@ -95,10 +104,9 @@ def test_the_figures_are_the_comparisons_own(compared: Compared):
 def test_when_a_claim_was_registered_and_changed_goes_with_its_verdict(compared: Compared):
     part = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
     change = {"date": "2026-11-27", "what": "its limit", "why": "rounding"}
-    found, = decide([claim(part, registered="2026-11-21", changed=[change])], "shapes", compared.evidence,
-                    generated=False)
+    found, = decide([claim(part, registered="2026-11-21", changed=[change])], compared.evidence, SOURCES)
     assert (found["registered"], found["changed"]) == ("2026-11-21", [change])
-    found, = decide([claim(part)], "shapes", compared.evidence, generated=False)
+    found, = decide([claim(part)], compared.evidence, SOURCES)
     assert (found["registered"], found["changed"]) == (None, [])
 
 
@@ -115,7 +123,7 @@ def test_each_is_a_comparison_a_name(compared: Compared):
     part = {"score": "iou_dataset", "is": "higher", "b": {"loss": "bad"}, "each": {"model": ["munet"]}}
     assert verdict(compared, part | {"a": {"loss": "good"}}) == S
     part = {"score": "iou_dataset", "is": "above", "than": 0.4, "each": {"model": ["munet"], "loss": ["good", "bad"]}}
-    found, = decide([claim(part)], "shapes", compared.evidence, generated=False)
+    found, = decide([claim(part)], compared.evidence, SOURCES)
     assert [one["verdict"] for one in found["parts"]] == [S, C]
     assert found["verdict"] == C and found["why"] == "1 supported, 1 contradicted of 2 comparisons"
 
@@ -125,7 +133,7 @@ def test_each_of_a_claim_is_a_claim_a_name(compared: Compared, tmp_path: Path):
 - {id: one, claim: Never bad., whose: yours, source: a test, datasets: [shapes], each: {loss: [good, bad]}, parts: [
    {score: iou_dataset, is: above, than: 0.4, a: {model: munet}}]}
 """)
-    found = decide(load(tmp_path / "claims.yaml"), "shapes", compared.evidence, generated=False)
+    found = decide(load(tmp_path / "claims.yaml"), compared.evidence, SOURCES)
     assert [(one["id"], one["claim"], one["verdict"]) for one in found] == [
         ("one@good", "Never bad (good).", S), ("one@bad", "Never bad (bad).", C)]
 
@@ -133,7 +141,7 @@ def test_each_of_a_claim_is_a_claim_a_name(compared: Compared, tmp_path: Path):
 def test_what_was_trained_otherwise_does_not_count(compared: Compared):
     part = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
     assert verdict(compared, part, train={"targets": "label"}) == S
-    found, = decide([claim(part, train={"targets": "unit"})], "shapes", compared.evidence, generated=False)
+    found, = decide([claim(part, train={"targets": "unit"})], compared.evidence, SOURCES)
     assert found["verdict"] == N
     assert found["why"] == "needs munet good, targets: unit and munet bad, targets: unit"
 
@@ -146,7 +154,7 @@ def test_what_needs_more_epochs_than_were_trained_is_not_run(mixed: Compared):
     part = {"score": "iou_dataset", "is": "higher", "a": UNET, "b": CONVNET}
     # They were asked for 9 epochs and stopped after 6.
     assert verdict(mixed, part, epochs=6) == S
-    found, = decide([claim(part, epochs=7)], "shapes", mixed.evidence, generated=False)
+    found, = decide([claim(part, epochs=7)], mixed.evidence, SOURCES)
     assert found["verdict"] == N
     assert found["why"] == "needs unet ce, at least 7 epochs and convnet ce, at least 7 epochs"
     assert verdict(mixed, {"score": "val_dice_by_epoch_10", "is": "above", "than": 0.1, "a": UNET}) == N
@@ -168,14 +176,14 @@ def test_quantities_of_epochs_are_decided_over_seeds(mixed: Compared):
 
 
 def test_a_quantity_of_a_model_without_seeds_has_no_interval(mixed: Compared):
-    found, = decide([claim({"score": "poor_mask_accuracy", "is": "above", "than": 0.1, "a": FREQUENCY})], "shapes",
-                    mixed.evidence, generated=False)
+    part = {"score": "poor_mask_accuracy", "is": "above", "than": 0.1, "a": FREQUENCY}
+    found, = decide([claim(part)], mixed.evidence, SOURCES)
     assert found["verdict"] == U and found["parts"][0]["text"].endswith("expected above 0.1 (no interval)")
 
 
 def test_a_claim_on_another_dataset_is_not_told(compared: Compared):
     part = {"score": "class_imbalance", "is": "below", "than": 100}
-    assert decide([claim(part, datasets=["coco"])], "shapes", compared.evidence, generated=False) == []
+    assert decide([claim(part, datasets=["coco"])], compared.evidence, SOURCES) == []
 
 
 @pytest.mark.parametrize("seeds", ["one_seed", "two_seeds"])
@@ -190,13 +198,13 @@ def test_too_few_seeds_decide_nothing_but_what_is_of_data_alone(request: pytest.
 
 def test_too_few_seeds_are_counted_beside_the_figures(two_seeds: Compared, compared: Compared):
     part = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
-    found, = decide([claim(part)], "shapes", two_seeds.evidence, generated=False)
+    found, = decide([claim(part)], two_seeds.evidence, SOURCES)
     assert found["why"] == "each trained variant needs at least 3 seeds"
     shown, = found["parts"]
     assert shown["verdict"] == FEW and shown["low"] > 0
     assert shown["text"].endswith("expected above 0; too few seeds (munet alias = munet good: 2, munet bad: 2)")
     opposite = {"score": "curve_normalised", "is": "opposite", "against": "iou_dataset", "a": GOOD, "b": BAD}
-    found, = decide([claim(opposite)], "shapes", with_seeds(compared, 2, "munet bad").evidence, generated=False)
+    found, = decide([claim(opposite)], with_seeds(compared, 2, "munet bad").evidence, SOURCES)
     assert found["parts"][0]["text"].endswith("; too few seeds (munet bad: 2)")
 
 
@@ -215,7 +223,7 @@ def test_a_quantity_that_too_few_seeds_have_decides_nothing(compared: Compared):
     without = dataclasses.replace(variant.results[0], history=variant.results[0].history.drop(columns="dice_grad_norm"))
     variant = dataclasses.replace(variant, results=[without, *variant.results[1:]])
     variants = [variant, *compared.variants[1:]]
-    found, = decide([claim(part)], "shapes", Evidence(variants, MARGIN), generated=False)
+    found, = decide([claim(part)], Evidence(variants, MARGIN), SOURCES)
     assert verdict(compared, part) == S and found["verdict"] == FEW
     assert found["parts"][0]["text"].endswith("; too few seeds (munet alias = munet good: 2)")
 
@@ -225,16 +233,16 @@ def test_a_users_own_claim_is_read_and_decided(compared: Compared, tmp_path: Pat
            "dice_dataset, is: higher, a: {model: munet, loss: good}, b: {model: munet, loss: bad}}]}\n")
     path = tmp_path / "claims.yaml"
     path.write_text((ROOT / "claims.yaml").read_text() + own)
-    found = decide(load(path), "shapes", compared.evidence, generated=False)
+    found = decide(load(path), compared.evidence, SOURCES)
     assert found[-1]["id"] == "mine" and found[-1]["verdict"] == S
-    of_data = [one for one in found if one["id"] in ("shapes-is-balanced", "shapes-is-balanced-here")]
-    assert len(of_data) == 2 and {one["verdict"] for one in of_data} <= {S, C, U}
-    assert {one["verdict"] for one in found[:-1] if one not in of_data} == {N}
+    of_data, = (one for one in found if one["id"] == "shapes-is-balanced-here")
+    assert of_data["verdict"] in (S, C, U)
+    assert {one["verdict"] for one in found[:-1] if one != of_data} == {N}
 
 
 def test_a_predictor_that_the_study_lacks_is_named(mixed: Compared):
     part = {"score": "iou_dataset", "is": "higher", "a": UNET, "b": {"predictor": "otsu"}}
-    found, = decide([claim(part, epochs=6)], "shapes", mixed.evidence, generated=False)
+    found, = decide([claim(part, epochs=6)], mixed.evidence, SOURCES)
     assert (found["verdict"], found["why"]) == (N, "needs the predictor otsu")
 
 
@@ -244,9 +252,81 @@ def test_conditions_reach_the_augmentation(mixed: Compared):
     assert verdict(mixed, part, train={"flip": 0.0}) == S and verdict(mixed, part, train={"flip": 0.5}) == N
 
 
-def test_generated_data_decide_nothing_that_a_source_says(compared: Compared):
-    part = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
-    claims = [claim(part, whose=whose) for whose in ("source", "ours")]
-    theirs, ours = decide(claims, "shapes", compared.evidence, generated=True)
-    assert theirs["verdict"] == "not run" and theirs["why"] == "needs the source's data; these are generated"
-    assert ours == decide(claims, "shapes", compared.evidence, generated=False)[1]
+# Claims of sources.
+
+EPOCHS = 5  # of the made-up trainings
+
+
+def study_of(compared: Compared, **train: Any) -> Compared:
+    """The made-up study, as if its trainings had these settings beside a constant rate."""
+    variants = [dataclasses.replace(variant, config=variant.config | {
+        "train": variant.config["train"] | {"schedule": "constant", "epochs": EPOCHS} | train})
+        if variant.fit == "gradients" else variant for variant in compared.variants]
+    return dataclasses.replace(compared, variants=variants, evidence=Evidence(variants, MARGIN))
+
+
+def source(**recipe: Any) -> Sources:
+    """Sources with one experiment, `mine`, that is the made-up study's."""
+    parts = {"dataset": {"border": "ignore"}, "train": {"epochs": EPOCHS, "lr": 0.01},
+             "models": {"munet": {"kind": "munet"}},
+             "losses": {"good": {"terms": {"mse": 1, "dice": 20}}, "bad": {"terms": {"dice": 1}}}}
+    entry = Reproduction.model_validate({"title": "t", "source": "s", "study": "shapes", "dataset": "shapes",
+                                         "recipe": parts | recipe})
+    return dataclasses.replace(SOURCES, entries={"mine": entry})
+
+
+PART = {"score": "iou_dataset", "is": "higher", "a": GOOD, "b": BAD}
+
+
+def of_source(compared: Compared, sources: Sources, **changes: Any) -> dict[str, Any]:
+    whole = {"whose": "source", "published": "mine"} | changes
+    return decide([claim(PART, **whole)], compared.evidence, sources)[0]
+
+
+def test_the_sources_own_experiment_decides_its_claim(compared: Compared):
+    assert of_source(study_of(compared, lr=0.01), source())["verdict"] == S
+
+
+@pytest.mark.parametrize(("recipe", "difference"), [
+    ({"train": {"epochs": 6}}, "train.epochs is 5, not 6"), ({"train": {"lr": 0.1}}, "train.lr is 0.01, not 0.1"),
+    ({"train": {"flip": 0.5}}, "train.flip is 0.0, not 0.5"), ({"train": {"clip": 1}}, "train.clip is null, not 1"),
+    ({"models": {"munet": {"kind": "unet"}}}, "models.munet.kind is munet, not unet"),
+    ({"models": {"unet": {}}}, "the recipe has no munet good"),
+    ({"losses": {"good": {"terms": {"mse": 1}}, "bad": {"terms": {"dice": 1}}}},
+     "losses.good.terms is {dice: 20, mse: 1}, not {mse: 1}"),
+    ({"dataset": {"border": "foreground"}}, "datasets.shapes.border is ignore, not foreground"),
+    ({"dataset": {"image_size": 256}}, "datasets.shapes.image_size is 14, not 256")])
+def test_another_experiment_does_not_and_the_difference_is_named(compared: Compared, recipe: dict[str, Any],
+                                                                difference: str):
+    found = of_source(study_of(compared, lr=0.01), source(**recipe))
+    assert (found["verdict"], found["why"]) == (N, f"the source's experiment was not run: {difference}")
+    assert decide([claim(PART)], compared.evidence, source(**recipe))[0]["verdict"] == S  # nobody names an experiment
+
+
+@pytest.mark.parametrize(("data", "difference"), [
+    ({"generated": True}, "generated data"), ({"classes": ["disk"]}, "other data (classes: 1, not 4)"),
+    ({"image_size": [8, 14]}, "other data (height of a picture: 8, not 14)")])
+def test_other_data_do_not_even_if_nothing_is_trained(compared: Compared, data: dict[str, Any], difference: str):
+    sources = source()
+    facts = {name: {"quantity": name, "value": value, "tolerance": 0, "definition": "d", "reason": "r"}
+             for name, value in (("classes", 4), ("image_height", 14))}
+    entry = Reproduction.model_validate(sources.entries["mine"].model_dump() | {"data": facts})
+    sources = dataclasses.replace(sources, entries={"mine": entry}, data=dataclasses.replace(DATA, **data))
+    balance = claim({"score": "class_imbalance", "is": "below", "than": 100}, whose="source", published="mine")
+    for found in (of_source(study_of(compared, lr=0.01), sources), decide([balance], compared.evidence, sources)[0]):
+        assert (found["verdict"], found["why"]) == (N, f"the source's experiment was not run: {difference}")
+    same = dataclasses.replace(sources, data=DATA)
+    assert decide([balance], compared.evidence, same)[0]["verdict"] == S
+
+
+def test_a_claim_about_the_first_epochs_needs_no_whole_training(compared: Compared):
+    longer = source(train={"epochs": 50})
+    assert of_source(study_of(compared), longer)["verdict"] == N
+    assert of_source(study_of(compared), longer, epochs=1)["verdict"] == S
+    assert of_source(study_of(compared, schedule="cosine"), longer, epochs=1)["verdict"] == N
+    assert of_source(study_of(compared), longer, epochs=10)["verdict"] == N  # they ended before
+
+
+def test_an_experiment_that_is_not_there_is_named_with_the_claim(compared: Compared):
+    with pytest.raises(ValueError, match="claims.yaml: x: published.yaml has no reproduction 'mien': .* 'mine'"):
+        of_source(compared, source(), published="mien")

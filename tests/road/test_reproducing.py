@@ -53,14 +53,14 @@ def test_shapes_with_aspp(repository: Path):
 
 @pytest.mark.slow
 def test_pets(repository: Path):
-    check(repository, "pets", "other data: ", "--mirror", str(shared("mirror")))
+    check(repository, "pets", "other data (", "--mirror", str(shared("mirror")))
 
 
 @pytest.mark.slow
 def test_stanford(repository: Path, tmp_path: Path):
     tarball = tmp_path / "iccv09Data.tar.gz"
     tarball.write_bytes(background_tarball(24))
-    check(repository, "stanford", "other data: 24 pictures, not 715", "--data", str(tarball))
+    check(repository, "stanford", "other data (pictures: 24, not 715)", "--data", str(tarball))
 
 
 @pytest.mark.slow

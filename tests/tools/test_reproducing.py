@@ -1,5 +1,6 @@
 """`seglib reproduce`: what it will run, the check of the data, and the table at the end."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from seglib.tools import reproducing, studies
 from seglib.tools.reproducing import Plan
 from tests.conftest import ROOT
 
-NAMES = list(published.load(ROOT / "published.yaml"))
+NAMES = [name for name, entry in published.load(ROOT / "published.yaml").items() if entry.figures]
 ROW = {"id": "mse@500", "quantity": "running mean", "of": "munet, mse", "published": 450, "tolerance": 20,
        "reason": "rounding", "definition": "a mean over 500 iterations", "ours": 12345.6, "low": 0.25, "high": 460.25,
        "seeds": 3, "because": None, "verdict": "differs"}
@@ -52,6 +53,10 @@ def test_data_and_mirror_take_the_place_of_the_download(repository: Path):
     ({"name": "shapes-2042"}, "no reproduction 'shapes-2042': did you mean 'shapes-2024'?"),
     ({"name": "pets", "data": "/tmp/pets"}, "no other source than its publishers; --mirror"),
     ({"name": "stanford", "data": "generated"}, "nothing generates stanford"),
+    ({"name": "stanford-augmentation"}, "has no published figure; `seglib study stanford_augment`"),
+    ({"name": "pets", "changes": ["run.datasets=[stanford]"]}, "pets is about pets, and run.datasets is stanford"),
+    ({"name": "pets", "changes": ["run.models=[munet]"]}, "run.models and run.losses pick none of them"),
+    ({"name": "shapes-2024", "changes": ["run.losses=[mse_dice400_flat]"]}, "is about munet_dlstudio dice, "),
     ({"name": "pets", "changes": ["train.lrr=1"]}, "params.yaml has no 'lrr' there")])
 def test_what_cannot_be_is_said_before_anything_starts(repository: Path, arguments: dict[str, Any], message: str):
     with pytest.raises((ValueError, ParamsError)) as error:
@@ -82,9 +87,23 @@ def test_the_first_iterations_are_the_end_of_every_training(repository: Path, na
 
 def test_trainings_with_different_batches_have_no_common_first_iterations(repository: Path):
     changes = ["models.munet_dlstudio_aspp.train.batch_size=8"]
-    settings = Plan.of("shapes-aspp-2025", changes=changes).settings
     with pytest.raises(ValueError, match="--first: the study has batches of 4, 8"):
-        reproducing.first_iterations(500, "shapes", settings)
+        Plan.of("shapes-aspp-2025", first=500, changes=changes)
+
+
+def test_the_first_iterations_are_those_of_the_changed_settings(repository: Path):
+    changes = ["models.munet_dlstudio.train.batch_size=8", "models.munet_dlstudio.train.epochs=3"]
+    train = resolve.resolve(Plan.of("shapes-2024", first=500, changes=changes).settings)[0].train.train
+    assert (train.batch_size, train.pictures_per_epoch, train.epochs) == (8, 4000, 1)
+
+
+@pytest.mark.parametrize(("batch_size", "iterations"), [(4, 14), (8, 7)])
+def test_more_iterations_than_an_epoch_has_are_refused(repository: Path, batch_size: int, iterations: int):
+    """The sample has 60 pictures, and 6 of them are for val."""
+    options = ["shapes-2024", "--sample", "--check-only", "-S", f"models.munet_dlstudio.train.batch_size={batch_size}"]
+    result = run(*options, "--first", str(iterations + 1))
+    assert str(result.exception) == f"an epoch has {iterations} iterations; --first takes at most that many"
+    assert run(*options, "--first", str(iterations)).exit_code == 0
 
 
 def run(*arguments: str) -> Any:
@@ -110,7 +129,7 @@ def test_data_in_another_number_stop_before_training(repository: Path):
     options = ["shapes-2024", "--data", str(place), "--check-only", "-S", "datasets.shapes.train_images=40", "-S",
                "datasets.shapes.test_images=10", "-S", "datasets.shapes.allow=[absent_class,unscored_class]"]
     result = run(*options)
-    assert isinstance(result.exception, ValueError) and "--any-data goes on" in str(result.exception)
+    assert isinstance(result.exception, ValueError) and "use --any-data" in str(result.exception)
     rows = [line for line in result.output.splitlines() if "10,000 ± 0" in line]
     assert len(rows) == 1 and rows[0].endswith("differs")
     assert run(*options, "--any-data").exit_code == 0
@@ -123,9 +142,8 @@ def test_the_table_is_of_this_reproduction_alone(repository: Path):
     write_json(plan.table, [{"name": "other", "rows": []}, {"name": "shapes-2024", "rows": [ROW]}])
     assert reproducing.verdicts(plan) == [ROW] and reproducing.differs([ROW])
     assert not reproducing.differs([ROW | {"verdict": "agrees"}, ROW | {"verdict": "not comparable"}])
-    write_json(plan.table, [])
-    with pytest.raises(ValueError, match="the study ran no variant of shapes-2024"):
-        reproducing.verdicts(plan)
+    sample, = reproducing.verdicts(dataclasses.replace(plan, sample=True))
+    assert sample == ROW | {"verdict": "not comparable", "because": "a sample"}
 
 
 def test_the_table_in_a_terminal():
