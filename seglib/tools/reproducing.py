@@ -174,7 +174,7 @@ def differs(rows: Sequence[dict[str, Any]]) -> bool:
 
 
 def verdicts(plan: Plan) -> list[dict[str, Any]]:
-    """The rows of this reproduction in the finished study. Those of a sample are comparable with nothing."""
+    """The rows of this reproduction in the finished study. No row of a sample is comparable."""
     rows, = (entry["rows"] for entry in read_json(plan.table) if entry["name"] == plan.name)
     return [row | {"verdict": NOT_COMPARABLE, "because": SAMPLE} for row in rows] if plan.sample else rows
 
