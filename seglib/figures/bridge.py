@@ -73,4 +73,4 @@ def _verdicts(axes: Axes, by_place: pd.DataFrame, pairs: list[str], colors: dict
                       color=colors.get(verdict, UNDECIDED), fontweight="bold" if verdict in colors else "normal")
     axes.set_yticks(range(len(pairs)), pairs, fontsize=8)
     axes.set_ylim(len(pairs) - 0.5, -0.5)
-    axes.set_ylabel("which scores\nhigher?", fontsize=8)
+    axes.set_ylabel("which is\nbetter?", fontsize=8)
