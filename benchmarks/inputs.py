@@ -33,7 +33,8 @@ def course(*, depth: int = 16, width: int = 64, **train: Any) -> TrainConfig:
     """The configuration of munet_dlstudio and mse in params.yaml: the course's network by the course's recipe."""
     recipe = {"optimizer": "sgd", "schedule": "constant", "lr": 1e-4, "momentum": 0.9, "weight_decay": 0.0,
               "batch_size": 4, "epochs": 6, "output_bias": "default", "pixels": "raw", "targets": "label",
-              "output": "raw", "keep": "last", "log_every": 50, "device": "auto", "precision": "fp32", "threads": None}
+              "output": "raw", "keep": "last", "log_every": 500, "device": "auto", "precision": "fp32",
+              "threads": None}
     return TrainConfig.of({"model": _munet(depth, width, "dlstudio"), "loss": {"terms": {"mse": 1.0}},
                            "train": NOT_USED | recipe | train, "seed": 1234})
 
