@@ -8,6 +8,7 @@ Shapes: V variants, P pairs, ... any leading axes (see `inference`).
 
 import bisect
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -158,4 +159,6 @@ def _range(difference: float, of_seeds: Sequence[Part], fewest: int,
 
         number = bisect.bisect_left(range(MOST + 1), True, lo=fewest, key=shown)
         found.append(number if number <= MOST else None)
-    return found[0], found[1]
+    # More variance between seeds can bring more degrees of freedom, so that a handful of units seems to be enough.
+    low, high = sorted(found, key=lambda number: math.inf if number is None else number)
+    return low, high
