@@ -88,6 +88,7 @@ def _uses(config: Config, task: str | None) -> Uses:
             uses["seglib.prediction:KINDS"] = {one.model.kind for one in predictors.values()}
         case CompareConfig():
             del uses["seglib.metrics.overlap:OVERLAP"]  # all count
+            uses["seglib.models:KINDS"] = []  # it counts the layers of mUnets alone, which it imports itself
     return uses
 
 
