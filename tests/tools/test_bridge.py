@@ -276,7 +276,7 @@ def test_an_equivalent_pair_is_decided_for_no_loss(table: pd.DataFrame):
     assert "No step decides which is better: A or B." in list(bridge_results.sentences(table))
 
 
-def test_a_change_of_what_the_size_sets_is_refused():
+def test_a_change_of_what_the_size_sets_is_refused(repository: Path):
     with pytest.raises(ParamsError, match="-S changes model.width of default, but the size in bridges.yaml"):
         bridging.steps_of(BRIDGES[0], changes=["models.munet.width=16"])
 
