@@ -54,7 +54,7 @@ class World:
 
     @cached_property
     def picture_sd(self) -> float:
-        """Of picture_vu, on the scale of the logistic function."""
+        """The standard deviation of picture_vu, on the scale of the logistic function."""
         wanted = LARGEST / self.ratio
         if self._picture_error(1.0) <= wanted:
             return 1.0

@@ -25,7 +25,7 @@ KINDS = ("mean", "ratio of sums")
 RATIOS = (0.5, 1, 3, 10, 40)  # sd between seeds / standard error from pictures
 TESTED = (1, 3, 40)
 AHEAD, MARGIN = 3, 0.01
-AT_ONCE = 100  # experiments: they stay in the cache
+AT_ONCE = 100  # experiments, so that their arrays fit into the cache
 
 
 def peak_mb() -> float:

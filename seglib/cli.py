@@ -81,7 +81,7 @@ def predict(
     The mask holds k in pixels of the k-th class, and 0 in those of none. After a training on a folder with `masks: ids`
     it holds the numbers of the folder's own masks, and 255, or else the least free number, in pixels of none.
 
-    A picture is brought to the size the network was trained at, as in training, and its outputs back to its own. Where
+    A picture is brought to the size the network was trained at, as in training, and its outputs back to its own. If
     several classes are present in a pixel, the mask names the one whose output is highest; the overlay shows all.
     """
     from seglib.tools import predicting

@@ -299,7 +299,7 @@ class CompareConfig(Config):
     gallery: int
     """Test pictures on the page."""
     margin: float
-    """The smallest difference that matters, of scores from 0 to 1."""
+    """The smallest difference that matters, for scores from 0 to 1."""
     tolerance: int
     """Pixels: what the evaluations were made with."""
     coursework: bool

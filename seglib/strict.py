@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Container
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
@@ -16,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+from ruamel.yaml import YAML, YAMLError
 
 from seglib.names import brief, nearest
 
@@ -44,6 +46,23 @@ WORDS = {
 
 class ParamsError(ValueError):
     """params.yaml cannot be used as it stands."""
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file of the repository. Raises ParamsError if it is not YAML, or not text in UTF-8."""
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def as_yaml(value: Any) -> str:
+    """A value, a list or an object in one line of YAML, as DVC's options write it."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {as_yaml(of)}' for key, of in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(as_yaml, value))}]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class Strict(BaseModel):

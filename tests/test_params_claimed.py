@@ -1,4 +1,4 @@
-"""The names that claims.yaml takes from params.yaml: what is said of one that is not there."""
+"""Names in claims.yaml that params.yaml or published.yaml does not define: the error names the claim."""
 
 import shutil
 from pathlib import Path

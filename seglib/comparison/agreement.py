@@ -1,8 +1,8 @@
 """Verdicts on published figures: whether the results at hand agree with published.yaml.
 
 A figure agrees if the mean of our seeds lies within its tolerance, which was stated beforehand; otherwise it differs.
-It is not comparable if our data, our recipe or our trainings are not the source's; the row says which. `verdicts` asks
-the same of claims that a source makes.
+It is not comparable if our data, our recipe or our trainings are not the source's; the row says which. `verdicts` makes
+the same checks for the claims of sources.
 """
 
 import dataclasses
@@ -17,11 +17,12 @@ from seglib.comparison.variants import Variant
 from seglib.configs import NEUTRAL, PrepareConfig
 from seglib.metrics.decisions import over_seeds
 from seglib.metrics.scores import BY_NAME
+from seglib.strict import as_yaml
 
 AGREES, DIFFERS, NOT_COMPARABLE = "agrees", "differs", "not comparable"
 GENERATED = "generated data"
-ROUNDING = 1e-9  # of the subtraction of two numbers
-LENGTH = {"epochs", "pictures_per_epoch"}  # keys of train that say how long a training is
+ROUNDING = 1e-9  # error of a subtraction
+LENGTH = {"epochs", "pictures_per_epoch"}  # the keys of train that decide the length of a training
 Row = dict[str, Any]
 Estimate = tuple[float, float | None, float | None]  # mean, low, high
 NOTHING: Estimate = (float("nan"), None, None)
@@ -29,7 +30,7 @@ NOTHING: Estimate = (float("nan"), None, None)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sources:
-    """The experiments of sources, and the data at hand that they are held against."""
+    """The experiments of the sources, and the data at hand."""
 
     entries: Mapping[str, Reproduction]
     dataset: str
@@ -37,7 +38,7 @@ class Sources:
     prepare: PrepareConfig
 
     def other_data(self, entry: Reproduction) -> str | None:
-        """Why the prepared data are not those of an experiment; None if nothing known says so."""
+        """How the prepared data differ from those of an experiment; None if no difference is known."""
         if entry.dataset != self.dataset:
             return f"the data are {self.dataset}, not {entry.dataset}"
         ours = self.prepare.content() | self.prepare.options  # the dataset's own keys in params.yaml
@@ -45,7 +46,7 @@ class Sources:
 
 
 def judge(sources: Sources, variants: Sequence[Variant]) -> list[Row]:
-    """The table of each reproduction on this dataset that names a variant at hand: {name, title, source, rows}."""
+    """The table of each reproduction on this dataset of which a variant was run: {name, title, source, rows}."""
     there = {name for variant in variants for name in variant.names}
     return [{"name": name, "title": entry.title, "source": entry.source,
              "rows": [*data_rows(entry, sources.data, because=other_data(entry, sources.data)),
@@ -55,9 +56,9 @@ def judge(sources: Sources, variants: Sequence[Variant]) -> list[Row]:
 
 
 def other_data(entry: Reproduction, data: Data) -> str | None:
-    """Why these are not the published data: they are generated, or have another number, size or classes.
+    """How the data differ from the published ones; None if no difference is known.
 
-    None if they may be the published ones.
+    They are generated, or their number, size or classes are others.
     """
     if data.generated:
         return GENERATED
@@ -68,7 +69,7 @@ def other_data(entry: Reproduction, data: Data) -> str | None:
 
 
 def data_rows(entry: Reproduction, data: Data, *, because: str | None) -> list[Row]:
-    """One row per published number about the data. because: why none of them is comparable, if so."""
+    """One row per published number about the data. because: the reason if none of them is comparable."""
     return [_row(name, figure, figure.value, DATA_TITLES[figure.quantity], "data",
                  (DATA[figure.quantity](data), None, None), seeds=None, because=figure.not_comparable or because)
             for name, figure in entry.data.items()]
@@ -106,7 +107,7 @@ def _title(figure: Figure, when: int | None) -> str:
 
 
 def _values_S(variant: Variant, figure: Figure, when: int | None, data: Data) -> np.ndarray:
-    """The figure of each seed that has it."""
+    """The value of each seed that has one."""
     if figure.quantity not in TRAINED:
         values_S = variant.scores_S("test", figure.quantity)
     else:
@@ -125,7 +126,7 @@ def _seeds(found: Sequence[Variant | None], ours: Sequence[np.ndarray]) -> int |
 
 def _other_training(recipe: Recipe, found: Mapping[tuple[str, str], Variant], figure: Figure, when: int | None, *,
                     has_values: bool) -> str | None:
-    """Which keys of our trainings are not the source's, or when ours ended; None if all that are known are the same."""
+    """Which keys of our trainings differ from the source's, or when ours ended; None if no difference is known."""
     counted_in = TRAINED[figure.quantity].counted_in if figure.quantity in TRAINED else None
     different = next(filter(None, (other_recipe(recipe, name, variant.config, counted_in=counted_in, when=when)
                                    for name, variant in found.items())), None)
@@ -140,14 +141,14 @@ def _other_training(recipe: Recipe, found: Mapping[tuple[str, str], Variant], fi
 
 def other_recipe(recipe: Recipe, name: tuple[str, str], config: Mapping[str, Any], *, counted_in: str | None = None,
                  when: int | None = None) -> str | None:
-    """Which keys of a training are not the source's: "train.epochs is 2, not 6"; None if all that are known are.
+    """Which keys of a training differ from the source's: "train.epochs is 2, not 6"; None if no difference is known.
 
     Args:
         name: the model and the loss, as the recipe names them.
         config: of our training, as `TrainConfig` writes it.
-        counted_in, when: "epoch" or "iteration", and its number, if all that matters is known by then.
+        counted_in, when: "epoch" or "iteration", and its number, if the result depends on nothing after it.
     """
-    return _different_keys(recipe, name, config, _decides_nothing(_train(config), counted_in, when))
+    return _different_keys(recipe, name, config, _decides_nothing(settings_of(config), counted_in, when))
 
 
 def _different_keys(recipe: Recipe, name: tuple[str, str], config: Mapping[str, Any],
@@ -158,18 +159,18 @@ def _different_keys(recipe: Recipe, name: tuple[str, str], config: Mapping[str, 
         return f"the recipe has no {model} {loss}"
     wanted = {key: value for key, value in recipe.train_of(model).items() if key not in but}
     arguments = {key: value for key, value in recipe.models[model].items() if key != "train"}
-    return (_differences(wanted, _train(config), "train.")
+    return (_differences(wanted, settings_of(config), "train.")
             or _differences(arguments, config["model"], f"models.{model}.")
             or _differences(recipe.losses[loss], config["loss"], f"losses.{loss}."))
 
 
-def _train(config: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a training, with those of its augmentation."""
     return config["train"] | (config["train"]["augment"] or NEUTRAL.content())
 
 
 def _decides_nothing(train: Mapping[str, Any], counted_in: str | None, when: int | None) -> set[str]:
-    """Keys that say how long a training is, if a moment comes out the same in a shorter one.
+    """The keys of a training's length that do not change a result at an iteration or an epoch.
 
     Only a constant rate does not depend on the length. A shortened epoch shows the first pictures of the full one, so
     all iterations of the first epoch are the same.
@@ -182,24 +183,9 @@ def _decides_nothing(train: Mapping[str, Any], counted_in: str | None, when: int
 
 
 def _differences(wanted: Mapping[str, Any], ours: Mapping[str, Any], where: str) -> str | None:
-    """Keys whose value is another than wanted: "train.epochs is 2, not 6"."""
-    return ", ".join(f"{where}{key} is {_yaml(ours.get(key))}, not {_yaml(value)}" for key, value in wanted.items()
+    """The keys whose values differ from the wanted ones: "train.epochs is 2, not 6"."""
+    return ", ".join(f"{where}{key} is {as_yaml(ours.get(key))}, not {as_yaml(value)}" for key, value in wanted.items()
                      if ours.get(key) != value) or None
-
-
-def _yaml(value: Any) -> str:
-    """A value as params.yaml writes it."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return str(value).lower()
-        case dict():
-            return "{" + ", ".join(f"{key}: {_yaml(one)}" for key, one in value.items()) + "}"
-        case list() | tuple():
-            return "[" + ", ".join(map(_yaml, value)) + "]"
-        case _:
-            return str(value)
 
 
 def _row(name: str, figure: Value, value: float, title: str, side: str, ours: Estimate, *, seeds: int | None,

@@ -13,13 +13,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
-from ruamel.yaml import YAML, YAMLError
 
 from seglib.comparison.quantities import QUANTITIES
 from seglib.configs import Augmentation, TrainSettings
 from seglib.metrics.scores import BY_NAME
 from seglib.names import nearest
-from seglib.strict import explain
+from seglib.strict import explain, read_yaml
 
 BALANCE = "class_imbalance"  # of the test truth: pixels of the largest class over those of the smallest
 KNOWN = [*BY_NAME, *QUANTITIES, BALANCE]
@@ -91,7 +90,7 @@ class Part(Strict):
 
 
 class Change(Strict):
-    """What of a claim was changed after it was registered."""
+    """A change of a claim after it was registered: when, what and why."""
 
     date: datetime.date
     what: str = Field(min_length=1)
@@ -108,7 +107,7 @@ class Claim(Strict):
     claim: str
     whose: Literal["source", "ours", "yours"]
     source: str
-    registered: datetime.date | None = None  # when it first stood in claims.yaml; None: nobody says
+    registered: datetime.date | None = None  # when it first stood in claims.yaml; None: not stated
     changed: list[Change] = []
     published: str | None = None  # the entry of published.yaml whose experiment alone decides it
     datasets: list[str] = Field(min_length=1)
@@ -137,10 +136,7 @@ class Claim(Strict):
 
 def load(path: Path) -> list[Claim]:
     """Read claims.yaml. Raises ValueError, with one line per problem, for a file that does not hold claims."""
-    try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except YAMLError as error:
-        raise ValueError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
+    raw = read_yaml(path)
     if not isinstance(raw, list):
         raise ValueError(f"{path.name}: expected a list of claims, found {type(raw).__name__}")
     found, problems = [], []

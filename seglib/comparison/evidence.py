@@ -23,10 +23,10 @@ PAIR_COLUMNS = ["a", "b", "score", "difference", "low", "high", "interval_of", "
 
 
 class Evidence:
-    """The variants' test and val scores, with what is known of how far off they are.
+    """The variants' test and val scores, with their uncertainty.
 
     Args:
-        margin: the smallest difference that matters, of scores from 0 to 1. Others have none.
+        margin: the smallest difference that matters, for scores from 0 to 1. Other scores have no margin.
     """
 
     def __init__(self, variants: Sequence[Variant], margin: float):
@@ -56,7 +56,7 @@ class Evidence:
         """One row per (variant, split, score): mean, sd, interval and range over seeds, and how many there are.
 
         interval_of: what the interval is about. seeds: the number of trainings. images: the pictures of the split. n:
-        what the score is of, pictures or objects.
+        how many pictures or objects the score is computed from.
         """
         rows = []
         for variant, split, score in itertools.product(self.variants, SPLITS, SCORES):
@@ -72,10 +72,11 @@ class Evidence:
         """One row per pair and score of `PAIRED`; `a` is the variant with the better mean.
 
         difference, low, high, interval_of, df: a's mean less b's, with its interval, what that is about, and its
-        degrees of freedom. verdict: see `pairwise.Pair`; "better" says that a is. p, p_holm, p_equivalent: what it
-        rests on, empty with too few seeds. effect: Cohen's d of the pictures' differences. won: the share of pictures
-        in which a is better. seeds_low to seeds_high, units_low to units_high: if the verdict is unknown, how many
-        seeds, or units (pictures, or groups), would show a difference of the margin; empty: no number would.
+        degrees of freedom. verdict: see `pairwise.Pair`; "better" means that a is better. p, p_holm,
+        p_equivalent: the p values behind it, empty with too few seeds. effect: Cohen's d of the pictures' differences.
+        won: the share of pictures in which a is better. seeds_low to seeds_high, units_low to units_high: if the
+        verdict is unknown, how many seeds, or units (pictures, or groups), would show a difference of the margin;
+        empty: no number would.
         """
         return pd.DataFrame([row for score in PAIRED for row in self._pairs(score)], columns=PAIR_COLUMNS)
 
@@ -87,7 +88,7 @@ class Evidence:
         scored = [variant for variant in compared(self.variants)
                   if np.isfinite(variant.scores_S("test", score.name)).all()]
         margin = self.margin if score.highest == 1 else None
-        # The better one comes first in each pair, if the variants do.
+        # In this order, the better variant is the first of each pair.
         sign = 1 if score.better == "higher" else -1
         scored.sort(key=lambda variant: -sign * float(self.blocks(variant, score.name).mean))
         pairs = pairwise.compare([self.blocks(variant, score.name) for variant in scored], margin=margin,

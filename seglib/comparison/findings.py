@@ -78,7 +78,7 @@ def _by_seed(seed_scores: pd.DataFrame, variant: str) -> list[float]:
 def _lead(compared: Sequence[Row], pairs: pd.DataFrame) -> Row:
     """The first row, with `next`, the variant after it, and the variants that it is not better than.
 
-    `equivalent`: those to which it is equivalent. `unknown`: those of which that is not known.
+    `equivalent`: the variants to which it is equivalent. `unknown`: those for which this is unknown.
     """
     first, *rivals = [row["variant"] for row in compared]
     verdicts = {frozenset((row["a"], row["b"])): row["verdict"] for row in json_rows(pairs)

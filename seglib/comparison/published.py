@@ -10,13 +10,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
-from ruamel.yaml import YAML, YAMLError
 
 from seglib.comparison.published_values import DATA, TRAINED
 from seglib.configs import Augmentation, TrainSettings
 from seglib.metrics.scores import BY_NAME
 from seglib.names import nearest
-from seglib.strict import Strict, Text, explain
+from seglib.strict import Strict, Text, explain, read_yaml
 
 TRAIN_KEYS = [field.name for of in (TrainSettings, Augmentation) for field in dataclasses.fields(of)
               if field.name != "augment"]
@@ -62,7 +61,7 @@ class Recipe(Strict):
 
 
 class Value(Strict):
-    """What every published number has: its meaning, and how far ours may be away from it."""
+    """A published number: its quantity, its definition, and how far our number may differ from it."""
 
     quantity: str
     definition: Text
@@ -83,15 +82,15 @@ class DataFigure(Value):
 
 
 class Figure(Value):
-    """A number about a variant: `value`, or `values` by iteration or epoch if the quantity is one of a moment."""
+    """A number about a variant: one `value`, or `values` by iteration or epoch."""
 
     model: str | None = None
     loss: str | None = None
     predictor: str | None = None  # in place of a model and a loss
-    minus: str | None = None  # the figure is the difference to this model, trained with the same loss
+    minus: str | None = None  # if given, the figure is the difference from this model, same loss
     value: float | None = None
     values: dict[Annotated[int, Field(ge=1)], float] | None = Field(default=None, min_length=1)
-    share_of: int | None = None  # the values are divided by the one of this iteration or epoch
+    share_of: int | None = None  # divide the values by the value at this iteration or epoch
 
     @model_validator(mode="after")
     def _whole(self) -> "Figure":
@@ -109,7 +108,7 @@ class Figure(Value):
         return self
 
     def points(self) -> dict[int | None, float]:
-        """The published numbers by their moment, or the one without a moment."""
+        """The published numbers by iteration or epoch; a single number has the key None."""
         if self.values is None:
             return {None: self.value}
         if self.share_of is None:
@@ -121,11 +120,11 @@ class Figure(Value):
 class Reproduction(Strict):
     """One experiment of a source: its figures, and the study of params.yaml that repeats it.
 
-    An experiment without figures decides claims that name it.
+    An experiment may have no figures. Then it only decides the claims that name it.
     """
 
     title: Text
-    source: Text  # what was published where, and what is not known of it
+    source: Text  # what was published and where, and what is unknown about it
     study: str
     dataset: str
     data: dict[str, DataFigure] = {}
@@ -152,10 +151,7 @@ def load(path: Path) -> dict[str, Reproduction]:
     """Read published.yaml, by the entries' names. Raises ValueError with one line per problem, which names the entry.
     """
     try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-        return TypeAdapter(dict[Text, Reproduction]).validate_python(raw)
-    except YAMLError as error:
-        raise ValueError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
+        return TypeAdapter(dict[Text, Reproduction]).validate_python(read_yaml(path))
     except ValidationError as error:
         raise ValueError(explain(error, path.name)) from None
 

@@ -64,7 +64,10 @@ DATA_TITLES = {
 
 
 def _running_loss(result: Result, when: int, _: Data) -> float:
-    """Of the window that ends at this iteration, or within 1 % of it: an epoch rarely has a multiple of `log_every`."""
+    """The mean loss of the window that ends at iteration `when`, or within 1 % of it.
+
+    An epoch rarely has a multiple of `log_every` iterations, so a window seldom ends exactly there.
+    """
     windows = result.history[(result.history["split"] == "train") & (result.history["span"] == "window")]
     away = (windows["iteration"] - when).abs()
     return float(windows.loc[away.idxmin(), "loss"]) if len(windows) and away.min() <= NEAR * when else float("nan")

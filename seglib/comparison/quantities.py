@@ -99,7 +99,7 @@ def last_val_loss(result: Result) -> float:
 def val_boundary_iou_epoch_1(result: Result) -> float:
     """Boundary IoU of the masks that the training kept of a few val pictures after its first epoch.
 
-    It is summed over these pictures, and the mean over the classes. NaN if no such masks were kept.
+    The counts are summed over these pictures, and the score is the mean over classes. NaN if no such masks were kept.
     """
     if not isinstance(result.files, TrainingFiles):
         return float("nan")

@@ -1,10 +1,9 @@
 """Verdicts on claims: what the results at hand say to claims.yaml.
 
-A part of a claim is not run if the study lacks what it needs, or if a source says it of another experiment than the
-study's. It has too few seeds if one of its variants has.
-Otherwise it is supported or contradicted if the 95 % interval leaves no doubt, and undecided if not. A claim has the
-first verdict of "not run", "too few seeds", "contradicted" and "undecided" that any of its parts has; it is supported
-if all its parts are.
+A part of a claim is not run if the study lacks what it needs, or if the claim is about a source's experiment and the
+study ran another one. It has too few seeds if one of its variants has. Otherwise it is supported or contradicted if the
+95 % interval leaves no doubt, and undecided if not. A claim has the first verdict of "not run", "too few
+seeds", "contradicted" and "undecided" that any of its parts has; it is supported if all its parts are.
 """
 
 from collections.abc import Sequence
@@ -13,18 +12,19 @@ from typing import Any
 import numpy as np
 
 from seglib.comparison import published
-from seglib.comparison.agreement import Sources, other_recipe
+from seglib.comparison.agreement import Sources, other_recipe, settings_of
 from seglib.comparison.claims import BALANCE, Claim, Part
 from seglib.comparison.evidence import Evidence, known
 from seglib.comparison.published import Reproduction
 from seglib.comparison.quantities import QUANTITIES, TITLES, of_variant
 from seglib.comparison.variants import Variant
-from seglib.configs import NEUTRAL
 from seglib.metrics.decisions import FEWEST_SEEDS, enough_seeds, over_seeds
+from seglib.metrics.draws import drawn
 from seglib.metrics.scores import BY_NAME
 
 Interval = tuple[float, float | None, float | None]  # value, low, high
 TOO_FEW = "too few seeds"
+RESAMPLES = 1000  # for the interval of the imbalance of classes
 NOT_THE_SOURCES = "the source's experiment was not run: "
 
 
@@ -137,8 +137,7 @@ def _name(side: dict[str, str]) -> tuple[str, str]:
 
 
 def _was_trained(variant: Variant, claim: Claim) -> bool:
-    train = variant.config["train"]
-    train = train | (train["augment"] or NEUTRAL.content())
+    train = settings_of(variant.config)
     return (train["overfit"] is None and all(train[key] == value for key, value in claim.train.items())
             and all(result.epochs("val")["epoch"].max() >= claim.epochs for result in variant.results))
 
@@ -159,9 +158,9 @@ def _imbalance(evidence: Evidence) -> Interval:
     cases = evidence.variants[0].cases_S("test")[0]
     pixels_UK = cases.by_unit(cases["tp"] + cases["fn"])
     pixels_UK = pixels_UK[:, pixels_UK.sum(0) > 0]
-    random = np.random.default_rng(0)
-    drawn = pixels_UK[random.integers(len(pixels_UK), size=(1000, len(pixels_UK)))].sum(1)
-    low, high = np.nanquantile(np.where(drawn.min(1) > 0, drawn.max(1) / np.maximum(drawn.min(1), 1), np.nan),
+    (_, weights_rU), = drawn(len(pixels_UK), RESAMPLES, RESAMPLES)
+    drawn_rK = weights_rU @ pixels_UK
+    low, high = np.nanquantile(np.where(drawn_rK.min(1) > 0, drawn_rK.max(1) / np.maximum(drawn_rK.min(1), 1), np.nan),
                                [0.025, 0.975])
     total = pixels_UK.sum(0)
     return float(total.max() / total.min()), low, high

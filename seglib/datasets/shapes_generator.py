@@ -26,8 +26,8 @@ from tqdm import tqdm
 
 SIDE = 64
 LABELS = {"rectangle": 50, "triangle": 100, "disk": 150, "oval": 200, "star": 250}
-COUNTS = (1, 1, 1, 2, 2, 2, 3, 4, 4, 5)  # of objects, each as likely as the next
-RADII = range(6, 13)  # pixels
+COUNTS = (1, 1, 1, 2, 2, 2, 3, 4, 4, 5)  # how many objects; each entry is equally likely
+RADII = range(6, 13)  # of objects, in pixels
 MARGIN = 5  # pixels: how close to the border the middle of an object may lie
 MIN_VISIBLE = 0.7  # of an object's area: one that is covered by more than the rest is drawn again
 
@@ -82,9 +82,9 @@ def _background(random: np.random.Generator, kind: str) -> np.ndarray:
 
 @functools.cache
 def _hit(degree: int) -> np.ndarray:
-    """Which pixels of a disk about the middle of a picture some pixel lands on if all are turned and rounded: (H, W).
+    """The pixels of a picture that are hit if all pixels are turned about its middle and rounded: bool (H, W).
 
-    The pixels between them stay as they were: that is the speckle.
+    The other pixels keep the background: this is the speckle.
     """
     cosine, sine = COSINE[degree], COSINE[(degree - 90) % 360]
     y, x = np.indices((2 * SIDE, 2 * SIDE)) - SIDE
@@ -112,7 +112,9 @@ def _draw_object(random: np.random.Generator, shape: str) -> tuple[np.ndarray, n
 
 
 def _objects(random: np.random.Generator) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """1 to 5 (shape, plane, coloured pixels), later ones on top, none covered beyond what a viewer could tell."""
+    """1 to 5 (shape, plane, coloured pixels), later ones on top. Enough of each is visible for a viewer to recognise
+    it.
+    """
     names = list(LABELS)
     while True:
         count = COUNTS[random.integers(len(COUNTS))]

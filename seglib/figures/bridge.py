@@ -1,4 +1,5 @@
-"""The figure of a bridge: the score of each loss at each step, with every seed, and who is ahead in each pair."""
+"""The figure of a bridge: the score of each loss at each step, with every seed, and which loss of each pair is better.
+"""
 
 import itertools
 import textwrap
@@ -66,7 +67,7 @@ def _line(axes: Axes, rows: pd.DataFrame, x: pd.Series, steps: int, color: str, 
 
 
 def _verdicts(axes: Axes, by_place: pd.DataFrame, pairs: list[str], colors: dict[str, str]) -> None:
-    """For each pair and position, the loss that is better, in its colour."""
+    """Write the better loss of each pair at each position, in its colour."""
     for row, pair in enumerate(pairs):
         for place, verdict in by_place[pair].items():
             axes.text(place, row, verdict, ha="center", va="center", fontsize=8,

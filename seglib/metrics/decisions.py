@@ -1,4 +1,4 @@
-"""What decisions rest on besides intervals: enough seeds, Holm's correction, sizes of effects.
+"""What decisions need besides intervals: enough seeds, Holm's correction, sizes of effects.
 
 Shapes: S seeds, N pictures, P tests.
 """
@@ -14,7 +14,7 @@ FEWEST_SEEDS = 3
 
 
 def holm(p_P: np.ndarray) -> np.ndarray:
-    """Adjusted p values, (P, ...): reject where below 0.05 and the chance of any false rejection is at most 0.05.
+    """Adjusted p values, (P, ...): reject if below 0.05; the chance of any false rejection is then at most 0.05.
 
     Each place of the further axes is a family of P tests.
     Holm (1979), "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6. No NaN.
@@ -55,9 +55,9 @@ def enough_seeds(*seeds: int | None) -> bool:
 def over_seeds(*groups_S: np.ndarray) -> tuple[float, float | None, float | None]:
     """The mean over seeds of one group, or the difference of two means, with its 95 % interval: value, low, high.
 
-    Student's t; for two groups with the degrees of freedom of Welch and Satterthwaite. For what varies over seeds
-    alone, as a curve's smoothness does. Values that are NaN are left out. NaN, None, None if a group has no value; no
-    interval if one has a single value. Without any variance the interval is the value itself.
+    Student's t; for two groups with the degrees of freedom of Welch and Satterthwaite. For quantities that
+    vary over seeds alone, such as the smoothness of a curve. Values that are NaN are left out. NaN, None, None if a
+    group has no value; no interval if one has a single value. Without any variance the interval is the value itself.
     """
     known = [values_S[~np.isnan(values_S)] for values_S in map(np.asarray, groups_S)]
     if not all(len(values_S) for values_S in known):

@@ -1,9 +1,9 @@
-"""How far off a score, or the difference of two scores, may be: on other pictures, and with other seeds.
+"""The uncertainty of a score, or of the difference of two scores: on other pictures, and with other seeds.
 
 Seeds and units (pictures, or groups of pictures) are both random. This is the model of readers and cases of Obuchowski
 and Rockette (1995, Communications in Statistics 24), with degrees of freedom after Hillis (2007, Statistics in Medicine
 26). A seed's score is the variant's true score, plus an effect of the seed, plus an effect of the drawn units, plus an
-effect of the two together. The units are the same for all variants; the seeds are each variant's own. Then the variance
+effect of the two together. The units are the same for all variants; each variant has its own seeds. Then the variance
 of a mean over S seeds is
 
     variance between the seeds' scores / S  +  variance of the mean over seeds that comes from units  -  interaction / S
@@ -39,7 +39,7 @@ NO_VARIANCE = 1e-12  # a standard error below this share of 1 (or of the value) 
 
 @dataclass(frozen=True, kw_only=True)
 class Blocks:
-    """What inference knows of a variant under one score, on the U units that all variants share."""
+    """What inference needs of a variant under one score. All variants share the U units."""
 
     scores_S: np.ndarray
     """(..., S): the score of each training on all units"""
@@ -112,9 +112,9 @@ class Blocks:
 class Estimate:
     """A score or a difference with its variance. All arrays have the leading axes of the blocks.
 
-    If nothing varied at all, a standard error of 0 would claim certainty. Then the exact binomial bound speaks: if all
-    of U units agree, a share of at least q of all others disagrees with a chance of at most (1 - q)^U, and each of
-    these moves the value by at most `highest`.
+    If nothing varied at all, a standard error of 0 would claim certainty. Then the exact binomial bound gives the
+    interval: if all of U units agree, a share of at least q of all others disagrees with a chance of at most (1 - q)^U,
+    and each of these moves the value by at most `highest`.
     """
 
     value: np.ndarray
@@ -130,7 +130,7 @@ class Estimate:
     """The smallest value of the estimate"""
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
-        """Low and high, cut to what the value can be."""
+        """Low and high, clipped to the range of the value."""
         tail = (1 - confidence) / 2
         unvaried = self.highest * (1 - tail ** (1 / self.units))
         half = np.where(self.variance > 0, -stdtrit(self.freedom, tail) * np.sqrt(self.variance), unvaried)
@@ -162,7 +162,7 @@ def of_difference(a: Blocks, b: Blocks, highest: float = 1.0, of_seeds: Part | N
     """The mean of `a` less that of `b`, over the same units. If one has a single seed, it is about these weights.
 
     Args:
-        of_seeds: the seeds' part of the variance, if it is better known than from these seeds (see `pairwise`).
+        of_seeds: the part of the variance that comes from seeds; None: that of the blocks (see `pairwise`).
     """
     return _estimate([(1, a), (-1, b)], highest=highest, lowest=-highest, of_seeds=of_seeds)
 

@@ -21,8 +21,8 @@ from seglib.metrics.inference import Blocks, Estimate, Part, of_difference, satt
 LEVEL = 0.05
 PRIOR_FREEDOM = 4  # by simulation: with 2, more than 6 % of 3 unequal variants with 3 seeds are falsely called better
 POWER = 0.8
-RANGE = 0.8  # how often the range of a planned number holds the right one
-MOST = 100_000  # seeds or units that are planned for
+RANGE = 0.8  # how often a planned range contains the right number
+MOST = 100_000  # the largest number of seeds or units to plan for
 Range = tuple[int | None, int | None]  # None: more than `MOST`, or no number is enough
 BETTER, EQUIVALENT, UNKNOWN, TOO_FEW = "better", "equivalent", "unknown", "too few seeds"
 
@@ -44,7 +44,9 @@ class Pair:
 
     @property
     def verdict(self) -> str:
-        """What holds of one experiment (no leading axes). A difference that is sure and too small to matter is none."""
+        """The verdict on one experiment (no leading axes). A certain difference that is too small to matter is
+        equivalence.
+        """
         if self.p_holm is None:
             return TOO_FEW
         if self.p_equivalent is not None and self.p_equivalent < LEVEL:
@@ -81,13 +83,14 @@ def compare(blocks: Sequence[Blocks], *, margin: float | None, highest: float = 
 
 
 def moderated(blocks: Sequence[Blocks]) -> Callable[[int, int], Part | None]:
-    """The seeds' part of the variance of a pair's difference, from variances drawn up to that of all variants.
+    """The part of the variance of a pair's difference that comes from seeds, moderated by that of all variants.
 
     Three seeds that happen to agree would make a variant look sure of its score, and among many pairs this happens
     often. As in limma (Smyth 2004, Statistical Applications in Genetics 3), each variance between seeds is a mean of
     the variant's own and of a prior, which counts as `PRIOR_FREEDOM` degrees of freedom. Two things differ from limma,
-    both found by simulation with unequal variances. That number is fixed, because few variants do not bear an estimate.
-    And the prior adds doubt but removes none: it is the pooled variance or the variant's own, whichever is larger.
+    both found by simulation with unequal variances. The number is fixed, because few variants are not enough to
+    estimate it. And the prior never lowers a variance: it is the pooled variance or the variant's own, whichever is
+    larger.
 
     A part never has more degrees of freedom than the pooled variance has, and this has fewer than all seeds together
     if variances are unequal. None if neither variant has seeds.
@@ -110,7 +113,7 @@ def moderated(blocks: Sequence[Blocks]) -> Callable[[int, int], Part | None]:
 
 
 def rank_intervals(pairs: Sequence[Pair], variants: int, higher_is_better: bool = True) -> list[tuple[int, int]]:
-    """From 1 + the number of variants that are better, to V - the number that are worse."""
+    """For each variant, 1 + the number of variants that are better, and V - the number that are worse."""
     better, worse = [0] * variants, [0] * variants
     for pair in pairs:
         if pair.verdict == BETTER:
@@ -122,7 +125,7 @@ def rank_intervals(pairs: Sequence[Pair], variants: int, higher_is_better: bool 
 
 
 def seeds_needed(difference: float, a: Blocks, b: Blocks) -> Range:
-    """How many seeds of each variant would show a true difference of this size in 4 of 5 studies; the units stay.
+    """How many seeds of each variant would show a true difference of this size in 4 of 5 studies, on the same units.
 
     It is for one comparison: Holm's correction over many pairs asks for more. The variance between seeds is known from
     few of them, so the answer is a range that holds the right number in 4 of 5 cases. Both variants need three seeds,
@@ -137,7 +140,7 @@ def seeds_needed(difference: float, a: Blocks, b: Blocks) -> Range:
 
 
 def units_needed(difference: float, a: Blocks, b: Blocks) -> Range:
-    """As `seeds_needed`: how many units (pictures, or groups); the seeds stay."""
+    """How many units (pictures, or groups) would show the difference, with as many seeds as now; see `seeds_needed`."""
     *of_seeds, (of_units, _) = variance_parts([(1, a), (-1, b)])
     return _range(difference, of_seeds, 2, lambda n, times: [
         (of_units * a.units / n, n - 1), *((times * variance, freedom) for variance, freedom in of_seeds)])

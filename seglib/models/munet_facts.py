@@ -26,7 +26,7 @@ class MUnetFacts:
     aspp_rates: list[int] | None
     parameters: int
     idle_parameters: int
-    """Of the parameters, those of layers that never run"""
+    """How many of the parameters belong to layers that never run"""
     convolutions: int
     """Convolutional layers that run; a block that runs twice counts once"""
     reached: float
@@ -37,7 +37,7 @@ class MUnetFacts:
 
 
 def facts_of(arguments: Mapping[str, Any], *, classes: int) -> MUnetFacts:
-    """arguments: those of an `MUnet` but `classes`, as a model's configuration holds them."""
+    """The facts of one mUnet. arguments: of an `MUnet`, except `classes`, as a model's configuration holds them."""
     with torch.device("meta"):
         network = MUnet(classes=classes, **arguments)
         ran: set[nn.Module] = set()
@@ -56,9 +56,9 @@ def facts_of(arguments: Mapping[str, Any], *, classes: int) -> MUnetFacts:
 
 def munets(variants: Iterable[tuple[Sequence[tuple[str, str]], Mapping[str, Any]]], *, classes: int
            ) -> dict[str, Any] | None:
-    """The facts of each mUnet that was trained, and the scales of the targets they had; None if there is none.
+    """The facts of each mUnet that was trained, and the scales of its targets; None if there is none.
 
-    variants: of each trained variant, its names (model, loss) and its configuration.
+    variants: the names (model, loss) and the configuration of each trained variant.
     """
     names: dict[str, set[str]] = {}
     targets = set()

@@ -18,7 +18,7 @@ from seglib.params.models import Model
 from seglib.params.predictors import AnyPredictor
 from seglib.params.train import TrainOverride, TrainSection
 from seglib.prediction import KINDS
-from seglib.strict import LONGEST_NAME, Once, ParamsError, Strict, Text, expected, explain
+from seglib.strict import LONGEST_NAME, Once, ParamsError, Strict, Text, as_yaml, expected, explain
 
 EVERYTHING = "everything"  # the folder of the page of all studies: no study may have this name
 NAME_PATTERN = r"[A-Za-z0-9_]+"  # names join with "-" into stage names, and `-S` cannot address a "+"
@@ -26,6 +26,18 @@ MOST_MERGED = 100_000  # entries that merging may make of a file
 Selected = Annotated[list[str], Field(min_length=1), Once]
 Value = bool | int | float | str | None
 SetTo = Annotated[Value | list[Value], expected("a value, or a list of values")]
+
+
+def plain_names(entries: dict[str, Any]) -> dict[str, Any]:
+    """Entries whose names can be parts of stage names, of `-S` and of file names."""
+    for name in entries:
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise PydanticCustomError("name", "the name {name} may hold letters, digits and underscores only",
+                                      {"name": brief(name)})
+        if len(name) > LONGEST_NAME:
+            raise PydanticCustomError("name", "the name {name} exceeds {most} characters (the name becomes a file "
+                                      "name)", {"name": brief(name), "most": LONGEST_NAME})
+    return entries
 
 
 class Run(Strict):
@@ -89,14 +101,7 @@ class Params(Strict):
     @field_validator("losses", "models", "predictors", "datasets", "studies")
     @classmethod
     def _plain_names(cls, entries: dict[str, Any]) -> dict[str, Any]:
-        for name in entries:
-            if not re.fullmatch(NAME_PATTERN, name):
-                raise PydanticCustomError("name", "the name {name} may hold letters, digits and underscores only",
-                                          {"name": brief(name)})
-            if len(name) > LONGEST_NAME:
-                raise PydanticCustomError("name", "the name {name} exceeds {most} characters (the name becomes a file "
-                                          "name)", {"name": brief(name), "most": LONGEST_NAME})
-        return entries
+        return plain_names(entries)
 
     @field_validator("studies")
     @classmethod
@@ -174,13 +179,4 @@ def as_overrides(study: Study, *, sample: bool = False) -> list[str]:
     picked = {f"run.{key}": getattr(study, key) for key in Run.model_fields}
     changed = {f"train.{key}": value for key, value in study.train.model_dump(exclude_unset=True).items()}
     values = picked | changed | study.set | (study.sample if sample else {})
-    return [f"{key}={as_text(value)}" for key, value in values.items()]
-
-
-def as_text(value: Any) -> str:
-    """A value, a list or an object as DVC's options write it."""
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {as_text(of)}' for key, of in value.items())}}}"
-    if isinstance(value, list):
-        return f"[{','.join(map(as_text, value))}]"
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return [f"{key}={as_yaml(value)}" for key, value in values.items()]

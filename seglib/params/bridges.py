@@ -1,18 +1,16 @@
 """bridges.yaml, typed and validated: which two recipes are compared one factor at a time, and at which size."""
 
 import collections
-import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
-from ruamel.yaml import YAML, YAMLError
 
 from seglib.metrics.scores import BY_NAME
 from seglib.names import brief, nearest
-from seglib.params import NAME_PATTERN, SetTo
-from seglib.strict import Once, ParamsError, Strict, Text, explain
+from seglib.params import SetTo, plain_names
+from seglib.strict import Once, ParamsError, Strict, Text, explain, read_yaml
 
 DEFAULT = "default"  # the name of `run` of params.yaml, beside the names of its studies
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]  # an entry of params.yaml at the start, one at the end
@@ -40,20 +38,11 @@ class Bridge(Strict):
     end: str
     dataset: str
     models: Pair
-    losses: Annotated[dict[str, Pair], Field(min_length=1)]
+    losses: Annotated[dict[str, Pair], Field(min_length=1), AfterValidator(plain_names)]
     factors: Annotated[list[Factor], Field(min_length=1)]
     scores: Annotated[list[str], Field(min_length=1), Once]
     small: Size
     full: Size
-
-    @field_validator("losses")
-    @classmethod
-    def _plain_names(cls, losses: dict[str, Pair]) -> dict[str, Pair]:
-        for name in losses:
-            if not re.fullmatch(NAME_PATTERN, name):
-                raise PydanticCustomError("name", "the name {name} may hold letters, digits and underscores only",
-                                          {"name": brief(name)})
-        return losses
 
     @field_validator("scores")
     @classmethod
@@ -82,9 +71,6 @@ class Bridges(Strict):
 def load(path: Path) -> list[Bridge]:
     """Read and validate a bridges.yaml. Raises ParamsError with one line per problem."""
     try:
-        raw: Any = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-        return Bridges.model_validate(raw).bridges
+        return Bridges.model_validate(read_yaml(path)).bridges
     except ValidationError as error:
         raise ParamsError(explain(error, path.name)) from None
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise ParamsError(f"{path.name} cannot be read: {error}") from None

@@ -19,7 +19,7 @@ from seglib.pipeline.workspace import TrainingFiles
 
 PIPELINE = "dvc.yaml"
 FIRST = "resolve/dvc.yaml"
-STUDIES = (["study"], ["bridge"], ["reproduce"])  # the first words after `seglib`
+STUDIES = {"study", "bridge", "reproduce"}  # the commands of `seglib` that run DVC in their own process
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class Request:
     @property
     def _is_study(self) -> bool:
         program, words = _program(self.command)
-        return program != "dvc" and words[:1] in STUDIES
+        return program != "dvc" and bool(STUDIES.intersection(words[:1]))
 
     @property
     def _options(self) -> argparse.Namespace | None:

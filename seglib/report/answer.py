@@ -15,7 +15,7 @@ from seglib.report.words import NAMED, count, listed, name, number, probability,
 def answer(comparison: Comparison) -> list[Markup]:
     """Which variant has the highest mean, which others it is better than, and which variants equal a baseline.
 
-    A variant is called best only if it is better than every other. With too few seeds none is called so.
+    A variant is called best only if it is better than every other. With too few seeds, no variant is called best.
     """
     text = "{} predicts the same masks as the baseline {} on {} % of the test pictures."
     return _leader(comparison) + [
@@ -92,7 +92,7 @@ def from_to(counts: Sequence[int]) -> str:
 
 
 def _certainty(comparison: Comparison, found: dict[str, Any]) -> list[Markup]:
-    """What is known of the variant after the lead, and of which others the lead is not known to be better."""
+    """How the variant that leads compares with the next one, and with the others that it is not better than."""
     lead = found["lead"]
     runner_up = lead["next"]
     pair = comparison.pair(lead["variant"], runner_up)

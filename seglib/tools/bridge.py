@@ -15,9 +15,10 @@ from typing import Any
 from seglib import resolve
 from seglib.files import atomic_file
 from seglib.names import nearest
-from seglib.params import Params, ParamsError, as_text, bridges
+from seglib.params import Params, ParamsError, bridges
 from seglib.params.bridges import DEFAULT, Bridge, Size
 from seglib.params.losses import resolved_loss
+from seglib.strict import as_yaml
 from seglib.tools import bridge_results, studies
 
 BRIDGES = Path("bridges.yaml")
@@ -125,11 +126,11 @@ def _moved(now: Flat, end: Flat, keys: Sequence[str]) -> Flat:
 
 
 def _difference(before: dict[str, Flat], after: dict[str, Flat]) -> str:
-    """The keys that differ, as text. A change that only some of the losses make names them."""
+    """The keys that differ, as text. If only some losses change a key, their names follow it."""
     losses_of: dict[str, list[str]] = {}
     for loss in before:
         for key in _differing(before[loss], after[loss]):
-            values = [as_text(flat[loss].get(key, ABSENT)) for flat in (before, after)]
+            values = [as_yaml(flat[loss].get(key, ABSENT)) for flat in (before, after)]
             losses_of.setdefault(f"{key} {values[0]} → {values[1]}", []).append(loss)
     return ", ".join(text if len(losses) == len(before) else f"{text} ({', '.join(losses)})"
                      for text, losses in losses_of.items())
@@ -151,7 +152,7 @@ def _part(flat: Flat, name: str) -> Flat:
 
 
 def _texts(values: Flat) -> list[str]:
-    return [f"{key}={as_text(value)}" for key, value in values.items()]
+    return [f"{key}={as_yaml(value)}" for key, value in values.items()]
 
 
 def size_text(size: Size) -> str:

@@ -31,10 +31,10 @@ def gather(steps: Sequence[tuple[str, str]], folders: Sequence[Path], *, model: 
     """The table of a bridge.
 
     Args:
-        steps: of each step the factor and what changed.
-        folders: of each step the folder comparisons/<dataset>/tables.
-        model: the model of each step.
-        losses: the losses of each step.
+        steps: the factor of each step, and what changed.
+        folders: the folder comparisons/<dataset>/tables of each step.
+        model: the name of the model in all steps.
+        losses: the names of the losses in all steps.
         scores: the score of the steps, then the other definitions of the last step.
     """
     rows = []
@@ -81,7 +81,7 @@ def _verdict(pairs: pd.DataFrame, label: dict[str, str], pair: tuple[str, str]) 
 
 
 def title_of(score: str) -> str:
-    """A score's heading with how it is brought together over pictures."""
+    """A score's heading, and how it is aggregated over pictures."""
     found = BY_NAME[score]
     return found.heading if found.aggregation is None else f"{found.heading}, {AGGREGATIONS[found.aggregation].title}"
 
@@ -96,7 +96,7 @@ def positions(table: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def draw(table: pd.DataFrame, path: Path, *, title: str, size: str) -> None:
-    """Draw the figure of a bridge. size: what the trainings' sizes were, for the line under it."""
+    """Draw the figure of a bridge. size: the sizes of the trainings, for the line under the figure."""
     names = {}
     for rows in positions(table):
         about = rows.iloc[0]

@@ -19,11 +19,12 @@ from seglib.datasets.readers import reader_of
 from seglib.files import read_json, work_dir
 from seglib.names import nearest
 from seglib.params import Params
+from seglib.report.words import as_printed
 from seglib.tools import checking, studies
 from seglib.training.batches import batch_sizes
 
 PUBLISHED = Path("published.yaml")
-GENERATE = "generated"  # --data's word for a stand-in
+GENERATE = "generated"  # the value of --data for a generated stand-in
 SAMPLE = "a sample"
 WIDTHS = {"number": 3, "quantity": 30, "of": 20, "published": 14, "ours": 22, "verdict": 30}  # characters
 HEADINGS = {"number": "", "quantity": "quantity", "of": "of", "published": "published", "ours": "ours (95 % interval)",
@@ -39,7 +40,7 @@ class Plan:
     changes: list[str]
     settings: Params
     sample: bool
-    first: int | None  # iterations, if that is all that is trained
+    first: int | None  # how many iterations are trained; None: all
 
     @classmethod
     def of(cls, name: str, *, sample: bool = False, data: str | None = None, mirror: Path | None = None,
@@ -76,7 +77,7 @@ class Plan:
 
 
 def _quoted(path: object) -> str:
-    """A value of `-S` with characters that DVC would otherwise read as its own."""
+    """Quote a value of `-S`, so that DVC takes it literally."""
     return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
@@ -188,7 +189,7 @@ def render(rows: Sequence[dict[str, Any]]) -> str:
         number = numbers.setdefault(row["definition"], len(numbers) + 1)
         because = f": {row['because']}" if row["because"] else ""
         cells = {"number": str(number), "quantity": row["quantity"], "of": row["of"],
-                 "published": f"{_number(row['published'])} ± {_number(row['tolerance'])}",
+                 "published": f"{as_printed(row['published'])} ± {as_printed(row['tolerance'])}",
                  "ours": _ours(row), "verdict": row["verdict"] + because}
         lines += [_line(cells), ""]
     lines.append("definitions:")
@@ -198,7 +199,7 @@ def render(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _line(cells: dict[str, str]) -> str:
-    """The cells side by side, as many lines as the longest needs."""
+    """A line of the table. A cell that is too long continues on further lines."""
     wrapped = {key: textwrap.wrap(cells[key], width) or [""] for key, width in WIDTHS.items()}
     return "\n".join("  ".join((wrapped[key][n] if n < len(wrapped[key]) else "").ljust(width)
                                for key, width in WIDTHS.items()).rstrip()
@@ -209,9 +210,5 @@ def _ours(row: dict[str, Any]) -> str:
     if row["ours"] is None:
         return "–"
     if row["low"] is None:
-        return _number(row["ours"]) + (" (one seed)" if row["seeds"] == 1 else "")
-    return f"{_number(row['ours'])} ({_number(row['low'])} to {_number(row['high'])})"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        return as_printed(row["ours"]) + (" (one seed)" if row["seeds"] == 1 else "")
+    return f"{as_printed(row['ours'])} ({as_printed(row['low'])} to {as_printed(row['high'])})"

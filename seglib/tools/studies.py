@@ -79,7 +79,7 @@ def run(name: str, changes: Sequence[str], *, command: Sequence[str]) -> Path | 
     """
     from dvc.cli import main
 
-    (STUDIES / name).parent.mkdir(parents=True, exist_ok=True)  # hours before it is needed, in case it cannot be made
+    (STUDIES / name).parent.mkdir(parents=True, exist_ok=True)  # now, not hours later, in case it cannot be made
     experiment = f"{name.replace('/', '-')}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     own_code = [part for path in _untracked_code() for part in ("--copy-paths", path)]
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"

@@ -62,7 +62,7 @@ def test_each_was_registered_when_git_first_saw_it(now: dict[str, dict[str, Any]
 
 
 def test_a_change_of_what_decides_a_claim_stands_with_it(now: dict[str, dict[str, Any]]):
-    """One that is not committed yet needs an entry too, of whatever day."""
+    """A change that is not committed yet needs an entry too, with any date."""
     hidden = []
     for name, claim in now.items():
         days = [change["date"] for change in claim.get("changed", [])]

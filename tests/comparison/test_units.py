@@ -1,4 +1,4 @@
-"""A group of pictures is one random draw: groups of equal pictures are as sure as one picture of each, no surer."""
+"""A group of pictures is one random draw: groups of equal pictures give the intervals of one picture per group."""
 
 import dataclasses
 import math

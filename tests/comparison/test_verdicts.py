@@ -300,7 +300,7 @@ def test_another_experiment_does_not_and_the_difference_is_named(compared: Compa
                                                                 difference: str):
     found = of_source(study_of(compared, lr=0.01), source(**recipe))
     assert (found["verdict"], found["why"]) == (N, f"the source's experiment was not run: {difference}")
-    assert decide([claim(PART)], compared.evidence, source(**recipe))[0]["verdict"] == S  # nobody names an experiment
+    assert decide([claim(PART)], compared.evidence, source(**recipe))[0]["verdict"] == S  # no claim names an experiment
 
 
 @pytest.mark.parametrize(("data", "difference"), [

@@ -259,8 +259,8 @@ def test_moderated_variances_by_hand():
     blocks = [means(np.repeat(np.array([scores]).T, 9, axis=1)) for scores in ((0.1, 0.2, 0.3), (0.5, 0.5, 0.5))]
     masks = means(np.full((1, 9), 0.4), has_seeds=False)
     of_seeds = pairwise.moderated([*blocks, masks])
-    # Of the first the variance is 0.01, more than the pooled 0.005; of the second it is 0. No part has more than the
-    # 4 degrees of freedom of both together.
+    # The first variance is 0.01, more than the pooled 0.005. The second is 0. Together they have 4 degrees of freedom,
+    # and no part has more.
     first, second = 0.01 / 3, 4 * 0.005 / 6 / 3
     assert of_seeds(0, 2) == (pytest.approx(first), 4) and of_seeds(1, 2) == (pytest.approx(second), 4)
     assert of_seeds(0, 1) == (pytest.approx(first + second), 4)

@@ -1,4 +1,4 @@
-"""What is counted of an mUnet, against a network that really runs and against the published counts."""
+"""The counted facts of an mUnet, against a network that really runs and against the published counts."""
 
 import pytest
 import torch

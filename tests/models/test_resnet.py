@@ -99,7 +99,7 @@ def test_pretrained_weights_without_batch_norm_give_the_maps_that_they_give_with
     folder, model = classifier
     encoder = ResNet("resnet18", stem="standard", weights=str(folder), norm="none")
     assert_same_maps(encoder, model)
-    with torch.no_grad():  # in training too, since no batch has a say any more
+    with torch.no_grad():  # in training too: no statistics of a batch are used
         picture = torch.rand(2, 3, 64, 64)
         torch.testing.assert_close(encoder.train()(picture)[-1], model.resnet(picture).last_hidden_state)
 

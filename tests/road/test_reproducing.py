@@ -24,7 +24,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(repository: Path, name: str, because: str, *options: str) -> str:
-    """Reproduce an entry; every line of its table says why it is comparable with nothing. Returns the table."""
+    """Reproduce an entry; every row of its table says why it is not comparable. Returns the table."""
     output = run(repository, "seglib", "reproduce", name, "--sample", *options)
     entry = ENTRIES[name]
     folder = repository / "studies" / entry.study
@@ -66,7 +66,7 @@ def test_stanford(repository: Path, tmp_path: Path):
 
 @pytest.mark.slow
 def test_the_notebook(repository: Path, tmp_path: Path):
-    """Its cells in order, by Python alone: at sample size, in a clone that is there."""
+    """Run its cells in order with Python alone, at sample size, in an existing clone."""
     cells = json.loads((ROOT / "docs/reproduce.ipynb").read_text())["cells"]
     parts = []
     for cell in (cell for cell in cells if cell["cell_type"] == "code"):

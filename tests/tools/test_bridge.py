@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,16 +25,6 @@ if TYPE_CHECKING:
 BRIDGES = bridges.load(ROOT / "bridges.yaml")
 SIZES = pytest.mark.parametrize("full", [False, True])
 ALL = pytest.mark.parametrize("bridge", BRIDGES, ids=lambda bridge: f"{bridge.start}-{bridge.end}")
-
-
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the committed params.yaml and bridges.yaml, which is DVC's root."""
-    for name in ("params.yaml", "bridges.yaml"):
-        shutil.copyfile(ROOT / name, tmp_path / name)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def rewrite(change: dict[str, Any]) -> None:

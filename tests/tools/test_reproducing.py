@@ -1,7 +1,6 @@
 """`seglib reproduce`: what it will run, the check of the data, and the table at the end."""
 
 import dataclasses
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,6 @@ NAMES = [name for name, entry in published.load(ROOT / "published.yaml").items()
 ROW = {"id": "mse@500", "quantity": "running mean", "of": "munet, mse", "published": 450, "tolerance": 20,
        "reason": "rounding", "definition": "a mean over 500 iterations", "ours": 12345.6, "low": 0.25, "high": 460.25,
        "seeds": 3, "because": None, "verdict": "differs"}
-
-
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the committed params.yaml and published.yaml, which is DVC's root."""
-    for name in ("params.yaml", "published.yaml"):
-        shutil.copyfile(ROOT / name, tmp_path / name)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,15 +21,6 @@ from seglib.tools import studies
 from tests.conftest import ROOT
 
 NAMES = list(params.load(ROOT / "params.yaml").studies)
-
-
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the committed params.yaml, which is DVC's root."""
-    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def by_dvc(changes: list[str], folder: Path) -> params.Params:

@@ -49,7 +49,7 @@ class Ratio(Score):
         return Blocks.from_sums(*self._sums(cases_S), has_seeds)
 
     def class_blocks(self, cases_S: Sequence[Cases], has_seeds: bool) -> dict[int, Blocks]:
-        """The same of each class alone, by its place, if it has a score."""
+        """The blocks of each class that has a score, by its index."""
         numerator_SUK, denominator_SUK, scored_K = self._sums(cases_S)
         return {int(k): Blocks.from_sums(numerator_SUK, denominator_SUK, np.arange(scored_K.size) == k, has_seeds)
                 for k in np.flatnonzero(scored_K)}
