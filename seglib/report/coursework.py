@@ -15,7 +15,7 @@ from seglib.report.words import brief, count, listed, name, number, say, with_in
 
 WINDOWS = {"first": "at first", "median": "in the middle", "last": "at the end"}
 VARIED = {"losses": "losses on one model", "models": "models with one loss"}
-GROUPS = {"size": "{} objects", "overlap": "{} objects", "objects": "pictures with {} object(s)"}
+GROUPS = {"size": "{} objects", "overlap": "{} objects", "objects": "pictures whose number of objects is {}"}
 FINAL_LOSSES = {"loss": "the raw loss", "normalised": "the min-max normalised loss"}
 # What a score is about, and what its highest and its lowest are called.
 SEEN = {

@@ -72,7 +72,7 @@ for (const section of document.querySelectorAll("section.dataset")) {
   on(".splits input", input => chooseSplit(section, input.value));
   on(".class-score", select => chooseClassScore(section, select));
   on(".confusion-variant", select => chooseConfusion(section, data.confusion, select.value));
-  on(".verdicts input", input => section.querySelectorAll("[data-verdict]").forEach(claim => {
+  on(".verdicts input", input => section.querySelectorAll(".verdicts ~ .claims > li").forEach(claim => {
     claim.hidden = input.value !== "" && claim.dataset.verdict !== input.value;
   }));
   const gallery = section.querySelector(".gallery");

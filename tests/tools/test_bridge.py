@@ -135,7 +135,7 @@ def test_a_mistake_in_bridges_yaml_is_said_before_anything_runs(repository: Path
 
 def test_bridges_yaml_that_is_no_yaml_is_one_error(repository: Path):
     Path("bridges.yaml").write_text("bridges: [")
-    with pytest.raises(ParamsError, match="bridges.yaml cannot be read"):
+    with pytest.raises(ParamsError, match="bridges.yaml is not YAML"):
         bridging.find("shapes_2024", "default")
 
 
