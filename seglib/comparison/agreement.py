@@ -15,7 +15,7 @@ from seglib.comparison.published import Figure, Recipe, Reproduction, Value
 from seglib.comparison.published_values import DATA, DATA_TITLES, STRUCTURE, TRAINED, Data
 from seglib.comparison.variants import Variant
 from seglib.configs import NEUTRAL, PrepareConfig
-from seglib.metrics.decisions import over_seeds
+from seglib.metrics.inference import Blocks, of_difference, of_score
 from seglib.metrics.scores import BY_NAME
 from seglib.strict import as_yaml
 
@@ -91,8 +91,17 @@ def _figure_rows(entry: Reproduction, variants: Sequence[Variant], sources: Sour
                 reason = _other_training(entry.recipe, dict(zip(names, found, strict=True)), figure, when,
                                          has_values=all(map(len, ours)))
             rows.append(_row(name if when is None else f"{name}@{when}", figure, value, _title(figure, when), side,
-                             over_seeds(*ours) if ours else NOTHING, seeds=_seeds(found, ours), because=reason))
+                             _over_seeds(ours, found) if ours else NOTHING, seeds=_seeds(found, ours), because=reason))
     return rows
+
+
+def _over_seeds(ours: Sequence[np.ndarray], found: Sequence[Variant]) -> Estimate:
+    """The mean over seeds of one side, or the difference of two, with the interval that other seeds would give."""
+    blocks = [Blocks.from_values(values_S, variant.seeds is not None)
+              for values_S, variant in zip(ours, found, strict=True)]
+    estimate = of_difference(*blocks, np.inf) if len(blocks) > 1 else of_score(*blocks, np.inf, lowest=-np.inf)
+    low, high = map(float, estimate.interval())
+    return float(estimate.value), *((low, high) if np.isfinite([low, high]).all() else (None, None))
 
 
 def _find(variants: Sequence[Variant], name: tuple[str, str]) -> Variant | None:

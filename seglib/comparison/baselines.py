@@ -23,7 +23,7 @@ def baseline_table(evidence: Evidence, test: Split, task: Task) -> pd.DataFrame:
     rows = []
     for variant in compared(evidence.variants):
         for baseline in (one for one in evidence.variants if one.baseline):
-            difference = evidence.difference(variant, HEADLINE.name, baseline, HEADLINE.name)
+            difference = evidence.tested((variant, HEADLINE.name), (baseline, HEADLINE.name)).interval
             low, high = known(difference)
             rows.append({"variant": variant.label, "baseline": baseline.label,
                          "identical": _identical(variant, baseline.results[0], test, task),

@@ -3,6 +3,7 @@
 Shapes: S seeds, N pictures, V variants.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seglib.comparison.quantities import QUANTITIES
 from seglib.comparison.variants import SPLITS, Variant, compared
 from seglib.metrics import decisions, inference, pairwise
 from seglib.metrics.inference import CONFIDENCE, Blocks, Estimate
-from seglib.metrics.pairwise import BETTER, UNKNOWN, Pair
+from seglib.metrics.pairwise import BETTER, UNKNOWN, Pair, Tested
 from seglib.metrics.scores import BY_NAME, HEADLINE, PAIRED, SCORES, Ratio
 
 Interval = tuple[float, float]
@@ -37,7 +39,11 @@ class Evidence:
                         for variant, split, score in itertools.product(variants, SPLITS, SCORES)}
 
     def blocks(self, variant: Variant, score: str, split: str = "test") -> Blocks:
-        return self._blocks[variant.label, split, score]
+        """Of a score or a quantity. Seeds that do not have a quantity are left out."""
+        key = variant.label, split, score
+        if key not in self._blocks:
+            self._blocks[key] = Blocks.from_values(QUANTITIES[score].values_S(variant), variant.seeds is not None)
+        return self._blocks[key]
 
     def estimate(self, variant: Variant, score: str, split: str = "test") -> Estimate:
         """The mean over seeds."""
@@ -47,10 +53,31 @@ class Evidence:
         """The 95 % interval of the mean over seeds; NaN, NaN if the variant has no such score."""
         return known(self.estimate(variant, score, split))
 
-    def difference(self, a: Variant, score_a: str, b: Variant, score_b: str) -> Estimate:
-        """The mean of one test score of `a` less that of one of `b`."""
-        highest = max(BY_NAME[score_a].highest, BY_NAME[score_b].highest)
-        return inference.of_difference(self.blocks(a, score_a), self.blocks(b, score_b), highest)
+    def tested(self, *sides: tuple[Variant, str]) -> Tested:
+        """One test score of a variant, or the difference of two, as the pairs are tested. Quantities are scores too.
+
+        Two scores of one variant are those of the same trainings. If two variants are compared by different scores,
+        or if one was not trained, nothing moderates the variance between seeds.
+        """
+        highest = max(_range(score)[1] for _, score in sides)
+        blocks = [self.blocks(variant, score) for variant, score in sides]
+        if len(sides) == 2 and sides[0][0] is sides[1][0]:
+            return Tested(interval=inference.of_score(blocks[0].minus(blocks[1]), highest, lowest=-highest))
+        if len(sides) == 2:
+            of = functools.partial(inference.of_difference, *blocks, highest)
+        else:
+            of = functools.partial(inference.of_score, *blocks, highest, lowest=_range(sides[0][1])[0])
+        if len({score for _, score in sides}) > 1:
+            return Tested(interval=of())
+        pool = self._scored(sides[0][1])
+        of_seeds = pairwise.moderated([self.blocks(variant, sides[0][1]) for variant in pool])
+        labels = [variant.label for variant in pool]
+        places = [labels.index(variant.label) for variant, _ in sides if variant.label in labels]
+        return Tested(interval=of(), decides=of(of_seeds=of_seeds(*places)))
+
+    def _scored(self, score: str) -> list[Variant]:
+        """The variants that have the score: a model that predicts no mask has no holes, for example. No baselines."""
+        return [variant for variant in compared(self.variants) if math.isfinite(self.blocks(variant, score).mean)]
 
     def score_table(self) -> pd.DataFrame:
         """One row per (variant, split, score): mean, sd, interval and range over seeds, and how many there are.
@@ -81,12 +108,8 @@ class Evidence:
         return pd.DataFrame([row for score in PAIRED for row in self._pairs(score)], columns=PAIR_COLUMNS)
 
     def _pairs(self, score: Ratio) -> Iterator[dict[str, Any]]:
-        """The pairs of the variants that have the score: a model that predicts no mask has no holes, for example.
-
-        Baselines are in no pair.
-        """
-        scored = [variant for variant in compared(self.variants)
-                  if np.isfinite(variant.scores_S("test", score.name)).all()]
+        """The pairs of the variants that have the score."""
+        scored = self._scored(score.name)
         margin = self.margin if score.highest == 1 else None
         # In this order, the better variant is the first of each pair.
         sign = 1 if score.better == "higher" else -1
@@ -141,10 +164,17 @@ class Evidence:
         return found
 
 
+def _range(score: str) -> Interval:
+    """The smallest and the largest value of a score or a quantity."""
+    if score in QUANTITIES:
+        return QUANTITIES[score].lowest, QUANTITIES[score].highest
+    return 0.0, BY_NAME[score].highest
+
+
 def known(estimate: Estimate) -> Interval:
-    """The interval; NaN, NaN if there is no score, or if nothing varied and nothing bounds how much it could."""
+    """The interval; NaN, NaN if there is no score, or if nothing says how much it varies."""
     low, high = map(float, estimate.interval(CONFIDENCE))
-    return (low, high) if math.isfinite(low) and math.isfinite(high) else (math.nan, math.nan)
+    return (low, high) if np.isfinite([low, high, estimate.variance]).all() else (math.nan, math.nan)
 
 
 def spread(values_S: np.ndarray) -> dict[str, float]:

@@ -3,6 +3,8 @@
 A quantity is NaN for a result that has none: one whose training was too short, or that was not trained.
 """
 
+import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -136,28 +138,35 @@ def poor_mask_accuracy(result: Result) -> float:
     return float(poor.max()) if poor.size else float("nan")
 
 
-QUANTITIES: dict[str, Callable[[Result], float]] = {
-    "curve_roughness": curve_roughness, "curve_early_gain": curve_early_gain, "curve_normalised": curve_normalised,
-    "balancing_scale": balancing_scale, "val_dice_by_epoch_10": _val_score_by("dice", 10),
-    "val_pixel_accuracy_by_epoch_10": _val_score_by("pixel_accuracy", 10),
-    "val_iou_by_epoch_16": _val_score_by("iou", 16), "lowest_val_loss_epoch": lowest_val_loss_epoch,
-    "val_loss_rise": val_loss_rise, "last_val_loss": last_val_loss,
-    "val_boundary_iou_epoch_1": val_boundary_iou_epoch_1, "score_gap": score_gap,
-    "poor_mask_accuracy": poor_mask_accuracy}
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Quantity:
+    title: str
+    """How the page calls it"""
+    of: Callable[[Result], float]
+    lowest: float = 0.0
+    highest: float = math.inf
 
-# How the page calls those whose name does not say what they are.
-TITLES = {
-    "val_dice_by_epoch_10": "best val Dice of the first 10 epochs",
-    "val_pixel_accuracy_by_epoch_10": "best val pixel accuracy of the first 10 epochs",
-    "val_iou_by_epoch_16": "best val IoU of the first 16 epochs",
-    "lowest_val_loss_epoch": "epoch of the lowest val loss",
-    "val_loss_rise": "rise of the val loss after its lowest, as a share of that",
-    "last_val_loss": "val loss of the last epoch",
-    "val_boundary_iou_epoch_1": "boundary IoU of a few val pictures after the first epoch",
-    "score_gap": "IoU on training pictures less that on val",
-    "poor_mask_accuracy": "highest pixel accuracy of a mask with IoU below 0.5"}
+    def values_S(self, variant: Variant) -> np.ndarray:
+        """The quantity of each seed, (S,)."""
+        return np.array([self.of(result) for result in variant.results])
 
 
-def of_variant(variant: Variant, name: str) -> np.ndarray:
-    """The quantity of each seed, (S,)."""
-    return np.array([QUANTITIES[name](result) for result in variant.results])
+QUANTITIES = {
+    "curve_roughness": Quantity(title="curve roughness", of=curve_roughness),
+    "curve_early_gain": Quantity(title="curve early gain", of=curve_early_gain, lowest=-1, highest=1),
+    "curve_normalised": Quantity(title="curve normalised", of=curve_normalised, highest=1),
+    "balancing_scale": Quantity(title="balancing scale", of=balancing_scale),
+    "val_dice_by_epoch_10": Quantity(title="best val Dice of the first 10 epochs", of=_val_score_by("dice", 10),
+                                     highest=1),
+    "val_pixel_accuracy_by_epoch_10": Quantity(title="best val pixel accuracy of the first 10 epochs",
+                                               of=_val_score_by("pixel_accuracy", 10), highest=1),
+    "val_iou_by_epoch_16": Quantity(title="best val IoU of the first 16 epochs", of=_val_score_by("iou", 16),
+                                    highest=1),
+    "lowest_val_loss_epoch": Quantity(title="epoch of the lowest val loss", of=lowest_val_loss_epoch),
+    "val_loss_rise": Quantity(title="rise of the val loss after its lowest, as a share of that", of=val_loss_rise),
+    "last_val_loss": Quantity(title="val loss of the last epoch", of=last_val_loss),
+    "val_boundary_iou_epoch_1": Quantity(title="boundary IoU of a few val pictures after the first epoch",
+                                         of=val_boundary_iou_epoch_1, highest=1),
+    "score_gap": Quantity(title="IoU on training pictures less that on val", of=score_gap, lowest=-1, highest=1),
+    "poor_mask_accuracy": Quantity(title="highest pixel accuracy of a mask with IoU below 0.5", of=poor_mask_accuracy,
+                                   highest=1)}

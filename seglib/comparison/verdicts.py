@@ -1,12 +1,17 @@
 """Verdicts on claims: what the results at hand say to claims.yaml.
 
 A part of a claim is not run if the study lacks what it needs, or if the claim is about a source's experiment and the
-study ran another one. It has too few seeds if one of its variants has. Otherwise it is supported or contradicted if the
-95 % interval leaves no doubt, and undecided if not. A claim has the first verdict of "not run", "too few
-seeds", "contradicted" and "undecided" that any of its parts has; it is supported if all its parts are.
+study ran another one. It has too few seeds if one of its variants has. All other parts are tests, and all of them on a
+dataset share one error budget of 5 %, by Holm's correction. A part is supported if its test shows what the claim says,
+contradicted if it shows the opposite, and undecided if it shows neither. What is equal is shown by two one-sided tests
+(Schuirmann 1987).
+
+A claim has the first verdict of "not run", "too few seeds", "contradicted" and "undecided" that any of its parts has;
+it is supported if all its parts are.
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,16 +21,28 @@ from seglib.comparison.agreement import Sources, other_recipe, settings_of
 from seglib.comparison.claims import BALANCE, Claim, Part
 from seglib.comparison.evidence import Evidence, known
 from seglib.comparison.published import Reproduction
-from seglib.comparison.quantities import QUANTITIES, TITLES, of_variant
+from seglib.comparison.quantities import QUANTITIES
 from seglib.comparison.variants import Variant
-from seglib.metrics.decisions import FEWEST_SEEDS, enough_seeds, over_seeds
-from seglib.metrics.draws import drawn
+from seglib.metrics.decisions import FEWEST_SEEDS, enough_seeds
+from seglib.metrics.inference import MASKS, Estimate
+from seglib.metrics.pairwise import LEVEL, Tested, corrected
 from seglib.metrics.scores import BY_NAME
 
-Interval = tuple[float, float | None, float | None]  # value, low, high
 TOO_FEW = "too few seeds"
-RESAMPLES = 1000  # for the interval of the imbalance of classes
 NOT_THE_SOURCES = "the source's experiment was not run: "
+OPPOSITE = {"supported": "contradicted", "contradicted": "supported"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A part of a claim before the correction over all parts."""
+
+    row: dict[str, Any]
+    """text, value, low, high; and the verdict, if there is no test"""
+    leans: str | None = None
+    """The verdict that the part has if its p is small enough; None if there is no test"""
+    p: tuple[float, float] = (1.0, 1.0)
+    """By the test that decides, and by the one that belongs to the interval"""
 
 
 def decide(claims: Sequence[Claim], evidence: Evidence, sources: Sources) -> list[dict[str, Any]]:
@@ -34,15 +51,27 @@ def decide(claims: Sequence[Claim], evidence: Evidence, sources: Sources) -> lis
     A claim that names an entry of published.yaml is decided by the experiment of that entry alone. Raises ValueError
     if there is no such entry.
     """
-    return [_decide(claim, evidence, sources) for claim in claims if sources.dataset in claim.datasets]
+    judged = [(claim, _judge_all(claim, evidence, sources)) for claim in claims if sources.dataset in claim.datasets]
+    tests = [part for _, parts in judged for part in parts if part.leans is not None]
+    p_P, plain_P = np.array([part.p for part in tests]).reshape(-1, 2).T
+    p_holm = dict(zip(map(id, tests), corrected(p_P, plain_P).tolist(), strict=True))
+    return [_decided(claim, [_with_verdict(part, p_holm.get(id(part))) for part in parts]) for claim, parts in judged]
 
 
-def _decide(claim: Claim, evidence: Evidence, sources: Sources) -> dict[str, Any]:
+def _judge_all(claim: Claim, evidence: Evidence, sources: Sources) -> list[Judged]:
     entry = _entry(claim, sources)
     if entry is not None and (because := sources.other_data(entry)):
-        parts = [_not_run(NOT_THE_SOURCES + because)]
-    else:
-        parts = [_judge(part, names, claim, evidence, entry) for part in claim.parts for names in part.expanded()]
+        return [_not_run(NOT_THE_SOURCES + because)]
+    return [_judge(part, names, claim, evidence, entry) for part in claim.parts for names in part.expanded()]
+
+
+def _with_verdict(part: Judged, p_holm: float | None) -> dict[str, Any]:
+    if p_holm is None:
+        return part.row
+    return part.row | {"p_holm": p_holm, "verdict": part.leans if p_holm < LEVEL else "undecided"}
+
+
+def _decided(claim: Claim, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     verdicts = [part["verdict"] for part in parts]
     if "not run" in verdicts:
         verdict = "not run"
@@ -69,14 +98,19 @@ def _entry(claim: Claim, sources: Sources) -> Reproduction | None:
         raise ValueError(f"claims.yaml: {claim.id}: {error}") from None
 
 
-def _not_run(text: str) -> dict[str, Any]:
-    return {"text": text, "verdict": "not run", "value": None, "low": None, "high": None}
+def _not_run(text: str) -> Judged:
+    return Judged(row=_row(text, (None, None, None)) | {"verdict": "not run"})
 
 
-def _judge(part: Part, names: dict[str, str], claim: Claim, evidence: Evidence,
-           entry: Reproduction | None) -> dict[str, Any]:
+def _row(text: str, shown: tuple[float | None, ...]) -> dict[str, Any]:
+    """A part without its verdict. What is not finite is None, because JSON has no such number."""
+    value, low, high = (float(number) if number is not None and np.isfinite(number) else None for number in shown)
+    return {"text": text, "value": value, "low": low, "high": high, "p_holm": None}
+
+
+def _judge(part: Part, names: dict[str, str], claim: Claim, evidence: Evidence, entry: Reproduction | None) -> Judged:
     if part.score == BALANCE:
-        return _verdict(part, _imbalance(evidence), BALANCE.replace("_", " "))
+        return _imbalance(part, evidence)
     wanted = [(names | side.model_dump(exclude_none=True)) for side in (part.a, part.b) if side is not None]
     found = [_find(evidence.variants, side, claim) for side in wanted]
     if missing := [side for side, variant in zip(wanted, found, strict=True) if variant is None]:
@@ -87,12 +121,13 @@ def _judge(part: Part, names: dict[str, str], claim: Claim, evidence: Evidence,
     if part.verb == "opposite":
         judged = _opposite(part, found, evidence)
     else:
-        judged = _verdict(part, _measure(found, scores, evidence), _described(found, scores))
-    seeds = [_seeds(variant, score) for variant, score in zip(found, scores, strict=True)]
-    if judged["verdict"] == "not run" or enough_seeds(*seeds):
+        judged = _tried(part, evidence.tested(*zip(found, scores, strict=True)), _described(found, scores))
+    seeds = [evidence.blocks(variant, score).seeds for variant, score in zip(found, scores, strict=True)]
+    if judged.row.get("verdict") == "not run" or enough_seeds(*seeds):
         return judged
     short = [f"{variant.label}: {n}" for variant, n in zip(found, seeds, strict=True) if not enough_seeds(n)]
-    return judged | {"verdict": TOO_FEW, "text": f"{judged['text']}; {TOO_FEW} ({', '.join(short)})"}
+    text = f"{judged.row['text']}; {TOO_FEW} ({', '.join(short)})"
+    return Judged(row=judged.row | {"verdict": TOO_FEW, "text": text})
 
 
 def _other_training(entry: Reproduction, sides: Sequence[dict[str, str]], found: Sequence[Variant],
@@ -118,13 +153,6 @@ def _described(variants: Sequence[Variant], scores: Sequence[str]) -> str:
     return " − ".join(f"{variant.label}: {_title(score)}" for variant, score in zip(variants, scores, strict=True))
 
 
-def _seeds(variant: Variant, score: str) -> int | None:
-    """The number of seeds that have a value of this score; None if the variant has no seeds."""
-    if variant.seeds is None or score not in QUANTITIES:
-        return variant.seeds
-    return int(np.isfinite(of_variant(variant, score)).sum())
-
-
 def _find(variants: Sequence[Variant], side: dict[str, str], claim: Claim) -> Variant | None:
     """The variant of these names, if it was trained as the claim needs it or needs no training at all."""
     return next((variant for variant in variants if _name(side) in variant.names
@@ -142,81 +170,64 @@ def _was_trained(variant: Variant, claim: Claim) -> bool:
             and all(result.epochs("val")["epoch"].max() >= claim.epochs for result in variant.results))
 
 
-def _measure(variants: Sequence[Variant], scores: Sequence[str], evidence: Evidence) -> Interval:
-    """The value of one side, or the difference of two, with its interval; NaN if a variant has no such score."""
-    if scores[0] in QUANTITIES:
-        values = [of_variant(variant, score) for variant, score in zip(variants, scores, strict=True)]
-        return over_seeds(*values)
-    if len(variants) == 2:
-        estimate = evidence.difference(variants[0], scores[0], variants[1], scores[1])
-    else:
-        estimate = evidence.estimate(variants[0], scores[0])
-    return float(estimate.value), *known(estimate)
+def _tried(part: Part, tested: Tested, described: str) -> Judged:
+    """A part whose value is that of a score or of a difference."""
+    value = float(tested.interval.value)
+    if np.isnan(value):
+        return _not_run(f"{described}: no such score here")
+    limit = part.than if part.than is not None else part.within or 0.0
+    expected = {"higher": "above 0", "lower": "below 0", "equal": f"within ±{limit:g}",
+                "different": f"beyond ±{limit:g}"}.get(part.verb, f"{part.verb} {limit:g}")
+    row = _row(f"{described}; expected {expected}", (value, *known(tested.interval)))
+    if row["low"] is None:
+        return Judged(row=row | {"verdict": "undecided", "text": row["text"] + " (no interval)"})
+    leans, p_of = _leaning(part, value, limit)
+    return Judged(row=row, leans=leans, p=tuple(map(float, tested.p(p_of))))
 
 
-def _imbalance(evidence: Evidence) -> Interval:
+def _leaning(part: Part, value: float, limit: float) -> tuple[str, Callable[[Estimate], np.ndarray]]:
+    """The verdict that a value speaks for, and the p of its contrary."""
+    if part.verb in ("equal", "different"):
+        is_inside = abs(value) < limit
+        leans = "supported" if is_inside == (part.verb == "equal") else "contradicted"
+        return leans, lambda estimate: estimate.p_outside(limit) if is_inside else estimate.p_within(limit)
+    is_above = value > limit
+    leans = "supported" if is_above == (part.verb in ("higher", "above")) else "contradicted"
+    return leans, lambda estimate: estimate.p(limit)
+
+
+def _imbalance(part: Part, evidence: Evidence) -> Judged:
+    """The pixels of the largest class over those of the smallest one. Its logarithm is tested, over pictures alone."""
     cases = evidence.variants[0].cases_S("test")[0]
     pixels_UK = cases.by_unit(cases["tp"] + cases["fn"])
-    pixels_UK = pixels_UK[:, pixels_UK.sum(0) > 0]
-    (_, weights_rU), = drawn(len(pixels_UK), RESAMPLES, RESAMPLES)
-    drawn_rK = weights_rU @ pixels_UK
-    low, high = np.nanquantile(np.where(drawn_rK.min(1) > 0, drawn_rK.max(1) / np.maximum(drawn_rK.min(1), 1), np.nan),
-                               [0.025, 0.975])
-    total = pixels_UK.sum(0)
-    return float(total.max() / total.min()), low, high
+    total_K = pixels_UK.sum(0)
+    present = np.flatnonzero(total_K)
+    if not len(present):
+        return _not_run("no test picture holds a class")
+    largest, smallest = present[total_K[present].argmax()], present[total_K[present].argmin()]
+    moved_U = pixels_UK[:, largest] / total_K[largest] - pixels_UK[:, smallest] / total_K[smallest]
+    units = len(moved_U)
+    estimate = Estimate(value=np.log(total_K[largest] / total_K[smallest]), units=units, of=MASKS, highest=np.inf,
+                        variance=(moved_U**2).sum() * units / max(units - 1, 1), freedom=np.float64(max(units - 1, 1)))
+    judged = _tried(part.model_copy(update={"than": float(np.log(part.than))}), Tested(interval=estimate), "")
+    expected = f"{BALANCE.replace('_', ' ')}; expected {part.verb} {part.than:g}"
+    shown = [None if judged.row[key] is None else np.exp(judged.row[key]) for key in ("value", "low", "high")]
+    return dataclasses.replace(judged, row=judged.row | _row(expected, shown))
 
 
-def _opposite(part: Part, variants: Sequence[Variant], evidence: Evidence) -> dict[str, Any]:
+def _opposite(part: Part, variants: Sequence[Variant], evidence: Evidence) -> Judged:
     """Whether the variant that `score` calls better (lower) is the worse one by `against` (lower is worse)."""
-    first = _measure(variants, [part.score] * 2, evidence)
-    second = _measure(variants, [part.against] * 2, evidence)
-    if np.isnan([first[0], second[0]]).any():
-        missing = part.score if np.isnan(first[0]) else part.against
-        return _not_run(f"{_title(missing)}: no such score here")
-    signs = [_sign(measured) for measured in (first, second)]
-    verdict = "undecided" if 0 in signs else "supported" if signs[0] == signs[1] else "contradicted"
-    text = (f"{_title(part.score)} differs by {first[0]:.3f} and {_title(part.against)} by {second[0]:.3f} "
+    first, second = (evidence.tested(*((variant, score) for variant in variants))
+                     for score in (part.score, part.against))
+    values = [float(tested.interval.value) for tested in (first, second)]
+    if np.isnan(values).any():
+        return _not_run(f"{_title(part.score if np.isnan(values[0]) else part.against)}: no such score here")
+    text = (f"{_title(part.score)} differs by {values[0]:.3f} and {_title(part.against)} by {values[1]:.3f} "
             f"({variants[0].label} − {variants[1].label})")
-    return {"text": text, "verdict": verdict, "value": second[0], "low": second[1], "high": second[2]}
-
-
-def _sign(measured: Interval) -> int:
-    _, low, high = measured
-    if low is None or high is None:
-        return 0
-    return 1 if low > 0 else -1 if high < 0 else 0
-
-
-def _verdict(part: Part, measured: Interval, described: str) -> dict[str, Any]:
-    value, low, high = measured
-    against = part.than if part.than is not None else part.within
-    limit = "0" if against is None else f"{against:g}"
-    expected = {"higher": "above 0", "lower": "below 0", "equal": f"within ±{limit}", "different": f"beyond ±{limit}",
-                "above": f"above {limit}", "below": f"below {limit}"}[part.verb]
-    row = {"text": f"{described}; expected {expected}", "value": None if np.isnan(value) else value,
-           "low": None if low is None or np.isnan(low) else low,
-           "high": None if high is None or np.isnan(high) else high}
-    if np.isnan(value):
-        return row | {"text": f"{described}: no such score here", "verdict": "not run"}
-    if row["low"] is None:
-        return row | {"verdict": "undecided", "text": row["text"] + " (no interval)"}
-    match part.verb:
-        case "higher" | "above":
-            verdict = _one_sided(low - (part.than or 0), high - (part.than or 0))
-        case "lower" | "below":
-            verdict = _one_sided((part.than or 0) - high, (part.than or 0) - low)
-        case _:
-            inside = -part.within <= low and high <= part.within
-            outside = low > part.within or high < -part.within
-            verdict = "supported" if inside else "contradicted" if outside else "undecided"
-            if part.verb == "different":
-                verdict = {"supported": "contradicted", "contradicted": "supported"}.get(verdict, verdict)
-    return row | {"verdict": verdict}
-
-
-def _one_sided(low: float, high: float) -> str:
-    return "supported" if low > 0 else "contradicted" if high < 0 else "undecided"
+    leans = "supported" if np.sign(values[0]) == np.sign(values[1]) else "contradicted"
+    both = np.array([tested.p(Estimate.p) for tested in (first, second)])  # shown if both differences are
+    return Judged(row=_row(text, (values[1], *known(second.interval))), leans=leans, p=tuple(both.max(0).tolist()))
 
 
 def _title(score: str) -> str:
-    return BY_NAME[score].title if score in BY_NAME else TITLES.get(score, score.replace("_", " "))
+    return BY_NAME[score].title if score in BY_NAME else QUANTITIES[score].title

@@ -3,10 +3,7 @@
 Shapes: S seeds, N pictures, P tests.
 """
 
-import math
-
 import numpy as np
-from scipy.special import stdtrit
 
 # A comparison is decided only if each variant in it that is trained from a seed has at least this many seeds.
 # With fewer, intervals and tests are too sure: they know too little of how much a score varies between seeds.
@@ -50,26 +47,3 @@ def share_won(differences_N: np.ndarray) -> float:
 def enough_seeds(*seeds: int | None) -> bool:
     """Whether a comparison of variants with these numbers of seeds may be decided. None: a variant without seeds."""
     return all(count is None or count >= FEWEST_SEEDS for count in seeds)
-
-
-def over_seeds(*groups_S: np.ndarray) -> tuple[float, float | None, float | None]:
-    """The mean over seeds of one group, or the difference of two means, with its 95 % interval: value, low, high.
-
-    Student's t; for two groups with the degrees of freedom of Welch and Satterthwaite. For quantities that
-    vary over seeds alone, such as the smoothness of a curve. Values that are NaN are left out. NaN, None, None if a
-    group has no value; no interval if one has a single value. Without any variance the interval is the value itself.
-    """
-    known = [values_S[~np.isnan(values_S)] for values_S in map(np.asarray, groups_S)]
-    if not all(len(values_S) for values_S in known):
-        return float("nan"), None, None
-    value = float(known[0].mean() - sum(values_S.mean() for values_S in known[1:]))
-    if any(len(values_S) < 2 for values_S in known):
-        return value, None, None
-    variances = np.array([values_S.var(ddof=1) / len(values_S) if np.ptp(values_S) else 0.0 for values_S in known])
-    total = float(variances.sum())
-    if not total:
-        return value, value, value
-    freedom = 1 / sum((variance / total) ** 2 / (len(values_S) - 1)
-                      for variance, values_S in zip(variances, known, strict=True))
-    half = float(stdtrit(freedom, 0.975)) * math.sqrt(total)
-    return value, value - half, value + half

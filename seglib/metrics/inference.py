@@ -81,6 +81,23 @@ class Blocks:
         return cls(scores_S=np.asarray(scores_S, np.float64), units=units, has_seeds=has_seeds,
                    deviations_SX=centred_SR / np.sqrt(np.maximum(number_S1 - 1, 1)))
 
+    @classmethod
+    def from_values(cls, values_S: np.ndarray, has_seeds: bool = True) -> Self:
+        """From one value per training, (S,), that does not depend on the units, such as how smooth its loss curve is.
+
+        A NaN is left out; if there is nothing else, the score is NaN. The uncertainty comes from seeds alone. If all
+        seeds agree, they take the place of units in the bound of `Estimate`.
+        """
+        values_S = np.asarray(values_S, np.float64)
+        known_S = values_S[~np.isnan(values_S)] if not np.isnan(values_S).all() else np.array([np.nan])
+        return cls(scores_S=known_S, deviations_SX=np.zeros((known_S.size, 1)), units=known_S.size,
+                   has_seeds=has_seeds)
+
+    def minus(self, other: "Blocks") -> "Blocks":
+        """The difference of two scores of the same trainings, seed by seed."""
+        return Blocks(scores_S=self.scores_S - other.scores_S, units=self.units, has_seeds=self.has_seeds,
+                      deviations_SX=self.deviations_SX - other.deviations_SX)
+
     @property
     def seeds(self) -> int | None:
         """How many seeds; None if the variant has no seeds."""
@@ -137,13 +154,17 @@ class Estimate:
         return (np.clip(self.value - half, self.lowest, self.highest),
                 np.clip(self.value + half, self.lowest, self.highest))
 
-    def p(self) -> np.ndarray:
-        """Two-sided p of "the true value is 0"."""
-        return np.minimum(2 * self._beyond(np.abs(self.value)), 1.0)
+    def p(self, null: float = 0.0) -> np.ndarray:
+        """Two-sided p of "the true value is `null`"."""
+        return np.minimum(2 * self._beyond(np.abs(self.value - null)), 1.0)
 
     def p_outside(self, margin: float) -> np.ndarray:
         """p of "the true value is not within ±margin": the larger p of two one-sided tests (TOST, Schuirmann 1987)."""
         return self._beyond(margin - np.abs(self.value))
+
+    def p_within(self, margin: float) -> np.ndarray:
+        """p of "the true value is within ±margin"."""
+        return np.minimum(self._beyond(np.abs(self.value) - margin) + self._beyond(np.abs(self.value) + margin), 1.0)
 
     def _beyond(self, distance: np.ndarray) -> np.ndarray:
         """The chance of an error of at least this distance to one side."""
@@ -153,9 +174,13 @@ class Estimate:
         return np.where(self.variance > 0, by_t, (1 - share) ** self.units)
 
 
-def of_score(blocks: Blocks, highest: float = 1.0) -> Estimate:
-    """The mean over seeds of a variant's score. With one seed it is about these weights alone."""
-    return _estimate([(1, blocks)], highest=highest, lowest=0.0)
+def of_score(blocks: Blocks, highest: float = 1.0, of_seeds: Part | None = None, *, lowest: float = 0.0) -> Estimate:
+    """The mean over seeds of a variant's score. With one seed it is about these weights alone.
+
+    Args:
+        of_seeds: the part of the variance that comes from seeds; None: that of the blocks (see `pairwise`).
+    """
+    return _estimate([(1, blocks)], highest=highest, lowest=lowest, of_seeds=of_seeds)
 
 
 def of_difference(a: Blocks, b: Blocks, highest: float = 1.0, of_seeds: Part | None = None) -> Estimate:

@@ -28,6 +28,20 @@ BETTER, EQUIVALENT, UNKNOWN, TOO_FEW = "better", "equivalent", "unknown", "too f
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tested:
+    """A score or a difference with the test that decides about it."""
+
+    interval: Estimate
+    """With each variant's own variance between seeds"""
+    decides: Estimate | None = None
+    """With moderated variances (see `moderated`); None: the interval decides"""
+
+    def p(self, of: Callable[[Estimate], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """A p value by the test that decides, and by the one that belongs to the interval; see `corrected`."""
+        return of(self.decides or self.interval), of(self.interval)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pair:
     a: int
     b: int
@@ -70,7 +84,7 @@ def compare(blocks: Sequence[Blocks], *, margin: float | None, highest: float = 
     tests = [of_difference(blocks[pair.a], blocks[pair.b], highest, of_seeds(pair.a, pair.b)) for pair in tested]
     plain_P = np.stack([pair.difference.p() for pair in tested])
     p_P = np.stack([test.p() for test in tests])
-    p_holm_P = np.maximum(holm(p_P), plain_P)
+    p_holm_P = corrected(p_P, plain_P)
     p_equivalent_P = [None] * len(tested)
     if margin is not None:
         outside_P = [np.maximum(test.p_outside(margin), pair.difference.p_outside(margin))
@@ -82,8 +96,19 @@ def compare(blocks: Sequence[Blocks], *, margin: float | None, highest: float = 
     return [decided.get((pair.a, pair.b), pair) for pair in found]
 
 
-def moderated(blocks: Sequence[Blocks]) -> Callable[[int, int], Part | None]:
-    """The part of the variance of a pair's difference that comes from seeds, moderated by that of all variants.
+def corrected(p_P: np.ndarray, plain_P: np.ndarray) -> np.ndarray:
+    """Holm's correction of the p values of the tests that decide, (P, ...).
+
+    The result is never below `plain_P`, the p values that belong to the intervals shown. So the interval of a decided
+    test excludes what the test rejects.
+    """
+    return np.maximum(holm(p_P), plain_P)
+
+
+def moderated(blocks: Sequence[Blocks]) -> Callable[..., Part | None]:
+    """The part of a variance that comes from seeds, moderated by that of all variants, as a function of places.
+
+    The places are those of the one variant of a score, or of the two of a difference.
 
     Three seeds that happen to agree would make a variant look sure of its score, and among many pairs this happens
     often. As in limma (Smyth 2004, Statistical Applications in Genetics 3), each variance between seeds is a mean of
@@ -93,7 +118,7 @@ def moderated(blocks: Sequence[Blocks]) -> Callable[[int, int], Part | None]:
     larger.
 
     A part never has more degrees of freedom than the pooled variance has, and this has fewer than all seeds together
-    if variances are unequal. None if neither variant has seeds.
+    if variances are unequal. None if no variant of these places has two seeds.
     """
     own = {place: (one.seeds, *one.seed_variance()) for place, one in enumerate(blocks) if (one.seeds or 0) > 1}
     total = sum(freedom for *_, freedom in own.values())
@@ -102,14 +127,14 @@ def moderated(blocks: Sequence[Blocks]) -> Callable[[int, int], Part | None]:
     squares = sum(variance**2 * freedom**2 / (freedom + 2) for _, variance, freedom in own.values())
     most = np.where(squares > 0, np.minimum((pooled * total) ** 2 / np.where(squares > 0, squares, 1.0), total), total)
 
-    def of_pair(a: int, b: int) -> Part | None:
+    def of_places(*places: int) -> Part | None:
         parts = []
-        for seeds, variance, freedom in (own[place] for place in (a, b) if place in own):
+        for seeds, variance, freedom in (own[place] for place in places if place in own):
             weights = np.array([PRIOR_FREEDOM, freedom]) / (PRIOR_FREEDOM + freedom) / seeds
             parts += [(weights[0] * np.maximum(pooled, variance), most), (weights[1] * variance, freedom)]
         return (sum(variance for variance, _ in parts), np.minimum(satterthwaite(parts), most)) if parts else None
 
-    return of_pair
+    return of_places
 
 
 def rank_intervals(pairs: Sequence[Pair], variants: int, higher_is_better: bool = True) -> list[tuple[int, int]]:

@@ -64,8 +64,9 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Compared:
                     ("good", good, FALLING, {"mse": 1, "dice": 20}), ("alias", good, FALLING, {"mse": 1, "dice": 20}),
                     ("same", good, FALLING, {"mse": 1}), ("bad", bad, ZIGZAG, {"dice": 1})):
                 norms = {"mse": 6.0, "dice": 0.1 * seed} if len(terms) == 2 else dict.fromkeys(terms, 1.0)
-                write_variant(f"munet-{loss}-{seed}", logits, history=history_of(curve + 0.1 * seed, **norms),
-                              terms=terms, train=LABEL)
+                bump = 0.03 * seed * (np.arange(curve.size) == 1)  # so that no two seeds have the same curve
+                write_variant(f"munet-{loss}-{seed}", logits, terms=terms, train=LABEL,
+                              history=history_of(curve + 0.1 * seed + bump, **norms))
         write_predictors({})
         variants = load("shapes", info)
         return Compared(folder, info, variants, Evidence(variants, MARGIN))
@@ -130,7 +131,7 @@ def mixed_study(tmp_path_factory: pytest.TempPathFactory) -> Compared:
             for seed in seeds:
                 logits = {split: logits_of(random, spoiled(random, planes, share)) for split, planes in truth.items()}
                 falling = np.linspace(3, 1, EPOCHS)
-                val = np.array([3, 2, 1, 1.2, 1.4, 1.5]) + 0.01 * seed
+                val = np.array([3, 2, 1.1, 1, 1.4, 1.5] if seed == 2 else [3, 2, 1, 1.2, 1.4, 1.5]) + 0.01 * seed
                 history = epochs_of(falling, val, kept=4, val_iou=[0.1, 0.3, 0.5, 0.6, 0.55, 0.58],
                                     train_iou=falling[::-1] / 4)
                 windows = history_of(falling, ce=2.0).query("span == 'window'")

@@ -79,7 +79,7 @@ def test_a_mean_within_the_tolerance_agrees(ends: tuple[float, ...], expected: s
     row = verdict(RUNNING, variant(*ends))
     assert (row["verdict"], row["because"]) == (expected, None)
     assert math.isclose(row["ours"], np.mean(ends)) and row["published"] == 1.0 and row["seeds"] == len(ends)
-    assert (row["low"] is None) == (len(ends) == 1)
+    assert (row["low"] is None) == (len(set(ends)) == 1)  # equal seeds do not say how far others are
 
 
 @pytest.mark.parametrize(("row", "because"), [
@@ -145,7 +145,6 @@ def test_a_figure_early_in_training_needs_no_whole_training(train: dict[str, Any
 def test_each_quantity_of_a_training(quantity: str, values: dict[int, float], share_of: int | None, ours: float):
     row = verdict({"quantity": quantity, "values": values, "share_of": share_of, "tolerance": 0}, variant(1.0, 1.0))
     assert math.isclose(row["ours"], ours) and row["verdict"] == "agrees"
-    assert (row["low"], row["high"]) == (row["ours"], row["ours"])
 
 
 def test_a_window_may_end_a_little_beside_the_published_iteration():

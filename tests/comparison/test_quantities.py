@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.ndimage import binary_erosion
 
-from seglib.comparison.quantities import QUANTITIES, of_variant
+from seglib.comparison.quantities import QUANTITIES
 from seglib.comparison.variants import Result
 from seglib.datasets.store import Split
 from seglib.metrics.cases import Cases
@@ -23,7 +23,7 @@ def result_of(history: pd.DataFrame) -> Result:
 
 
 def quantity(name: str, loss: list[float], **grad_norms: float) -> float:
-    return QUANTITIES[name](result_of(history_of(np.array(loss, float), **grad_norms)))
+    return QUANTITIES[name].of(result_of(history_of(np.array(loss, float), **grad_norms)))
 
 
 @pytest.mark.parametrize(("loss", "expected"), [
@@ -67,12 +67,12 @@ def test_only_running_means_of_train_are_the_curve():
 
 
 def test_a_variant_has_a_value_a_seed(compared: Compared):
-    np.testing.assert_allclose(of_variant(compared.variant(GOOD), "balancing_scale"), [60, 30, 20])
-    assert np.isnan(of_variant(compared.variant(SAME), "balancing_scale")).all()
+    np.testing.assert_allclose(QUANTITIES["balancing_scale"].values_S(compared.variant(GOOD)), [60, 30, 20])
+    assert np.isnan(QUANTITIES["balancing_scale"].values_S(compared.variant(SAME))).all()
 
 
 def of_epochs(name: str, val_loss: list[float], **scores: list[float]) -> float:
-    return QUANTITIES[name](result_of(epochs_of([1.0] * len(val_loss), val_loss, **scores)))
+    return QUANTITIES[name].of(result_of(epochs_of([1.0] * len(val_loss), val_loss, **scores)))
 
 
 @pytest.mark.parametrize(("loss", "lowest", "rise"), [
@@ -104,8 +104,8 @@ def test_boundaries_after_the_first_epoch_are_those_of_the_masks_that_were_kept(
         both.append((truth | kept).sum())
     expected = np.mean([a / b for a, b in zip(inner, both, strict=True) if b])
     assert 0 < expected < 1
-    assert QUANTITIES["val_boundary_iou_epoch_1"](first) == pytest.approx(expected)
-    assert np.isnan(QUANTITIES["val_boundary_iou_epoch_1"](second))  # it kept none
+    assert QUANTITIES["val_boundary_iou_epoch_1"].of(first) == pytest.approx(expected)
+    assert np.isnan(QUANTITIES["val_boundary_iou_epoch_1"].of(second))  # it kept none
 
 
 def test_a_score_by_an_epoch_is_the_best_until_then_and_needs_that_many():
@@ -128,7 +128,7 @@ def test_the_gap_is_between_train_and_val_at_the_end():
 def test_the_accuracy_that_a_poor_mask_can_have(counts: list[list[int]], expected: float):
     cases = {name: np.array(counts, float)[:, [i]] for i, name in enumerate(COUNTS)}
     result = dataclasses.replace(result_of(pd.DataFrame()), cases={"test": Cases(cases)})
-    assert QUANTITIES["poor_mask_accuracy"](result) == pytest.approx(expected, nan_ok=True)
+    assert QUANTITIES["poor_mask_accuracy"].of(result) == pytest.approx(expected, nan_ok=True)
 
 
 def test_poor_is_what_the_mean_over_the_classes_is():
@@ -136,10 +136,10 @@ def test_poor_is_what_the_mean_over_the_classes_is():
     cases = {name: np.array([[[1, 4, 0, 95], [9, 0, 0, 91]], [[2, 5, 3, 90], [4, 3, 3, 90]]], float)[..., i]
              for i, name in enumerate(COUNTS)}
     result = dataclasses.replace(result_of(pd.DataFrame()), cases={"test": Cases(cases)})
-    assert QUANTITIES["poor_mask_accuracy"](result) == pytest.approx((0.92 + 0.94) / 2)
+    assert QUANTITIES["poor_mask_accuracy"].of(result) == pytest.approx((0.92 + 0.94) / 2)
 
 
 def test_a_model_without_a_loss_has_no_curve(mixed: Compared):
     counted, = mixed.variant("frequency").results
-    there = {name for name, quantity in QUANTITIES.items() if not np.isnan(quantity(counted))}
+    there = {name for name, quantity in QUANTITIES.items() if not np.isnan(quantity.of(counted))}
     assert there <= {"score_gap", "poor_mask_accuracy"}

@@ -60,28 +60,3 @@ def test_cohens_d_is_the_t_statistic_over_the_root_of_n():
     ((None, 3), True), ((None, 2), False), ((None, None), True)])
 def test_each_variant_with_seeds_needs_three(seeds: tuple[int | None, ...], expected: bool):
     assert decisions.enough_seeds(*seeds) is expected
-
-
-values = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=6).filter(lambda seeds: np.std(seeds) > 1e-3)
-
-
-@given(values, values)
-def test_intervals_over_seeds_are_those_of_scipy(first: list[float], second: list[float]):
-    """Student's for one group, Welch's for two; a value that is missing changes neither."""
-    a, b = np.array(first), np.array(second)
-    one = scipy.stats.ttest_1samp(a, 0).confidence_interval()
-    np.testing.assert_allclose(decisions.over_seeds(a), [a.mean(), *one], rtol=1e-9, atol=1e-9)
-    two = scipy.stats.ttest_ind(a, b, equal_var=False).confidence_interval()
-    np.testing.assert_allclose(decisions.over_seeds(a, b), [a.mean() - b.mean(), *two], rtol=1e-9, atol=1e-9)
-    assert decisions.over_seeds(np.append(a, np.nan), b) == decisions.over_seeds(a, b)
-
-
-def test_over_seeds_without_variance_or_values():
-    assert decisions.over_seeds(np.array([1.0]), np.array([0.5, 0.6])) == (pytest.approx(0.45), None, None)
-    assert decisions.over_seeds(np.array([1.0, 1]), np.array([0.5, 0.5])) == (0.5, 0.5, 0.5)
-    assert decisions.over_seeds(np.array([0.1] * 3)) == (pytest.approx(0.1),) * 3
-    difference, low, high = decisions.over_seeds(np.array([1.0, 1]), np.array([0.5, 0.7]))
-    assert low < difference < high
-    for nothing in (np.array([]), np.array([np.nan, np.nan])):
-        value, *interval = decisions.over_seeds(nothing, np.array([1.0, 2]))
-        assert math.isnan(value) and interval == [None, None]

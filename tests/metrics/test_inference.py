@@ -40,6 +40,55 @@ def counts(seed: int, seeds: int, units: int, classes: int) -> tuple[np.ndarray,
     return np.floor(below_SUK * random.beta(4, 2, below_SUK.shape)), below_SUK
 
 
+SEEDS = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=6).filter(lambda values: np.std(values) > 1e-3)
+
+
+# Values of trainings, without units
+
+@given(SEEDS)
+def test_values_of_trainings_have_students_interval_and_p(seeds: list[float]):
+    found = of_score(Blocks.from_values([*seeds, np.nan]), LARGE, lowest=-LARGE)
+    expected = scipy.stats.ttest_1samp(seeds, 0.5)
+    np.testing.assert_allclose([found.value, *found.interval()], [np.mean(seeds), *expected.confidence_interval()],
+                               rtol=1e-9, atol=1e-9)
+    assert found.p(null=0.5) == pytest.approx(expected.pvalue, rel=1e-6, abs=1e-12)
+
+
+@given(SEEDS, st.data())
+def test_the_difference_of_equally_many_trainings_has_welchs_interval(seeds: list[float], data: st.DataObject):
+    others = data.draw(st.lists(st.floats(-1e3, 1e3), min_size=len(seeds), max_size=len(seeds))
+                       .filter(lambda values: np.std(values) > 1e-3))
+    found = of_difference(Blocks.from_values(seeds), Blocks.from_values(others), LARGE)
+    expected = scipy.stats.ttest_ind(seeds, others, equal_var=False).confidence_interval()
+    np.testing.assert_allclose(found.interval(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_trainings_that_agree_exactly_or_have_no_value_claim_nothing():
+    same = of_score(Blocks.from_values([0.4] * 5))
+    assert same.interval() == (0.0, pytest.approx(0.4 + 1 - 0.025 ** (1 / 5)))  # half of all others may be anywhere
+    assert same.p(null=0.9) == pytest.approx(2 * 0.5**5)
+    assert np.isinf(of_score(Blocks.from_values([4.0] * 5), LARGE).interval()[1])
+    assert np.isnan(of_score(Blocks.from_values([np.nan] * 2)).value)
+
+
+@given(EXPERIMENTS)
+def test_two_scores_of_the_same_trainings_are_paired_by_seed(experiment: tuple[np.ndarray, np.ndarray]):
+    """It is a score of its own: its value in each training and unit is the difference of the two."""
+    a_SU, b_SU = experiment
+    found, expected = of_score(means(a_SU).minus(means(b_SU)), lowest=-1), of_score(means(a_SU - b_SU), lowest=-1)
+    np.testing.assert_allclose([found.value, found.variance, found.freedom],
+                               [expected.value, expected.variance, expected.freedom])
+
+
+@given(EXPERIMENTS, st.floats(0.001, 0.5))
+def test_p_against_a_null_and_within_a_margin_are_those_of_t(experiment: tuple[np.ndarray, np.ndarray], margin: float):
+    found = of_difference(*map(means, experiment))
+    t = scipy.stats.t(found.freedom, scale=np.sqrt(found.variance))
+    assert found.p(null=margin) == pytest.approx(2 * t.sf(abs(found.value - margin)))
+    assert found.p_within(margin) == pytest.approx(
+        min(1, t.sf(abs(found.value) - margin) + t.sf(abs(found.value) + margin)))
+
+
 # One variant
 
 @given(EXPERIMENTS)

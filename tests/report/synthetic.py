@@ -347,7 +347,8 @@ def claims(study: Study) -> list[dict[str, Any]]:
              "why": f"The figures make it {verdict}.",
              "parts": [
                  {"text": "specks a picture", "verdict": verdict, "value": None if verdict == "not run" else 0.31,
-                  "low": 0.22, "high": 0.4, "against": 0.1}]}
+                  "low": 0.22, "high": 0.4,
+                  "p_holm": {"supported": 0.0004, "contradicted": 0.012, "undecided": 0.31}.get(verdict)}]}
             for i, (verdict, claim, whose) in enumerate(said)]
 
 
