@@ -1,7 +1,7 @@
 """How long intervals and tests take, how often a 95 % interval holds the truth, and how often "better" is false.
 
     python -m benchmarks.statistics            # seconds
-    python -m benchmarks.statistics coverage   # a quarter of an hour on one core
+    python -m benchmarks.statistics coverage   # half an hour on one core: the two tables, `intervals` and `verdicts`
 """
 
 import dataclasses
@@ -56,6 +56,12 @@ def speed() -> None:
 
 def coverage(experiments: int = 2000) -> None:
     """How often intervals hold the truth, and how often equal variants are called different."""
+    intervals(experiments)
+    verdicts(experiments)
+
+
+def intervals(experiments: int = 2000) -> None:
+    """How often intervals hold the truth."""
     heading("How often 95 % intervals hold the truth, in %",
             f"Score / difference. {2 * experiments:,} scores and {experiments:,} differences in each cell. Columns: "
             "the standard deviation between seeds as a multiple of the standard error that comes from pictures. "
@@ -78,6 +84,9 @@ def coverage(experiments: int = 2000) -> None:
     none = ", ".join(f"{100 * (1 - COLLAPSED) ** seeds:.0f} % of those with {seeds}" for seeds in (3, 5, 10))
     print(f"Bimodal: no method can know of a collapse that it has not seen, and none is seen in {none} seeds.")
 
+
+def verdicts(experiments: int = 2000) -> None:
+    """How often equal variants are called different, and different ones better or equivalent."""
     heading("How often variants are called better, in %",
             f"200 pictures, plain means. False: {experiments:,} experiments with equal variants, the share in which "
             f"any pair is called better. Power: {experiments // 4:,} experiments in which the first variant is ahead "
@@ -136,4 +145,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    coverage() if "coverage" in sys.argv[1:] else main()
+    {"coverage": coverage, "intervals": intervals, "verdicts": verdicts}.get("".join(sys.argv[1:]), main)()
