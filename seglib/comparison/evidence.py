@@ -65,8 +65,8 @@ class Evidence:
             low, high = known(estimate)
             cases_S = variant.cases_S(split)
             rows.append({"variant": variant.label, "split": split, "score": score.name, **spread(values_S), "low": low,
-                         "high": high, "interval_of": estimate.of, "seeds": len(values_S), "images": cases_S[0].pictures,
-                         "n": float(np.mean([score.n(cases) for cases in cases_S]))})
+                         "high": high, "interval_of": estimate.of, "seeds": len(values_S),
+                         "images": cases_S[0].pictures, "n": float(np.mean([score.n(cases) for cases in cases_S]))})
         return pd.DataFrame(rows)
 
     def pair_table(self) -> pd.DataFrame:

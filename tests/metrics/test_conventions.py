@@ -82,8 +82,9 @@ def test_empty_masks_by_hand():
     cases = of_counts([[[4, 0, 0, 5], [0, 0, 0, 9]], [[0, 0, 2, 7], [0, 0, 0, 9]]])
     assert {name: value(name, "iou", cases) for name, convention in CONVENTIONS.items()
             if "iou" in convention.scores} == pytest.approx({
-                "dataset": 4 / 6, "image_mean": 1 / 2, "mean_iou": 1 / 2, "smp_micro": 4 / 6, "smp_macro": (4 / 6 + 1) / 2,
-                "smp_micro_imagewise": 1 / 2, "smp_macro_imagewise": (1 + 0 + 1 + 1) / 4})
+                "dataset": 4 / 6, "image_mean": 1 / 2, "mean_iou": 1 / 2, "smp_micro": 4 / 6,
+                "smp_macro": (4 / 6 + 1) / 2, "smp_micro_imagewise": 1 / 2,
+                "smp_macro_imagewise": (1 + 0 + 1 + 1) / 4})
 
 
 def test_where_nothing_is_some_score_1_and_others_nothing():

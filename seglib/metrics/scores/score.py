@@ -30,7 +30,7 @@ AGGREGATIONS = {
         definition="the score of each image, then their mean; an image whose denominator is 0 is left out (for IoU and "
                    "Dice: no such class in the truth and none predicted), one with false positives only scores 0"),
 }
-PICTURES, PAIRS, OBJECTS = "pictures", "pairs of picture and class", "objects"  # what the n of a score counts
+PICTURES, PAIRS, OBJECTS = "pictures", "pairs", "objects"  # what the n of a score counts; a pair: picture and class
 # The tables of the page, and what a dataset must be for them to be shown; None: they always are.
 TABLES: dict[str, str | None] = {"main": None, "size": "resized", "rest": None, "seen": None, "class": None}
 
@@ -96,8 +96,8 @@ class Score(abc.ABC):
     def described(self, facts: Facts) -> dict[str, Any]:
         """What summary.json says of it to the page of a dataset."""
         tables = [table for table in self.tables if self.is_shown(facts) and facts.hold(TABLES[table])]
-        told = ("name", "title", "heading", "base", "aggregation", "group", "formula", "empty", "n_of", "better", "unit",
-                "digits")
+        told = ("name", "title", "heading", "base", "aggregation", "group", "formula", "empty", "n_of", "better",
+                "unit", "digits")
         return {key: getattr(self, key) for key in told} | {"tables": tables}
 
     @abc.abstractmethod
