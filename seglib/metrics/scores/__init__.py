@@ -23,7 +23,7 @@ from seglib.metrics.scores.score import PAIRS, Score
 IOU, DICE = OVERLAP["iou"], OVERLAP["dice"]
 OTHERS = {base: overlap for base, overlap in OVERLAP.items() if overlap not in (IOU, DICE)}
 OWN_SIZE = {"size": "own_", "tables": ("size",)}
-ONE_EMPTY_0 = "image mean: left out if both masks are empty; 0 if only one is"
+ONE_EMPTY_0 = "in the image mean, left out if both masks are empty; 0 if only one is"
 NEVER_COVERED = {"overlap": "overlapping"}  # objects of classes that exclude each other share no pixel
 
 

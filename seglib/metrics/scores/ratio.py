@@ -89,13 +89,18 @@ def summed_over_classes(column: str) -> Column:
 
 def of_empty_masks(numerator: Mapping[str, float], denominator: Mapping[str, float]) -> str:
     """How the image mean of a ratio of TP, FP, FN and TN counts empty masks, in words: "left out if ...; 0 if ..."."""
-    said: dict[str, list[str]] = {}
-    for left, which in ((("tn",), "both masks are empty"), (("fp", "tn"), "only the true mask is empty"),
-                        (("fn", "tn"), "only the predicted mask is empty")):
-        above, below = ([weights.get(count, 0) for count in left] for weights in (numerator, denominator))
-        value = "left out" if not any(below) else "0" if not any(above) else "1" if above == below else "below 1"
-        said.setdefault(value, []).append(which)
-    return "image mean: " + "; ".join(f"{value} if {' or if '.join(which)}" for value, which in said.items())
+    def value(*counts: str) -> str:
+        above, below = ([weights.get(count, 0) for count in counts] for weights in (numerator, denominator))
+        return "left out" if not any(below) else "0" if not any(above) else "1" if above == below else "below 1"
+
+    no_truth, no_prediction = value("fp", "tn"), value("fn", "tn")
+    said = {value("tn"): ["both masks are empty"]}
+    if no_truth == no_prediction:
+        said.setdefault(no_truth, []).append("only one is")
+    else:
+        said.setdefault(no_truth, []).append("only the true mask is")
+        said.setdefault(no_prediction, []).append("only the predicted mask is")
+    return "in the image mean, " + "; ".join(f"{what} if {' or '.join(which)}" for what, which in said.items())
 
 
 def both_aggregations(base: str, heading: str, formula: str, numerator: Mapping[str, float],
