@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 import stages
-from seglib.comparison import agreement, claims, curves, drawings, gallery, published, tables, verdicts
+from seglib.comparison import agreement, claims, conventions, curves, drawings, gallery, published, tables, verdicts
 from seglib.comparison.baselines import baseline_table
 from seglib.comparison.coursework import coursework
 from seglib.comparison.evidence import CONFIDENCE, Evidence
@@ -46,7 +46,9 @@ def main(dataset: str) -> None:
         "classes": tables.class_table(variants, info.classes, evidence.class_intervals(HEADLINE, info.classes)),
         "groups": tables.group_table(evidence, sizes, facts), "gradients": curves.gradient_table(variants),
         "confusion": tables.confusion_table(variants, info.classes, info.task),
-        "dice_names": tables.dice_names(variants, test, info.task), "provenance": provenance_table(variants)}
+        "dice_names": tables.dice_names(variants, test, info.task), "provenance": provenance_table(variants),
+        "conventions": conventions.convention_table(variants),
+        "reversals": conventions.reversal_table(evidence, pairs)}
     data = Data.of_prepared(info, Contents.read(prepared), generated=config.generated)
     sources = agreement.Sources(entries=printed, dataset=dataset, data=data, prepare=config.prepare)
     decided, judged = verdicts.decide(tried, evidence, sources), agreement.judge(sources, variants)

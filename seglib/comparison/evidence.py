@@ -83,16 +83,17 @@ class Evidence:
         """One row per (variant, split, score): mean, sd, interval and range over seeds, and how many there are.
 
         interval_of: what the interval is about. seeds: the number of trainings. images: the pictures of the split. n:
-        how many pictures or objects the score is computed from.
+        how many pictures, pairs or objects (see `Score.n_of`) the score is computed from, the mean over seeds: which
+        pairs have a score depends on the prediction.
         """
         rows = []
         for variant, split, score in itertools.product(self.variants, SPLITS, SCORES):
             values_S, estimate = variant.scores_S(split, score.name), self.estimate(variant, score.name, split)
             low, high = known(estimate)
-            cases = variant.cases_S(split)[0]
+            cases_S = variant.cases_S(split)
             rows.append({"variant": variant.label, "split": split, "score": score.name, **spread(values_S), "low": low,
-                         "high": high, "interval_of": estimate.of, "seeds": len(values_S), "images": cases.pictures,
-                         "n": score.n(cases)})
+                         "high": high, "interval_of": estimate.of, "seeds": len(values_S),
+                         "images": cases_S[0].pictures, "n": float(np.mean([score.n(cases) for cases in cases_S]))})
         return pd.DataFrame(rows)
 
     def pair_table(self) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from seglib.configs import CompareConfig, used
 from seglib.datasets.samples import TALLIES
 from seglib.datasets.store import Contents, DatasetInfo, Split
 from seglib.files import file_sha256
+from seglib.metrics.conventions import CONVENTIONS
 from seglib.metrics.decisions import FEWEST_SEEDS
 from seglib.metrics.scores import HEADLINE, SCORES
 from seglib.metrics.scores.score import AGGREGATIONS, Facts
@@ -52,6 +53,7 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, fac
         "headline": HEADLINE.name,
         "scores": [score.described(facts) for score in SCORES],
         "aggregations": {name: dataclasses.asdict(aggregation) for name, aggregation in AGGREGATIONS.items()},
+        "conventions": {name: {"title": one.title, "definition": one.definition} for name, one in CONVENTIONS.items()},
         "tolerance": config.tolerance,
         "sizes": list(sizes),
         "margin": config.margin,

@@ -16,6 +16,7 @@ from PIL import Image
 from seglib.pipeline.workspace import revision
 from seglib.report import made, tables, views, words
 from seglib.report.answer import answer
+from seglib.report.conventions import conventions
 from seglib.report.coursework import coursework
 from seglib.report.scripts import dataset_script
 from seglib.report.tables import Comparison
@@ -110,7 +111,7 @@ def _section(source: Source, out: Path, anchor: str) -> dict[str, Any]:
         "rest": views.score_table(comparison, "rest"),
         "seen": views.score_table(comparison, "seen"), "forest": views.forest(comparison),
         "classes": views.classes(comparison), "groups": views.groups(comparison), "confusion": confusion,
-        "dice_names": views.dice_names(comparison),
+        "dice_names": views.dice_names(comparison), "conventions": conventions(comparison),
         "claims": sorted(comparison.claims, key=lambda claim: VERDICTS.index(claim["verdict"])),
         "verdicts": [verdict for verdict in VERDICTS if verdict in {claim["verdict"] for claim in comparison.claims}],
         "published": comparison.published,

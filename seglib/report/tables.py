@@ -38,6 +38,8 @@ class Comparison:
     gradients: pd.DataFrame
     seed_scores: pd.DataFrame
     provenance: pd.DataFrame
+    conventions: pd.DataFrame
+    reversals: pd.DataFrame
 
     @property
     def dataset(self) -> str:

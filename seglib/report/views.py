@@ -37,7 +37,8 @@ def score_table(comparison: Comparison, table: str) -> dict[str, Any]:
     for heading, scores in itertools.groupby(shown, key=itemgetter("heading")):
         columns = list(scores)
         groups.append({"title": heading, "unit": columns[0]["unit"], "lower": columns[0]["better"] == "lower",
-                       "columns": [(score["name"], _aggregation(comparison, score)) for score in columns]})
+                       "columns": [(score["name"], _aggregation(comparison, score)) for score in columns],
+                       "n": [{split: _n(comparison, score, split) for split in SPLITS} for score in columns]})
     rows = [{"variant": variant, "split": split,
              "cells": [(comparison.score(variant, score["name"], split), score["digits"]) for score in shown]}
             for split in SPLITS for variant in comparison.variants]
@@ -47,6 +48,14 @@ def score_table(comparison: Comparison, table: str) -> dict[str, Any]:
 def _aggregation(comparison: Comparison, score: dict[str, Any]) -> str:
     name = score["aggregation"]
     return comparison.summary["aggregations"][name]["title"] if name else ""
+
+
+def _n(comparison: Comparison, score: dict[str, Any], split: str) -> str:
+    """What the n of a score is, "1,012 to 1,260 pairs"; "" if no variant has the score."""
+    found = [row["n"] for variant in comparison.compared
+             if (row := comparison.score(variant, score["name"], split)) and row["mean"] is not None]
+    ends = list(dict.fromkeys(f"{of(found):,.0f}" for of in (min, max))) if found else []
+    return f"{' to '.join(ends)} {score['n_of']}" if ends else ""
 
 
 def ranking(comparison: Comparison) -> dict[str, Any]:
@@ -185,11 +194,26 @@ def _dice_sentences(found: dict[str, Any] | None) -> list[Markup]:
 
 
 def definitions(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
-    """The definition of each score that a table shows, once for all its aggregations, in the tables' order."""
+    """The definition of each score that a table shows, once for all its aggregations, in the tables' order.
+
+    `n_of` is what n counts under each aggregation.
+    """
+    comparisons = list(comparisons)
     scores = [score for comparison in comparisons for score in comparison.summary["scores"]]
     shown = {score["heading"] for score in scores if score["tables"]}
     by_heading = {score["heading"]: score for score in scores}
-    return [score for heading, score in by_heading.items() if heading in shown]
+    n_of: dict[str, dict[str, str]] = {}
+    for comparison in comparisons:
+        for score in comparison.summary["scores"]:
+            n_of.setdefault(score["heading"], {})[_aggregation(comparison, score)] = score["n_of"]
+    return [score | {"n_of": _n_of(n_of[heading])} for heading, score in by_heading.items() if heading in shown]
+
+
+def _n_of(counted: dict[str, str]) -> str:
+    """From what n counts by aggregation: "pictures", or "pictures (all pixels), pairs (image mean)"."""
+    if len(set(counted.values())) == 1:
+        return next(iter(counted.values()))
+    return ", ".join(f"{of} ({aggregation})" for aggregation, of in counted.items())
 
 
 def trainings(comparison: Comparison) -> list[dict[str, Any]]:

@@ -292,7 +292,8 @@ class MedianIou(Score):
 
 
 def test_a_new_kind_of_score_needs_no_more_than_its_entry(compared: Compared, monkeypatch: pytest.MonkeyPatch):
-    score = MedianIou(base="median_iou", heading="median IoU", formula="the median over pictures", tables=("rest",))
+    score = MedianIou(base="median_iou", heading="median IoU", formula="the median over pictures", empty="left out",
+                      tables=("rest",))
     monkeypatch.setattr(evidence, "SCORES", (*SCORES, score))
     monkeypatch.setitem(BY_NAME, score.name, score)
     results = [dataclasses.replace(result) for result in compared.variants[0].results]  # no cached scores

@@ -92,7 +92,8 @@ def test_a_picture_with_nothing_is_a_whole_batch_of_dice_1(compared: Compared, s
     """One of the test pictures is empty; a network that finds nothing has it right."""
     truth, _ = pairs_of("good", split)[0]
     assert not truth[3].any()
-    counts = {"tp": np.zeros((2, 1)), "fp": np.zeros((2, 1)), "fn": np.array([[0.0], [5]]), "tn": np.ones((2, 1))}
+    counts = {"tp": np.zeros((2, 1)), "fp": np.zeros((2, 1)), "fn": np.array([[0.0], [5]]), "tn": np.ones((2, 1)),
+              "hd95": np.full((2, 1), np.nan)}
     silent = with_columns(compared.variants[0].results[0], **counts)
     found = tables._dice_of(silent, split, compared.info.task)
     assert found["dice_batch_flattened_1"] == 0.5 and found["dice_batch_flattened_4"] == 0

@@ -36,6 +36,9 @@ DICE_NAMES = ("dice_dataset", "dice_image_mean", "dice_image_mean_empty_0", "dic
               "dice_batch_flattened_1", "dice_batch_flattened_4", "dice_batch_flattened_8", "dice_with_background",
               "pixel_accuracy")
 
+CONVENTIONS = [*(("iou", name) for name in ("dataset", "image_mean", "mean_iou", "smp_micro")),
+               *(("dice", name) for name in ("dataset", "image_mean", "dice_score", "smp_micro"))]
+
 
 @dataclasses.dataclass(kw_only=True)
 class Study:
@@ -80,10 +83,12 @@ class Study:
 
 
 def write(study: Study, comparisons: Path, *, pairs: dict[str, Any] | None = None,
-          provenance: dict[str, Any] | None = None, empty: Sequence[str] = ()) -> Path:
+          reversed_by: Sequence[dict[str, Any]] = (), provenance: dict[str, Any] | None = None,
+          empty: Sequence[str] = ()) -> Path:
     """Fill comparisons/<dataset>/ and give its path.
 
     Args:
+        reversed_by: the rows of `reversals`.
         pairs, provenance: columns of these tables to replace, as `DataFrame.assign` takes them.
         empty: the tables to leave without rows.
     """
@@ -97,7 +102,8 @@ def write(study: Study, comparisons: Path, *, pairs: dict[str, Any] | None = Non
               "confusion": _confusion(study),
               "curves": _curves(study, rng), "trainings": _trainings(study), "dice_names": _dice_names(study),
               "gradients": _gradients(study), "seed_scores": _seed_scores(study, scores),
-              "baselines": _baselines(study), "provenance": _provenance(study).assign(**provenance or {})}
+              "baselines": _baselines(study), "conventions": _conventions(study),
+              "reversals": reversals(*reversed_by), "provenance": _provenance(study).assign(**provenance or {})}
     tables |= {name: tables[name].head(0) for name in empty}
     for name, table in tables.items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False, float_format="%.9g", lineterminator="\n")
@@ -126,21 +132,23 @@ def _definitions(study: Study) -> list[dict[str, Any]]:
         for kind, text in AGGREGATIONS.items() if not alone else [(None, "")]:
             told.append({"name": f"{base}_{kind}" if kind else base, "base": base, "aggregation": kind, "group": None,
                          "heading": heading, "title": f"{heading}, {text}" if text else heading, "formula": formula,
-                         "unit": "", "better": "higher", "digits": 3,
+                         "empty": f"how {base} counts empty masks", "n_of": "pairs" if kind == "image_mean" else
+                         "pictures", "unit": "", "better": "higher", "digits": 3,
                          "tables": [table for table in tables.get(base, ["rest"])
                                     if table != "class" or kind == "dataset"]})
     hd95 = next(score for score in told if score["name"] == "hd95_image_mean")
     hd95 |= {"unit": "pixels", "better": "lower", "digits": 2}
     told = [score for score in told if score["name"] != "hd95_dataset"]
     told.append({"name": "displayed", "base": "displayed", "aggregation": None, "group": None, "heading": "displayed",
-                 "title": "displayed", "formula": "how displayed is counted", "unit": "", "better": "higher",
-                 "digits": 3, "tables": []})
+                 "title": "displayed", "formula": "how displayed is counted", "empty": "", "n_of": "pictures",
+                 "unit": "", "better": "higher", "digits": 3, "tables": []})
     headings = {"hole_share": "holes", "specks": "specks", "wrong_class": "wrong class"}
     for name in ("completeness", *LOWER[1:]):
         base, _, which = name.partition("_") if name.startswith("missed") else (name, "", "")
         heading = headings.get(name, f"{base}, {which}" if which else base)
         told.append({"name": name, "base": base, "aggregation": None, "group": ["objects", which] if which else None,
                      "heading": heading, "title": heading, "formula": f"how {name} is counted",
+                     "empty": f"how {name} counts empty masks", "n_of": "objects",
                      "unit": "a picture" if name == "specks" else "", "digits": 2 if name == "specks" else 3,
                      "better": "higher" if name == "completeness" else "lower",
                      "tables": [] if exclusive and which in ("covered", "free") else ["seen"]})
@@ -165,7 +173,8 @@ def _scores(study: Study) -> pd.DataFrame:
                 rows.append({"variant": variant, "split": split, "score": name, "mean": mean,
                              "sd": width / 2 if many else np.nan, "low": mean - width, "high": mean + width,
                              "min": mean - width / 2, "max": mean + width / 2, "seeds": len(study.seeds_of(variant)),
-                             "images": study.images if split == "test" else study.images // 2})
+                             "images": study.images if split == "test" else study.images // 2,
+                             "n": 1000 + i if name.endswith("_image_mean") else 500})
     return pd.DataFrame(rows)
 
 
@@ -316,6 +325,25 @@ def _dice_names(study: Study) -> pd.DataFrame:
                          for i, variant in enumerate(study.variants) for name, value in values.items()])
 
 
+def _conventions(study: Study) -> pd.DataFrame:
+    rows = []
+    compared = [variant for variant in study.variants if not (study.baseline and variant == "frequency")]
+    for (score, name), (i, variant) in itertools.product(CONVENTIONS, enumerate(study.variants)):
+        mean = np.nan if len(study.absent) == len(study.classes) else 0.8 - study.gap * i
+        has_place = variant in compared and not np.isnan(mean)
+        rows.append({"variant": variant, "score": score, "convention": name, "mean": mean,
+                     "place": i + 1 if has_place else None})
+    return pd.DataFrame(rows).astype({"place": "Int64"})
+
+
+def reversals(*rows: dict[str, Any]) -> pd.DataFrame:
+    """Pairs whose means change places: `a` and `b`, verdicts and conventions, with made-up means."""
+    means = {"headline_a": 0.81, "headline_b": 0.79, "mean_a": 0.71, "mean_b": 0.73, "low": -0.01, "high": 0.05}
+    columns = ["a", "b", "headline_a", "headline_b", "headline_verdict", "score", "convention", "mean_a", "mean_b",
+               "low", "high", "verdict"]
+    return pd.DataFrame([means | row for row in rows], columns=columns)
+
+
 def _gradients(study: Study) -> pd.DataFrame:
     norms = {"mse": (0.12, 0.03, 0.01), "dice": (0.04, 0.02, 0.02), "ce": (0.3, 0.1, 0.1)}
     return pd.DataFrame([
@@ -394,5 +422,7 @@ def _summary(study: Study) -> dict[str, Any]:
         "seeds": list(study.seeds) if study.trained else [], "headline": "iou_dataset",
         "scores": _definitions(study), "aggregations": {
             name: {"title": title, "definition": f"how {title} are added up"} for name, title in AGGREGATIONS.items()},
+        "conventions": {name: {"title": name.replace("_", " "), "definition": f"what {name} averages"}
+                        for _, name in CONVENTIONS},
         "tolerance": 2, "sizes": [120, 400], "margin": 0.01, "confidence": 0.95,
         "data_sha256": {"test/images.npy": "3f" * 32, "test/masks.npy": "a0" * 32}}

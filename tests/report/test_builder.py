@@ -275,3 +275,18 @@ def test_numbers_of_any_scale_are_brief(value: float | None, said: str):
 def test_summary_is_read_as_written(tmp_path: Path):
     folder = write(Study(), tmp_path)
     assert tables.read(folder).summary == read_json(folder / "tables/summary.json")
+
+
+def test_columns_of_scores_say_what_their_n_counts(tmp_path: Path):
+    comparison = tables.read(write(Study(pictures=3, frequency=True, baseline=True), tmp_path))
+    groups = {group["title"]: group["n"] for group in views.score_table(comparison, "main")["groups"]}
+    assert groups["IoU"] == [{"test": "500 pictures", "val": "500 pictures"},
+                             {"test": "1,000 to 1,003 pairs", "val": "1,000 to 1,003 pairs"}]  # without the baseline
+    told = {score["heading"]: score["n_of"] for score in views.definitions(iter([comparison]))}
+    assert told["IoU"] == "pictures (all pixels), pairs (image mean)" and told["missed"] == "objects"
+
+
+def test_the_page_says_how_empty_masks_count_and_of_how_many_a_score_is(built: Any):
+    text, _ = built(Study(pictures=3))
+    assert "Empty masks: how iou counts empty masks." in text and "Empty masks: how hd95 counts empty masks." in text
+    assert '<small data-split="test">n = 1,000 to 1,003 pairs</small>' in text

@@ -116,7 +116,7 @@ def test_a_comparison_holds_all_that_the_page_shows(repository: Path):
     folder = Path("comparisons/shapes")
     assert {path.stem for path in (folder / "tables").glob("*.csv")} == {
         "scores", "pairs", "ranking", "classes", "curves", "groups", "confusion", "gradients", "dice_names",
-        "trainings", "training_scores", "seed_scores", "baselines", "provenance"}
+        "trainings", "training_scores", "seed_scores", "baselines", "provenance", "conventions", "reversals"}
     ranking = pd.read_csv(folder / "tables/ranking.csv")
     assert set(ranking["variant"]) == {"munet mse", "munet mse_dice"}
     assert (ranking["low"] <= ranking["mean"]).all() and (ranking["mean"] <= ranking["high"]).all()

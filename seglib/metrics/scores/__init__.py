@@ -1,7 +1,7 @@
 """Every score. A new one is one entry, of `metrics.overlap.OVERLAP` if it follows from TP, FP, FN and TN, else of
 `SCORES`: tables, page, claims and MLflow take it from there; docs/adding-a-score.md shows it.
 
-Shapes: K classes.
+Shapes: N pictures, K classes.
 """
 
 import numpy as np
@@ -18,12 +18,29 @@ from seglib.metrics.scores.ratio import (
     overlap_scores,
     summed_over_classes,
 )
-from seglib.metrics.scores.score import Score
+from seglib.metrics.scores.score import PAIRS, Score
 
 IOU, DICE = OVERLAP["iou"], OVERLAP["dice"]
 OTHERS = {base: overlap for base, overlap in OVERLAP.items() if overlap not in (IOU, DICE)}
 OWN_SIZE = {"size": "own_", "tables": ("size",)}
+ONE_EMPTY_0 = "in the image mean, left out if both masks are empty; 0 if only one is"
 NEVER_COVERED = {"overlap": "overlapping"}  # objects of classes that exclude each other share no pixel
+
+
+def distances(cases: Cases) -> np.ndarray:
+    """HD95 of each picture and class; 0 if both masks are empty."""
+    return np.nan_to_num(cases["hd95"])
+
+
+def has_distance(cases: Cases) -> np.ndarray:
+    """Whether a picture and class has an HD95, as 0 or 1."""
+    return (~np.isnan(cases["hd95"])).astype(np.float64)
+
+
+def one_is_empty(cases: Cases) -> np.ndarray:
+    """Whether one of the two masks of a picture and class is empty, and not both: bool (N, K)."""
+    return (cases["tp"] + cases["fn"] > 0) != (cases["tp"] + cases["fp"] > 0)
+
 
 # The tables of the page show them in this order.
 SCORES: tuple[Score, ...] = (
@@ -36,35 +53,48 @@ SCORES: tuple[Score, ...] = (
     Ratio(base="overall_accuracy", heading="overall accuracy", tables=("rest",), shown_if="exclusive",
           formula="TP of all classes / (TP + FN) of all classes: if classes exclude each other, the share of pixels "
                   "that are given their class",
+          empty="a picture without the class adds its pixels of the other classes",
           numerator=summed_over_classes("tp"),
           denominator=lambda cases: summed_over_classes("tp")(cases) + summed_over_classes("fn")(cases)),
     *both_aggregations("boundary_iou", "boundary IoU",
                        "IoU of the two masks' boundary regions (Cheng et al. 2021)",
-                       {"boundary_tp": 1}, {"boundary_tp": 1, "boundary_fp": 1, "boundary_fn": 1},
+                       {"boundary_tp": 1}, {"boundary_tp": 1, "boundary_fp": 1, "boundary_fn": 1}, empty=ONE_EMPTY_0,
                        tables=("main",), by_class=True, paired=("dataset",)),
     *both_aggregations("nsd", "surface distance, normalised",
                        "the share of both surfaces that lies within the tolerance of the other (Nikolov et al. 2018)",
-                       {"surface_hits": 1}, {"surface_total": 1}, tables=("rest",)),
+                       {"surface_hits": 1}, {"surface_total": 1}, empty=ONE_EMPTY_0, tables=("rest",)),
     Ratio(base="hd95", heading="HD95", aggregation="image_mean", better="lower", unit="pixels", highest=np.inf,
           digits=2, tables=("rest",),
           formula="the larger of the two 95th percentiles of the distances from one surface to the other, as MONAI has "
-                  "it; the picture's diagonal if one mask is empty",
-          numerator=lambda cases: np.nan_to_num(cases["hd95"]),
-          denominator=lambda cases: (~np.isnan(cases["hd95"])).astype(np.float64)),
+                  "it", n_of=PAIRS,
+          empty="left out if both masks are empty; the picture's diagonal if only one is",
+          numerator=distances, denominator=has_distance),
+    Ratio(base="hd95_one_empty", heading="HD95, one mask empty", better="lower", tables=("rest",), n_of=PAIRS,
+          formula="the share of the pairs in HD95 in which only one mask is empty, so that the diagonal stands for a "
+                  "distance", empty="left out if both masks are empty",
+          numerator=lambda cases: one_is_empty(cases).astype(np.float64), denominator=has_distance),
+    Ratio(base="hd95_penalty", heading="HD95, share of penalty", better="lower", tables=("rest",),
+          formula="the share of the sum of the distances in HD95 that such diagonals make up",
+          empty="left out if both masks are empty",
+          numerator=lambda cases: np.where(one_is_empty(cases), distances(cases), 0.0), denominator=distances),
     PixelAP(base="pixel_ap", heading="pixel AP", tables=("rest",),
             formula="the area under the interpolated precision-recall curve over all pixels of the split, ranked by "
-                    "how sure the predictor is (VOC, all points); the plain mean over classes"),
+                    "how sure the predictor is (VOC, all points); the plain mean over classes",
+            empty="a picture without the class adds its pixels as negatives"),
     Ratio(base="hole_share", heading="holes", better="lower", tables=("seen",), paired=True,
           formula="pixels missing inside the predicted objects (their 3×3 closing, filled), as a share of these",
+          empty="an empty prediction adds nothing",
           numerator=counted({"hole_pixels": 1}), denominator=counted({"extent_pixels": 1})),
     Ratio(base="specks", heading="specks", better="lower", unit="a picture and class", highest=np.inf, digits=2,
           tables=("seen",), formula="predicted components that touch no pixel of their class",
+          n_of=PAIRS, empty="an empty prediction has none; if the true mask is empty, every component is a speck",
           numerator=counted({"specks": 1}), denominator=lambda cases: np.ones_like(cases["specks"])),
     of_objects("completeness", "completeness", "the share of a true object's pixels that is found, mean over objects",
                "found", tables=("seen",), paired=True),
     Ratio(base="displayed", heading="displayed",
           formula="of the true pixels that are found, the share whose raw output lies in the display band that "
                   "DLStudio's code gives the class; of networks trained on label values only",
+          empty="a picture with an empty mask adds nothing",
           numerator=counted({"displayed": 1}), denominator=counted({"tp": 1})),
     of_objects("wrong_class", "wrong class",
                f"true objects that another class's prediction covers, by at least {SEEN:.0%} and more than their own "

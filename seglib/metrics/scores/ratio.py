@@ -12,7 +12,7 @@ import numpy as np
 from seglib.metrics.cases import Cases
 from seglib.metrics.inference import Blocks
 from seglib.metrics.overlap import Overlap
-from seglib.metrics.scores.score import Score, group_name
+from seglib.metrics.scores.score import OBJECTS, PAIRS, PICTURES, Score, group_name
 
 Column = Callable[[Cases], np.ndarray]  # float64 (N, K)
 
@@ -21,19 +21,19 @@ Column = Callable[[Cases], np.ndarray]  # float64 (N, K)
 class Ratio(Score):
     """The score of a class is the ratio of the sums over pictures of `numerator` and `denominator`.
 
-    A class that no picture's truth holds has no score, nor has one whose denominator is 0.
+    A class whose denominator is 0 has no score, nor has one that no picture's truth holds (see `absent_count`).
     """
 
     numerator: Column
     denominator: Column
     size: str = ""
     """The prefix of the counts' names: "own_" for a score of the pictures at their own size"""
-    over_objects: bool = False
-    """Whether the denominator counts objects. Then `n` is their number, else the number of pictures"""
+    absent_count: bool = False
+    """Whether a class that no picture's truth holds takes part"""
 
     def by_class(self, cases: Cases) -> np.ndarray:
         numerator_K, denominator_K = self.numerator(cases).sum(0), self.denominator(cases).sum(0)
-        return np.where(cases.present(self.size), divided(numerator_K, denominator_K), np.nan)
+        return np.where(self._scored_K(cases), divided(numerator_K, denominator_K), np.nan)
 
     def by_picture(self, cases: Cases) -> np.ndarray:
         """The score of each picture and class, float64 (N, K); NaN if its denominator is 0.
@@ -43,7 +43,10 @@ class Ratio(Score):
         return divided(self.numerator(cases), self.denominator(cases))
 
     def n(self, cases: Cases) -> int:
-        return int(self.denominator(cases).sum()) if self.over_objects else cases.pictures
+        """As `Score.n`. If it counts pairs or objects, these are what the denominator adds up."""
+        if self.n_of == PICTURES:
+            return cases.pictures
+        return int(self.denominator(cases)[:, self._scored_K(cases)].sum())
 
     def blocks(self, cases_S: Sequence[Cases], has_seeds: bool) -> Blocks:
         return Blocks.from_sums(*self._sums(cases_S), has_seeds)
@@ -61,8 +64,12 @@ class Ratio(Score):
         """
         numerator_SUK = np.stack([cases.by_unit(self.numerator(cases)) for cases in cases_S])
         denominator_SUK = np.stack([cases.by_unit(self.denominator(cases)) for cases in cases_S])
-        scored_K = cases_S[0].present(self.size) & ~np.isnan(numerator_SUK).any((0, 1))
+        scored_K = self._scored_K(cases_S[0]) & ~np.isnan(numerator_SUK).any((0, 1))
         return np.nan_to_num(numerator_SUK), denominator_SUK, scored_K
+
+    def _scored_K(self, cases: Cases) -> np.ndarray:
+        present_K = cases.present(self.size)
+        return np.ones_like(present_K) if self.absent_count else present_K
 
 
 def divided(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -80,13 +87,31 @@ def summed_over_classes(column: str) -> Column:
     return lambda cases: np.broadcast_to(cases[column].sum(1, keepdims=True), cases[column].shape)
 
 
+def of_empty_masks(numerator: Mapping[str, float], denominator: Mapping[str, float]) -> str:
+    """How the image mean of a ratio of TP, FP, FN and TN counts empty masks, in words: "left out if ...; 0 if ..."."""
+    def value(*counts: str) -> str:
+        above, below = ([weights.get(count, 0) for count in counts] for weights in (numerator, denominator))
+        return "left out" if not any(below) else "0" if not any(above) else "1" if above == below else "below 1"
+
+    no_truth, no_prediction = value("fp", "tn"), value("fn", "tn")
+    said = {value("tn"): ["both masks are empty"]}
+    if no_truth == no_prediction:
+        said.setdefault(no_truth, []).append("only one is")
+    else:
+        said.setdefault(no_truth, []).append("only the true mask is")
+        said.setdefault(no_prediction, []).append("only the predicted mask is")
+    return "in the image mean, " + "; ".join(f"{what} if {' or '.join(which)}" for what, which in said.items())
+
+
 def both_aggregations(base: str, heading: str, formula: str, numerator: Mapping[str, float],
-                      denominator: Mapping[str, float], *, size: str = "", tables: tuple[str, ...] = (),
-                      by_class: bool = False, paired: tuple[str, ...] = ()) -> list[Ratio]:
+                      denominator: Mapping[str, float], *, empty: str | None = None, size: str = "",
+                      tables: tuple[str, ...] = (), by_class: bool = False,
+                      paired: tuple[str, ...] = ()) -> list[Ratio]:
     """A ratio of counts as two scores: of the sums over pictures, and as the mean of each picture's ratio.
 
     Args:
         numerator, denominator: the weight of each column of the cases.
+        empty: how empty masks count; None: as follows from the weights of TP, FP, FN and TN.
         by_class: whether the page offers the first of them in its table of classes.
         paired: the aggregations by which variants are compared in pairs.
     """
@@ -105,10 +130,11 @@ def both_aggregations(base: str, heading: str, formula: str, numerator: Mapping[
     def has_score(cases: Cases) -> np.ndarray:
         return np.where(never_divides(cases), 1.0, below(cases) > 0)
 
-    shared: dict[str, Any] = {"base": base, "heading": heading, "formula": formula, "size": size}
+    shared: dict[str, Any] = {"base": base, "heading": heading, "formula": formula, "size": size,
+                              "empty": empty or of_empty_masks(numerator, denominator)}
     return [Ratio(**shared, aggregation="dataset", numerator=above, denominator=sums,
                   tables=(*tables, "class") if by_class else tables, paired="dataset" in paired),
-            Ratio(**shared, aggregation="image_mean", numerator=of_picture, denominator=has_score,
+            Ratio(**shared, aggregation="image_mean", numerator=of_picture, denominator=has_score, n_of=PAIRS,
                   tables=tables, paired="image_mean" in paired)]
 
 
@@ -124,6 +150,7 @@ def of_objects(base: str, heading: str, formula: str, column: str, *, group: tup
     if group:
         suffix = f" {group[0]} {group[1]}"
         heading = f"{heading}, {group_name(group).replace('_', ' ')}"
-    return Ratio(base=base, heading=heading, formula=formula, group=group, over_objects=True,
+    return Ratio(base=base, heading=heading, formula=formula, group=group, n_of=OBJECTS,
+                 empty="a picture without the class adds no object; an empty prediction finds nothing of any object",
                  numerator=lambda cases: cases[column + suffix],
                  denominator=lambda cases: cases["objects" + suffix], **options)

@@ -30,6 +30,7 @@ AGGREGATIONS = {
         definition="the score of each image, then their mean; an image whose denominator is 0 is left out (for IoU and "
                    "Dice: no such class in the truth and none predicted), one with false positives only scores 0"),
 }
+PICTURES, PAIRS, OBJECTS = "pictures", "pairs", "objects"  # what the n of a score counts; a pair: picture and class
 # The tables of the page, and what a dataset must be for them to be shown; None: they always are.
 TABLES: dict[str, str | None] = {"main": None, "size": "resized", "rest": None, "seen": None, "class": None}
 
@@ -57,6 +58,10 @@ class Score(abc.ABC):
     """How the page calls it, without its aggregation"""
     formula: str
     """Its definition, in words that the page shows"""
+    empty: str
+    """How empty masks count, in words that the page shows"""
+    n_of: str = PICTURES
+    """What its n counts: `PICTURES`, `PAIRS` or `OBJECTS`"""
     better: Literal["higher", "lower"] = "higher"
     aggregation: str | None = None
     """How counts of many pictures become one number: a key of `AGGREGATIONS`. None if there is but one way"""
@@ -91,7 +96,8 @@ class Score(abc.ABC):
     def described(self, facts: Facts) -> dict[str, Any]:
         """What summary.json says of it to the page of a dataset."""
         tables = [table for table in self.tables if self.is_shown(facts) and facts.hold(TABLES[table])]
-        told = ("name", "title", "heading", "base", "aggregation", "group", "formula", "better", "unit", "digits")
+        told = ("name", "title", "heading", "base", "aggregation", "group", "formula", "empty", "n_of", "better",
+                "unit", "digits")
         return {key: getattr(self, key) for key in told} | {"tables": tables}
 
     @abc.abstractmethod
@@ -99,7 +105,7 @@ class Score(abc.ABC):
         """The score of each class, float64 (K,); NaN for a class that the truth never holds or that has no score."""
 
     def n(self, cases: Cases) -> int:
-        """How many pictures, or objects, the score is of."""
+        """How many pictures, pairs or objects (see `n_of`) the score is computed from."""
         return cases.pictures
 
     @abc.abstractmethod

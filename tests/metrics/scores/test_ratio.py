@@ -196,3 +196,48 @@ def test_groups_of_objects_by_hand(group: str, completeness: list[float], missed
 def test_no_objects_no_score():
     found = cases_of(*tables(OBJECTS[:0]), "test", ["cat", "dog"], size_edges(OBJECTS[:0].assign(split="test")))
     assert np.isnan(class_scores(found)["completeness"]).all()
+
+
+EMPTY = {"both masks are empty": (0, 0, 0, 9), "only the true mask is": (0, 4, 0, 5),
+         "only the predicted mask is": (0, 0, 4, 5)}  # TP, FP, FN, TN
+
+
+@pytest.mark.parametrize("base", [*SKLEARN, "iou_own", "boundary_iou", "nsd"])
+def test_what_is_said_of_empty_masks_is_what_is_done(base: str):
+    said = BY_NAME[f"{base}_image_mean"].empty.removeprefix("in the image mean, ")
+    said = said.replace("only one is", "only the true mask is or only the predicted mask is")
+    parts = (part.split(" if ") for part in said.split("; "))
+    found = {which: what for what, of in parts for which in of.split(" or ")}
+    assert set(found) == set(EMPTY)
+    for which, (tp, fp, fn, tn) in EMPTY.items():
+        pixels = {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
+        columns = pixels | {f"own_{name}": of for name, of in pixels.items()} | {
+            "boundary_tp": tp, "boundary_fp": fp, "boundary_fn": fn, "surface_hits": 0, "surface_total": fp + fn}
+        with_another = {name: [[of], [9 * (name.endswith("tp") or name.startswith("surface"))]]
+                        for name, of in columns.items()}  # in which the class is found
+        value = by_picture(cases(**with_another), base)[0, 0]
+        assert {"left out": math.isnan(value), "0": value == 0, "1": value == 1, "below 1": 0 < value < 1}[found[which]]
+
+
+def test_n_counts_what_a_score_is_computed_from():
+    # Three pictures of two classes; the first class is found, falsely found, and nowhere; the second is in no truth.
+    found = cases(tp=[[4, 0], [0, 0], [0, 0]], fp=[[0, 0], [2, 3], [0, 0]], hd95=[[1, np.nan], [7, 7], [np.nan] * 2],
+                  objects=[[2, 0], [0, 0], [0, 0]], **{"objects size small": [[1, 0], [0, 0], [0, 0]]})
+    expected = {"iou_dataset": 3, "iou_image_mean": 2, "recall_image_mean": 1, "hd95_image_mean": 2,
+                "hd95_one_empty": 2, "specks": 3, "missed": 2, "missed_small": 1, "hole_share": 3, "pixel_ap": 3}
+    assert {name: BY_NAME[name].n(found) for name in expected} == expected
+
+
+def test_the_part_of_hd95_that_is_penalty():
+    # Four pictures: a distance, an empty prediction, a false alarm, nothing. A diagonal has 20 pixels.
+    found = class_scores(cases(tp=[[5], [0], [0], [0]], fn=[[0], [5], [0], [0]], fp=[[0], [0], [3], [0]],
+                               hd95=[[10], [20], [20], [np.nan]]))
+    assert found["hd95_image_mean"] == pytest.approx(50 / 3)
+    assert found["hd95_one_empty"] == pytest.approx(2 / 3)
+    assert found["hd95_penalty"] == pytest.approx(40 / 50)
+
+
+def test_a_distance_between_masks_is_no_penalty_however_large():
+    found = class_scores(cases(tp=[[5]], hd95=[[1000]]))
+    assert found["hd95_penalty"] == found["hd95_one_empty"] == 0
+    assert math.isnan(class_scores(cases(tp=[[5]], hd95=[[0]]))["hd95_penalty"][0])  # no distance, no share of it

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from seglib.metrics.scores import BY_NAME, HEADLINE, PAIRED, SCORES
-from seglib.metrics.scores.score import AGGREGATIONS, TABLES, Facts
+from seglib.metrics.scores.score import AGGREGATIONS, OBJECTS, PAIRS, PICTURES, TABLES, Facts
 
 PLAIN = Facts(resized=False, exclusive=False)
 
@@ -33,6 +33,7 @@ def test_every_score_is_fit_for_the_page():
     for score in SCORES:
         assert set(score.tables) <= set(TABLES) and score.aggregation in {None, *AGGREGATIONS}
         assert score.better in ("higher", "lower") and score.formula and score.highest >= 1
+        assert score.empty and score.n_of in (PICTURES, PAIRS, OBJECTS)
         json.dumps(score.described(PLAIN))
     assert HEADLINE is PAIRED[0] and HEADLINE.better == "higher"
     assert all(BY_NAME[score.base].group is None for score in SCORES if score.group)  # the score of all objects
