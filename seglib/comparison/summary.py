@@ -13,6 +13,7 @@ from seglib.configs import CompareConfig, used
 from seglib.datasets.samples import TALLIES
 from seglib.datasets.store import Contents, DatasetInfo, Split
 from seglib.files import file_sha256
+from seglib.metrics.boundary import BAND, band_of
 from seglib.metrics.decisions import FEWEST_SEEDS
 from seglib.metrics.scores import HEADLINE, SCORES
 from seglib.metrics.scores.score import AGGREGATIONS, Facts
@@ -53,11 +54,19 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, fac
         "scores": [score.described(facts) for score in SCORES],
         "aggregations": {name: dataclasses.asdict(aggregation) for name, aggregation in AGGREGATIONS.items()},
         "tolerance": config.tolerance,
+        "boundary_band": _boundary_band(config, info),
         "sizes": list(sizes),
         "margin": config.margin,
         "confidence": confidence,
         "data_sha256": contents.files | {"dataset.json": file_sha256(prepared / "dataset.json")},
     }
+
+
+def _boundary_band(config: CompareConfig, info: DatasetInfo) -> dict[str, Any]:
+    """How wide boundary IoU's band was, in pixels, and the share of the picture's diagonal that it was asked to be."""
+    if config.boundary_band is not None:
+        return {"pixels": config.boundary_band, "share": None}
+    return {"pixels": band_of(*info.image_size), "share": BAND}
 
 
 def facts_of(prepared: Path, info: DatasetInfo) -> Facts:

@@ -393,5 +393,6 @@ def _summary(study: Study) -> dict[str, Any]:
         "seeds": list(study.seeds) if study.trained else [], "headline": "iou_dataset",
         "scores": _definitions(study), "aggregations": {
             name: {"title": title, "definition": f"how {title} are added up"} for name, title in AGGREGATIONS.items()},
-        "tolerance": 2, "sizes": [120, 400], "margin": 0.01, "confidence": 0.95,
+        "tolerance": 2, "boundary_band": {"pixels": 2, "share": 0.02}, "sizes": [120, 400],
+        "margin": 0.01, "confidence": 0.95,
         "data_sha256": {"test/images.npy": "3f" * 32, "test/masks.npy": "a0" * 32}}
