@@ -307,6 +307,9 @@ class CompareConfig(Config):
     tolerance: int
     boundary_band: int | None
     """What the evaluations were made with: as in `EvaluateConfig`."""
+    absent_costs: dict[str, dict[str, float]]
+    """What `seglib.losses.absent_costs` says of each loss, by its name: the terms in which a class that a picture lacks
+    costs the same whatever is predicted, with that cost."""
     coursework: bool
     """Whether the coursework's questions are asked about the dataset."""
     generated: bool

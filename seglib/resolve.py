@@ -18,7 +18,7 @@ from seglib.configs import (
     PrepareConfig,
     TrainConfig,
 )
-from seglib.losses import TERMS
+from seglib.losses import TERMS, absent_costs
 from seglib.models import KINDS
 from seglib.params import Params, ParamsError
 from seglib.params.datasets import Dataset
@@ -160,6 +160,7 @@ def machine_config(params: Params) -> MachineConfig:
 def compare_config(params: Params, name: str) -> CompareConfig:
     """How the dataset's variants are compared, and what decides which questions and published figures are theirs."""
     dataset = params.datasets[name]
-    return CompareConfig(**params.compare.model_dump(), **params.evaluate.model_dump(),
+    absent = {loss: absent_costs(resolved_loss(params.losses[loss], params.loss)) for loss in params.run.losses}
+    return CompareConfig(**params.compare.model_dump(), **params.evaluate.model_dump(), absent_costs=absent,
                          coursework=dataset.coursework, generated=dataset.generated(),
                          prepare=prepare_config(params, name))

@@ -72,7 +72,8 @@ class Trainer:
         self.snapshots = Snapshots(self.settings.snapshots, val, self.setup.info.task)
         if self.settings.overfit is not None:
             train = val = overfit.first_pictures(train, self.settings.overfit)
-            self._floor = Floor.of(train, self.setup.info, config.loss.terms, absent_costs(config.loss))
+            self._floor = Floor.of(overfit.classes_there(train, self.setup.info), config.loss.terms,
+                                   absent_costs(config.loss), exclusive=self.encoding.exclusive)
         self.train = self.setup.feed(train, learns=True, ignores=self.setup.train_ignores)
         self.val = self.setup.feed(val, learns=False)
         single.check(self.setup, self.train.sizes)

@@ -6,6 +6,8 @@ Shapes: N pictures, K classes, H, W.
 import dataclasses
 from collections.abc import Mapping
 
+import numpy as np
+
 from seglib.datasets.store import DatasetInfo, Split
 
 ENOUGH = 0.9  # IoU, the mean over classes; what is missing then are pixels on outlines
@@ -22,20 +24,19 @@ class Floor:
     teaches_absence: bool  # whether the loss teaches the network to leave a class out of a picture
 
     @classmethod
-    def of(cls, split: Split, info: DatasetInfo, weights: Mapping[str, float], costs: Mapping[str, float]) -> "Floor":
-        """The floor on all pictures of a split. Pixels to ignore hold no class.
+    def of(cls, there_NK: np.ndarray, weights: Mapping[str, float], costs: Mapping[str, float], *, exclusive: bool
+           ) -> "Floor":
+        """The floor on some pictures.
 
-        weights: of the loss's terms. costs: `seglib.losses.absent_costs`.
+        there: whether each of the pictures holds each class. weights: of the loss's terms. costs: what
+        `seglib.losses.absent_costs` says of them. exclusive: whether classes exclude each other.
         """
-        masks_NHW, classes = split.masks[:], len(info.classes)
-        there_NKHW = info.task.unpack(masks_NHW, classes) & ~info.task.ignored(masks_NHW)[:, None]
-        there_NK = there_NKHW.any((2, 3))
-        lacking = int((~there_NK).sum())
+        lacking, pairs = int((~there_NK).sum()), there_NK.size
         weighted = {term: weights[term] * cost for term, cost in costs.items()}
-        # Where classes exclude each other, to raise one lowers the others.
-        teaches = info.task.exclusive or any(weight > 0 for term, weight in weights.items() if term not in costs)
+        # If classes exclude each other, to raise one lowers the others.
+        teaches = exclusive or any(weight > 0 for term, weight in weights.items() if term not in costs)
         return cls(costs={term: costs[term] for term, cost in weighted.items() if cost > 0}, lacking=lacking,
-                   pairs=there_NK.size, loss=sum(weighted.values()) * lacking / there_NK.size, teaches_absence=teaches)
+                   pairs=pairs, loss=sum(weighted.values()) * lacking / pairs, teaches_absence=teaches)
 
     def __str__(self) -> str:
         costs = " and ".join(f"{cost:g} in {term}" for term, cost in self.costs.items())
@@ -70,6 +71,13 @@ class Verdict:
             return said + ("; no term of this loss teaches the network to leave a class out of a picture; add one that "
                            "does, such as mse")
         return said + "; train longer or change train.lr, then look for a fault in the model, the loss or the masks"
+
+
+def classes_there(split: Split, info: DatasetInfo) -> np.ndarray:
+    """Whether each picture holds each class: bool (N, K). Pixels to ignore hold none."""
+    masks_NHW = split.masks[:]
+    planes_NKHW = info.task.unpack(masks_NHW, len(info.classes)) & ~info.task.ignored(masks_NHW)[:, None]
+    return planes_NKHW.any((2, 3))
 
 
 def first_pictures(split: Split, pictures: int) -> Split:

@@ -16,7 +16,7 @@ from seglib.losses import absent_costs
 from seglib.losses.weighted import weighted_terms
 from seglib.params.losses import resolved_loss
 from seglib.training.loop import Trainer
-from seglib.training.overfit import Floor, Verdict, first_pictures
+from seglib.training.overfit import Floor, Verdict, classes_there, first_pictures
 from tests.losses.views import of_logits
 from tests.training.test_loop import scores_of
 
@@ -70,20 +70,21 @@ def test_a_perfect_output_has_the_loss_of_the_floor(raw_params: dict[str, Any], 
             perfect = of_logits(torch.where(planes, 40.0, -40.0).double(), planes, valid, exclusive=info.task.exclusive)
             options = {key: None if value == "none" else value for key, value in loss.options.items()}
             computed = weighted_terms(loss.terms, **options)
-            floor = Floor.of(pictures, info, loss.terms, absent_costs(loss))
+            floor = Floor.of(classes_there(pictures, info), loss.terms, absent_costs(loss),
+                             exclusive=info.task.exclusive)
             assert computed.total(computed(perfect)).item() == pytest.approx(floor.loss, abs=1e-6), name
             assert (floor.loss > 0) == (name not in ("mse", "dice_flat"))
 
 
-def test_a_class_whose_every_pixel_is_ignored_is_lacking(prepared_shapes: Path, tmp_path: Path):
+def test_a_class_whose_every_pixel_is_ignored_is_not_there(prepared_shapes: Path, tmp_path: Path):
     task, planes = tasks.get("multilabel"), np.zeros((2, 2, 4, 4), bool)
     planes[0, 0, :2] = planes[1, :, 1] = True
     ignored = np.zeros((2, 4, 4), bool)
     ignored[0, :2] = True
     masks = np.stack([task.pack(*one) for one in zip(planes, ignored, strict=True)])
     info = dataclasses.replace(DatasetInfo.read(prepared_shapes), classes=["a", "b"])
-    floor = Floor.of(Split(np.zeros((2, 4, 4, 3), np.uint8), masks, tmp_path), info, {"dice": 2.0}, {"dice": 1.0})
-    assert (floor.lacking, floor.pairs, floor.loss) == (2, 4, 1.0)
+    there = classes_there(Split(np.zeros((2, 4, 4, 3), np.uint8), masks, tmp_path), info)
+    np.testing.assert_array_equal(there, [[False, False], [True, True]])
 
 
 @pytest.mark.parametrize(("weights", "costs", "exclusive", "teaches"), [
@@ -93,11 +94,9 @@ def test_a_class_whose_every_pixel_is_ignored_is_lacking(prepared_shapes: Path, 
     ({"dice": 1.0, "mse": 0.0}, {"dice": 1.0}, False, False),
     ({"dice": 1.0, "mse": 0.1}, {"dice": 1.0}, False, True)])
 def test_whether_a_loss_teaches_to_leave_classes_out(
-        prepared_shapes: Path, multiclass_shapes: Path, weights: dict[str, float], costs: dict[str, float],
-        exclusive: bool, teaches: bool):
-    dataset = multiclass_shapes if exclusive else prepared_shapes
-    floor = Floor.of(first_pictures(Split.open(dataset, "train"), 6), DatasetInfo.read(dataset), weights, costs)
-    assert floor.teaches_absence == teaches
+        weights: dict[str, float], costs: dict[str, float], exclusive: bool, teaches: bool):
+    floor = Floor.of(np.arange(6).reshape(2, 3) < 4, weights, costs, exclusive=exclusive)
+    assert (floor.teaches_absence, floor.lacking, floor.loss) == (teaches, 2, pytest.approx(1 / 3))
     said = str(Verdict(pictures=6, iou=0.3, loss=2.0, floor=floor))
     assert (UNTAUGHT in said) != teaches and (TAUGHT in said) == teaches
     assert "which costs 1 in dice whatever is predicted" in said and "boundary" not in said
