@@ -137,7 +137,7 @@ def evaluate_shapes(place: str) -> None:
 
     predictor = NetworkPredictor(Path(place).parent / "weights.safetensors")
     split = Split.open(Path(place) / "prepared", "test")
-    _timed(lambda: evaluate(predictor, split, tolerance=2))
+    _timed(lambda: evaluate(predictor, split, tolerance=2, boundary_band=None))
 
 
 def infer_variants(count: int) -> None:
@@ -195,7 +195,7 @@ def score_classes(folder: str, count: int) -> None:
     predictor = MadeUp(classes=[f"class {k}" for k in range(count)], task=task, image_size=(64, 64), resize="stretch",
                        device=torch.device("cpu"))
     split = Split.open(test.parent, "test")
-    _timed(lambda: evaluate(predictor, split, tolerance=2))
+    _timed(lambda: evaluate(predictor, split, tolerance=2, boundary_band=None))
 
 
 def draw(points: list[Point], path: Path) -> None:

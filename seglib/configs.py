@@ -254,7 +254,10 @@ class EvaluateConfig(Config):
 
     model: ModelConfig
     tolerance: int
-    """Pixels: how far from the true boundary still counts as on it."""
+    """Pixels: how far apart two outlines may lie and still count as the same (normalised surface distance)."""
+    boundary_band: int | None
+    """Pixels: how wide boundary IoU's band along the inside of an outline is. None: 2 % of the picture's diagonal, as
+    its authors have it (`metrics.boundary.band_of`)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -277,17 +280,18 @@ class PredictConfig(Config):
 
     predictors: dict[str, PredictorConfig]
     tolerance: int
-    """Pixels: as in `EvaluateConfig`."""
+    boundary_band: int | None
+    """These two are as in `EvaluateConfig`."""
 
     @classmethod
     def of(cls, content: Any) -> Self:
-        _check_keys(content, ["predictors", "tolerance"])
+        _check_keys(content, ["predictors", "tolerance", "boundary_band"])
         return cls(predictors={name: PredictorConfig.of(one) for name, one in content["predictors"].items()},
-                   tolerance=content["tolerance"])
+                   tolerance=content["tolerance"], boundary_band=content["boundary_band"])
 
     def content(self) -> dict[str, Any]:
         return {"predictors": {name: one.content() for name, one in self.predictors.items()},
-                "tolerance": self.tolerance}
+                "tolerance": self.tolerance, "boundary_band": self.boundary_band}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -301,7 +305,11 @@ class CompareConfig(Config):
     margin: float
     """The smallest difference that matters, for scores from 0 to 1."""
     tolerance: int
-    """Pixels: what the evaluations were made with."""
+    boundary_band: int | None
+    """What the evaluations were made with: as in `EvaluateConfig`."""
+    absent_costs: dict[str, dict[str, float]]
+    """What `seglib.losses.absent_costs` says of each loss, by its name: the terms in which a class that a picture lacks
+    costs the same whatever is predicted, with that cost."""
     coursework: bool
     """Whether the coursework's questions are asked about the dataset."""
     generated: bool

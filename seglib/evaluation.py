@@ -51,30 +51,32 @@ class SplitResult:
     masks: np.ndarray  # what is predicted, packed as the true masks are: (N, H, W)
 
 
-def evaluate(predictor: Predictor, split: Split, *, tolerance: int, spare: SpareCores | None = None) -> SplitResult:
+def evaluate(predictor: Predictor, split: Split, *, tolerance: int, boundary_band: int | None,
+             spare: SpareCores | None = None) -> SplitResult:
     """Predict a whole split and count.
 
-    tolerance: that of the boundary scores, in pixels. Pixels to ignore are in no count: they are taken out of
+    tolerance, boundary_band: as in `configs.EvaluateConfig`. Pixels to ignore are in no count: they are taken out of
     prediction and truth alike. A predictor that needs a hint gets one, made from the truth.
     spare: cores for more processes; None: this process does all the work.
     """
-    return _evaluate(predictor, [split], tolerance, spare)[0]
+    return _evaluate(predictor, [split], tolerance, boundary_band, spare)[0]
 
 
-def evaluate_splits(predictor: Predictor, dataset: Path, *, tolerance: int,
+def evaluate_splits(predictor: Predictor, dataset: Path, *, tolerance: int, boundary_band: int | None,
                     spare: SpareCores | None = None) -> dict[str, SplitResult]:
     """`evaluate`, on val and on test of a prepared dataset."""
     names = ("val", "test")
-    results = _evaluate(predictor, [Split.open(dataset, name) for name in names], tolerance, spare)
+    results = _evaluate(predictor, [Split.open(dataset, name) for name in names], tolerance, boundary_band, spare)
     return dict(zip(names, results, strict=True))
 
 
 def write(found: Mapping[str, SplitResult], files: ResultFiles, *, predictor: dict[str, Any], tolerance: int,
-          weights_sha256: str | None) -> "tuple[pd.DataFrame, pd.DataFrame]":
+          boundary_band: int | None, weights_sha256: str | None) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """Write what was counted on each split, and the predictions of test. Returns the counts and the objects.
 
     predictor: what evaluation.json says of the predictor: its kind, how it came to be (`fit`), and what it was told of
-    the truth (`hint`). weights_sha256: of its weights file, if it has one.
+    the truth (`hint`). tolerance, boundary_band: what `found` was counted with. weights_sha256: of its weights file, if
+    it has one.
     """
     import pandas as pd
 
@@ -89,6 +91,7 @@ def write(found: Mapping[str, SplitResult], files: ResultFiles, *, predictor: di
         np.savez_compressed(file, **{name: result.confusion for name, result in found.items()})
     write_histograms(files.ranking, {name: (result.ranking, result.ranking_NKB2) for name, result in found.items()})
     write_json(files.evaluation, {"predictor": predictor, "weights_sha256": weights_sha256, "tolerance": tolerance,
+                                  "boundary_band": boundary_band,
                                   "pictures": {name: len(result.masks) for name, result in found.items()}})
     return counts, objects
 
@@ -130,8 +133,9 @@ class _Counted:
 class _Work:
     """What is done with each batch of some splits: it is predicted, then counted."""
 
-    def __init__(self, predictor: Predictor, splits: Sequence[Split], tolerance: int):
+    def __init__(self, predictor: Predictor, splits: Sequence[Split], tolerance: int, boundary_band: int | None):
         self._predictor, self._splits, self._tolerance = predictor, splits, tolerance
+        self._boundary_band = boundary_band
         self._feeds = [Feed(split, _batch_size(split), predictor.device, resident=False) for split in splits]
         self._ignores = [feed.ignores for feed in self._feeds]  # masks are read for this once, before any fork
 
@@ -171,7 +175,7 @@ class _Work:
     def count(self, predicted: _Predicted) -> _Counted:
         pictures = count_pictures(predicted.predicted_BKHW, predicted.truth_BKHW, predicted.valid_B1HW,
                                   predicted.outputs_BKHW, tolerance=self._tolerance,
-                                  label_values=self._predictor.label_values)
+                                  boundary_band=self._boundary_band, label_values=self._predictor.label_values)
         return _Counted(pictures=pictures, ranking=predicted.ranking, ranking_BKB2=predicted.ranking_BKB2,
                         own_BK4=predicted.own_BK4,
                         masks_BHW=self._predictor.task.pack(predicted.predicted_BKHW.swapaxes(0, 1)))
@@ -182,9 +186,9 @@ def _batch_size(split: Split) -> int:
     return min(LARGEST_BATCH, max(1, BATCH_PIXELS // (height * width)))
 
 
-def _evaluate(predictor: Predictor, splits: Sequence[Split], tolerance: int,
+def _evaluate(predictor: Predictor, splits: Sequence[Split], tolerance: int, boundary_band: int | None,
               spare: SpareCores | None) -> list[SplitResult]:
-    work = _Work(predictor, splits, tolerance)
+    work = _Work(predictor, splits, tolerance, boundary_band)
     more = len(spare) if spare is not None and can_fork() and sum(work.steps) > 1 else 0
     if predictor.device.type == "cpu" and torch.get_num_threads() == 1:
         # One process per core, this one's own core included, predicts and counts.

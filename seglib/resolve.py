@@ -18,7 +18,7 @@ from seglib.configs import (
     PrepareConfig,
     TrainConfig,
 )
-from seglib.losses import TERMS
+from seglib.losses import TERMS, absent_costs
 from seglib.models import KINDS
 from seglib.params import Params, ParamsError
 from seglib.params.datasets import Dataset
@@ -66,7 +66,7 @@ def _training(params: Params, dataset: str, model: str, loss: str, seed: int) ->
         dataset=dataset, model=model, loss=loss, seed=seed,
         train=TrainConfig(model=network, loss=_loss(params.models[model], params.losses[loss], params.loss),
                           train=resolved_train(train), seed=seed),
-        evaluate=EvaluateConfig(model=network, tolerance=params.evaluate.tolerance))
+        evaluate=EvaluateConfig(model=network, **params.evaluate.model_dump()))
 
 
 def merged_train(params: Params, dataset: str, model: str, loss: str) -> Train:
@@ -148,7 +148,7 @@ def predict_config(params: Params, name: str) -> PredictConfig:
         if task in declared.tasks:
             found[picked] = PredictorConfig(model=model, title=picked, fit=declared.fit, hint=declared.hint,
                                             baseline=False)
-    return PredictConfig(predictors=found, tolerance=params.evaluate.tolerance)
+    return PredictConfig(predictors=found, **params.evaluate.model_dump())
 
 
 def machine_config(params: Params) -> MachineConfig:
@@ -160,6 +160,7 @@ def machine_config(params: Params) -> MachineConfig:
 def compare_config(params: Params, name: str) -> CompareConfig:
     """How the dataset's variants are compared, and what decides which questions and published figures are theirs."""
     dataset = params.datasets[name]
-    return CompareConfig(**params.compare.model_dump(), tolerance=params.evaluate.tolerance,
+    absent = {loss: absent_costs(resolved_loss(params.losses[loss], params.loss)) for loss in params.run.losses}
+    return CompareConfig(**params.compare.model_dump(), **params.evaluate.model_dump(), absent_costs=absent,
                          coursework=dataset.coursework, generated=dataset.generated(),
                          prepare=prepare_config(params, name))

@@ -26,9 +26,11 @@ def main(dataset: str, training: str) -> None:
     config = EvaluateConfig.read(files.evaluate_config)
     predictor = NetworkPredictor(files.weights)
     with wait_for_cores(predictor.device), spare_cores() as spare, memory_of(predictor.device):
-        found = evaluate_splits(predictor, files.prepared, tolerance=config.tolerance, spare=spare)
+        found = evaluate_splits(predictor, files.prepared, tolerance=config.tolerance,
+                                boundary_band=config.boundary_band, spare=spare)
     code.check()
-    counts, objects = write(found, files, tolerance=config.tolerance, weights_sha256=file_sha256(files.weights),
+    counts, objects = write(found, files, tolerance=config.tolerance, boundary_band=config.boundary_band,
+                            weights_sha256=file_sha256(files.weights),
                             predictor={"kind": config.model.kind, "fit": "gradients", "hint": None})
     Provenance.here(predictor.device, precision=predictor.precision, threads=torch.get_num_threads(),
                     fingerprint=code.fingerprint).write(files.evaluation_provenance)

@@ -26,9 +26,11 @@ def main(dataset: str) -> None:
         for name, one in config.predictors.items():
             with wait_for_cores(CPU), spare_cores() as spare, memory_of(CPU):
                 predictor = prediction.build(one.model, prepared)
-                found = evaluate_splits(predictor, prepared, tolerance=config.tolerance, spare=spare)
+                found = evaluate_splits(predictor, prepared, tolerance=config.tolerance,
+                                        boundary_band=config.boundary_band, spare=spare)
             files = PredictorFiles(out / name)
-            counts, objects = write(found, files, tolerance=config.tolerance, weights_sha256=None,
+            counts, objects = write(found, files, tolerance=config.tolerance, boundary_band=config.boundary_band,
+                                    weights_sha256=None,
                                     predictor={"kind": one.model.kind, "fit": one.fit, "hint": one.hint})
             Provenance.here(CPU, precision=predictor.precision, threads=torch.get_num_threads(),
                             fingerprint=code.fingerprint).write(files.evaluation_provenance)

@@ -41,7 +41,7 @@ def evaluated(folder: Path, monkeypatch: pytest.MonkeyPatch, truth: np.ndarray, 
     monkeypatch.setattr(pictures, "PART_PIXELS", 2 * truth[0].size)  # nor parts the batches
     split = Split.open(Path("data/prepared/shapes"), "test")
     predictor = MadeUp({"test": logits}, targets=targets, task=task, resize=resize)
-    return evaluation.evaluate(predictor, split, tolerance=1)
+    return evaluation.evaluate(predictor, split, tolerance=1, boundary_band=None)
 
 
 @pytest.fixture
@@ -249,7 +249,8 @@ def test_only_a_predictor_that_declares_a_hint_is_told_of_the_truth(tmp_path: Pa
     write_dataset({"test": truth}, {"test": ignore})
     predictor = kind(classes=CLASSES, task=tasks.get("multilabel"), image_size=(14, 14), resize="stretch",
                      device=torch.device("cpu"))
-    counts = evaluation.evaluate(predictor, Split.open(Path("data/prepared/shapes"), "test"), tolerance=1).counts
+    split = Split.open(Path("data/prepared/shapes"), "test")
+    counts = evaluation.evaluate(predictor, split, tolerance=1, boundary_band=None).counts
     found = counts["tp" if kind is Boxes else "fn"].to_numpy().reshape(PICTURES, 4)
     np.testing.assert_array_equal(found, (truth & ~ignore[:, None]).sum((2, 3)))
     assert (counts[["fp", "fn" if kind is Boxes else "tp"]] == 0).all(axis=None)
@@ -285,9 +286,10 @@ def test_the_files_have_the_same_bytes_whatever_the_number_of_processes(
     written = {}
     for count in (0, 1, 3):
         spare = SpareCores([FileLock(f"core-{core}") for core in range(count)], FileLock("waiting"))
-        found = evaluation.evaluate_splits(predictor, Path("data/prepared/shapes"), tolerance=2, spare=spare)
+        found = evaluation.evaluate_splits(predictor, Path("data/prepared/shapes"), tolerance=2, boundary_band=None,
+                                           spare=spare)
         files = PredictorFiles(Path(f"results-{count}"))
-        evaluation.write(found, files, predictor={}, tolerance=2, weights_sha256=None)
+        evaluation.write(found, files, predictor={}, tolerance=2, boundary_band=None, weights_sha256=None)
         written[count] = {path.name: path.read_bytes() for path in files.results.iterdir()}
     assert len(written[0]) == 6 and written[0] == written[1] == written[3]
     assert len(forked) == (2 + 4 if threads == 1 else 1 + 3)

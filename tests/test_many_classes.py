@@ -113,7 +113,7 @@ def test_a_training_and_its_scores(case: tuple[str, int, Path], training_config:
         predicted = shares > 0.5 if name == "multilabel" else (
             shares.argmax(1)[:, None] == np.arange(classes).reshape(-1, 1, 1))
         assert 0.001 < predicted.mean() < 0.9
-        found = evaluate(predictor, split, tolerance=1)
+        found = evaluate(predictor, split, tolerance=1, boundary_band=None)
         np.testing.assert_array_equal(task.unpack(found.masks, classes), predicted)
         inside = predicted[..., VALID, :]
         for column, of in {"tp": inside & truth, "fp": inside & ~truth, "fn": ~inside & truth,

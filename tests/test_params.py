@@ -97,6 +97,7 @@ FOLDER = {"kind": "folder", "path": "x", "masks": "folders", "classes": ["a"], "
     ("studies.a-b", {"datasets": ["shapes"], "models": ["munet"], "losses": ["mse"], "seeds": [1]},
      "studies: the name 'a-b' may hold letters, digits and underscores only"),
     ("evaluate.tolerance", 0, "evaluate.tolerance: expected at least 1 (found 0)"),
+    ("evaluate.boundary_band", 0, "evaluate.boundary_band: expected at least 1 (found 0)"),
     ("run.models", [], "run.models: expected at least 1, found 0"),
     ("train.lr", "x", "train.lr: expected a number (found 'x')"),
     ("train.lr", float("nan"), "train.lr: expected a finite number (found nan)"),
@@ -233,12 +234,15 @@ def test_params_know_the_kinds_terms_and_options_that_are_registered():
     assert options | {"dice_scale"} == set(LossConstants.model_fields)
 
 
-def test_an_evaluation_has_its_trainings_model_and_the_tolerance(raw_params: dict[str, Any]):
-    raw_params["evaluate"]["tolerance"] = 3
+@pytest.mark.parametrize("band", [None, 5])
+def test_an_evaluation_has_its_trainings_model_and_the_widths_at_outlines(raw_params: dict[str, Any], band: int | None):
+    raw_params["evaluate"] = {"tolerance": 3, "boundary_band": band}
     settings = params.parse(raw_params)
-    for training in resolve.resolve(settings):
-        assert (training.evaluate.model, training.evaluate.tolerance) == (training.train.model, 3)
-    assert resolve.compare_config(settings, "shapes").tolerance == 3
+    trainings = resolve.resolve(settings)
+    assert all(training.evaluate.model == training.train.model for training in trainings)
+    for config in (*(training.evaluate for training in trainings), resolve.compare_config(settings, "shapes"),
+                   resolve.predict_config(settings, "shapes")):
+        assert (config.tolerance, config.boundary_band) == (3, band)
 
 
 def test_only_network_datasets_depend_on_the_fetch_section(raw_params: dict[str, Any]):

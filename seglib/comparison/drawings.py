@@ -6,12 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from seglib.comparison.captions import caption, mask_caption
 from seglib.comparison.variants import Result, Variant, trained
 from seglib.datasets.store import DatasetInfo, Split
 from seglib.figures import pictures, plots
-from seglib.metrics.cases import Cases
-from seglib.metrics.scores import HEADLINE
-from seglib.metrics.scores.score import mean_score
 
 
 def draw_curves(variants: Sequence[Variant], curves: pd.DataFrame, trainings: pd.DataFrame, folder: Path) -> None:
@@ -37,7 +35,8 @@ def draw_pictures(variants: Sequence[Variant], chosen: Sequence[int], info: Data
         image, truth = test.images[i], test.masks[i]
         masks = [truth, *(predicted[i] for predicted in predictions)]
         rows.append([image, *(pictures.mask_overlay(image, mask, info, truth) for mask in masks)])
-        captions.append([ids.iat[i], "truth", *(_iou(variant.results[0].picture_iou(i)) for variant in variants)])
+        captions.append([ids.iat[i], "truth", *(str(caption(variant.results[0].cases["test"], i, info.classes))
+                                                for variant in variants)])
     pictures.comparison_grid(rows, titles=["picture", "truth", *(variant.label for variant in variants)],
                              captions=captions, legend=info.classes, path=path,
                              hatched=pictures.any_ignored(test, chosen, info))
@@ -65,24 +64,8 @@ def _draw_snapshots(result: Result, info: DatasetInfo, val: Split, path: Path) -
         image, truth = val.images[i], val.masks[i]
         masks = [truth, *masks_EPHW[:, position]]
         rows.append([image, *(pictures.mask_overlay(image, mask, info, truth) for mask in masks)])
-        captions.append([ids.iat[i], "truth", *(_iou(mask_iou(mask, truth, info)) for mask in masks[1:])])
+        captions.append([ids.iat[i], "truth", *(str(mask_caption(mask, truth, info)) for mask in masks[1:])])
     pictures.comparison_grid(rows, titles=["picture", "truth", *(f"epoch {epoch}" for epoch in epochs)],
                              captions=captions, legend=info.classes, path=path,
                              hatched=pictures.any_ignored(val, chosen, info))
     return True
-
-
-def mask_iou(predicted_HW: np.ndarray, truth_HW: np.ndarray, info: DatasetInfo) -> float:
-    """One packed mask's mean IoU over its classes, as `Result.picture_iou` gives it.
-
-    NaN if nothing is there and nothing was found.
-    """
-    valid_HW = ~info.task.ignored(truth_HW)
-    predicted, truth = (info.task.unpack(mask, len(info.classes)) & valid_HW for mask in (predicted_HW, truth_HW))
-    planes = {"tp": predicted & truth, "fp": predicted & ~truth, "fn": truth & ~predicted}
-    cases = Cases({name: of.sum((1, 2), dtype=np.float64)[None] for name, of in planes.items()})
-    return mean_score(HEADLINE.by_picture(cases)[0])
-
-
-def _iou(value: float) -> str:
-    return "nothing there" if np.isnan(value) else f"IoU {value:.2f}"

@@ -5,10 +5,12 @@ Shapes: N pictures, H, W.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from seglib.comparison.captions import Caption, caption
 from seglib.comparison.tables import rank_pictures
 from seglib.comparison.variants import Result, Variant
 from seglib.datasets.store import DatasetInfo, Split
@@ -41,9 +43,9 @@ def write_gallery(variants: Sequence[Variant], info: DatasetInfo, test: Split, *
             "classes": [name for name, is_there in zip(info.classes, held, strict=True) if is_there],
             "ignored": run_lengths(out_HW.astype(np.uint8)) if out_HW.any() else None,
             "truth": run_lengths(info.task.shown_values(truth, out_HW)),
-            "variants": {label: {"iou": _rounded(result.picture_iou(i)),
-                                 "runs": run_lengths(info.task.shown_values(predictions[label][i], out_HW))}
-                         for label, result in shown.items()}})
+            "variants": {label: _scores(caption(result.cases["test"], i, info.classes)) | {
+                "runs": run_lengths(info.task.shown_values(predictions[label][i], out_HW))}
+                for label, result in shown.items()}})
     write_json(out / "gallery.json", {
         "exclusive": info.task.exclusive, "classes": info.classes,
         "colors": ["#{:02x}{:02x}{:02x}".format(*class_color(k)) for k in range(len(info.classes))],
@@ -75,8 +77,8 @@ def _middle_seed(variant: Variant) -> Result:
     return variant.results[order[(len(order) - 1) // 2]]
 
 
-def _rounded(value: float) -> float | None:
-    return None if np.isnan(value) else round(value, 4)
+def _scores(of: Caption) -> dict[str, Any]:
+    return {"iou": None if np.isnan(of.iou) else round(of.iou, 4), "classes": of.classes, "brief": of.brief}
 
 
 def run_lengths(mask_HW: np.ndarray) -> list[int]:

@@ -116,8 +116,9 @@ def val_boundary_iou_epoch_1(result: Result) -> float:
         np.stack([info.task.unpack(mask, len(info.classes)) & ~info.task.ignored(truth_HW)
                   for mask, truth_HW in zip(masks_PHW, truth_PHW, strict=True)])
         for masks_PHW in (masks_EPHW[list(epochs).index(1)], truth_PHW))
-    tolerance = EvaluateConfig.read(result.files.evaluate_config).tolerance
-    tp_K, fp_K, fn_K = boundary_BK6(predicted_PKHW, truth_PKHW, tolerance=tolerance)[..., :3].sum(0).T
+    config = EvaluateConfig.read(result.files.evaluate_config)
+    counts_PK6 = boundary_BK6(predicted_PKHW, truth_PKHW, tolerance=config.tolerance, band=config.boundary_band)
+    tp_K, fp_K, fn_K = counts_PK6[..., :3].sum(0).T
     return mean_score(divided(tp_K, tp_K + fp_K + fn_K))
 
 

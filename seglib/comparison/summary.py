@@ -13,10 +13,12 @@ from seglib.configs import CompareConfig, used
 from seglib.datasets.samples import TALLIES
 from seglib.datasets.store import Contents, DatasetInfo, Split
 from seglib.files import file_sha256
+from seglib.metrics.boundary import BAND, band_of
 from seglib.metrics.conventions import CONVENTIONS
 from seglib.metrics.decisions import FEWEST_SEEDS
 from seglib.metrics.scores import HEADLINE, SCORES
 from seglib.metrics.scores.score import AGGREGATIONS, Facts
+from seglib.training.overfit import Floor
 
 
 def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, facts: Facts, sizes: Sequence[float],
@@ -55,11 +57,40 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, fac
         "aggregations": {name: dataclasses.asdict(aggregation) for name, aggregation in AGGREGATIONS.items()},
         "conventions": {name: {"title": one.title, "definition": one.definition} for name, one in CONVENTIONS.items()},
         "tolerance": config.tolerance,
+        "boundary_band": _boundary_band(config, info),
+        "absent": _absent(variants, config, info),
         "sizes": list(sizes),
         "margin": config.margin,
         "confidence": confidence,
         "data_sha256": contents.files | {"dataset.json": file_sha256(prepared / "dataset.json")},
     }
+
+
+def _absent(variants: Sequence[Variant], config: CompareConfig, info: DatasetInfo) -> dict[str, Any]:
+    """What classes that a picture lacks mean for the losses, by variant.
+
+    The variants are those with a term in which such a class costs the same whatever is predicted: `costs` has that cost
+    in each of these terms, and `teaches` says whether the loss teaches the network to leave a class out. `floor` is the
+    lowest val loss that follows, null if the training validated on other pictures (`train.overfit`).
+    """
+    cases = variants[0].cases_S("val")[0]
+    there_NK = cases["tp"] + cases["fn"] > 0
+    told = {}
+    for variant in trained(variants):
+        weights, train = variant.config["loss"]["terms"], variant.config["train"]
+        costs = config.absent_costs[variant.names[0][1]]
+        floor = Floor.of(there_NK, weights, costs, exclusive=info.task.exclusive)
+        if any(weights[term] > 0 for term in costs):
+            told[variant.label] = {"costs": costs, "teaches": floor.teaches_absence,
+                                   "floor": floor.loss if train["overfit"] is None else None}
+    return {"pairs": there_NK.size, "lacking": int((~there_NK).sum()), "variants": told}
+
+
+def _boundary_band(config: CompareConfig, info: DatasetInfo) -> dict[str, Any]:
+    """How wide boundary IoU's band was, in pixels, and the share of the picture's diagonal that it was asked to be."""
+    if config.boundary_band is not None:
+        return {"pixels": config.boundary_band, "share": None}
+    return {"pixels": band_of(*info.image_size), "share": BAND}
 
 
 def facts_of(prepared: Path, info: DatasetInfo) -> Facts:

@@ -68,10 +68,6 @@ class Result:
         """The history's rows of whole epochs."""
         return self.history[(self.history["split"] == split) & (self.history["span"] == "epoch")]
 
-    def picture_iou(self, picture: int) -> float:
-        """The mean IoU of one test picture over its classes; NaN if nothing is there and nothing was found."""
-        return mean_score(HEADLINE.by_picture(self.cases["test"])[picture])
-
 
 @dataclasses.dataclass(frozen=True)
 class Variant:

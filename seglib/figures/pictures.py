@@ -85,7 +85,7 @@ def contact_sheet(split: Split, info: DatasetInfo, path: Path, *, chosen: Sequen
     pairs = [(split.images[i], mask_overlay(split.images[i], split.masks[i], info)) for i in chosen]
     tiles = [np.concatenate([np.asarray(_enlarge(picture, side)) for picture in pair], axis=1) for pair in pairs]
     held = [info.task.unpack(split.masks[i], len(info.classes)).any((1, 2)) for i in chosen]
-    captions = [f"{ids.iat[i]}: {', '.join(np.array(info.classes, object)[there])}"
+    captions = [[f"{ids.iat[i]}: {', '.join(np.array(info.classes, object)[there])}"]
                 for i, there in zip(chosen, held, strict=True)]
     columns = min(columns, len(tiles))
     sheet = _with_legend(_tiled(tiles, captions, columns), info.classes, hatched=any_ignored(split, chosen, info))
@@ -94,9 +94,14 @@ def contact_sheet(split: Split, info: DatasetInfo, path: Path, *, chosen: Sequen
 
 def comparison_grid(rows: Sequence[Sequence[np.ndarray]], *, titles: Sequence[str], captions: Sequence[Sequence[str]],
                     legend: Sequence[str], path: Path, hatched: bool = False, side: int = 150) -> None:
-    """Rows of pictures under column titles, each over its caption, class colours below; `hatched`: and the hatch's."""
+    """Rows of pictures under column titles, each over its caption, class colours below; `hatched`: and the hatch's.
+
+    Captions may have several lines. A line that is too wide is broken between its words.
+    """
     tiles = [np.asarray(_enlarge(picture, side)) for row in rows for picture in row]
-    body, width = _tiled(tiles, [text for row in captions for text in row], len(titles)), tiles[0].shape[1]
+    width = tiles[0].shape[1]
+    below = [[part for line in text.split("\n") for part in _lines(line, width)] for row in captions for text in row]
+    body = _tiled(tiles, below, len(titles))
     wrapped = [_lines(title, width) for title in titles]
     top = LINE + (max(map(len, wrapped)) - 1) * TIGHT
     canvas = Image.new("RGB", (body.width, body.height + top), PAPER)
@@ -131,7 +136,7 @@ def _fitting(text: str, width: int) -> tuple[str, tuple[int, int, int], ImageFon
 
 
 def _lines(text: str, width: int) -> list[str]:
-    """A title in as many lines of whole words as it needs at the usual size."""
+    """A text in as many lines of whole words as it needs at the usual size."""
     font, lines = _font(FONT_SIZE), [""]
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}".strip()
@@ -142,17 +147,19 @@ def _lines(text: str, width: int) -> list[str]:
     return lines
 
 
-def _tiled(tiles: Sequence[np.ndarray], captions: Sequence[str], columns: int) -> Image.Image:
-    """Tiles of one size in lines of `columns`, each over its caption."""
+def _tiled(tiles: Sequence[np.ndarray], captions: Sequence[Sequence[str]], columns: int) -> Image.Image:
+    """Tiles of one size in rows of `columns`, each over the lines of its caption."""
     height, width = tiles[0].shape[:2]
-    lines = -(-len(tiles) // columns)
-    canvas = Image.new("RGB", (GAP + columns * (width + GAP), GAP + lines * (height + LINE + GAP)), PAPER)
+    below = LINE + (max(map(len, captions)) - 1) * TIGHT
+    rows = -(-len(tiles) // columns)
+    canvas = Image.new("RGB", (GAP + columns * (width + GAP), GAP + rows * (height + below + GAP)), PAPER)
     draw = ImageDraw.Draw(canvas)
-    for position, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
+    for position, (tile, lines) in enumerate(zip(tiles, captions, strict=True)):
         x = GAP + position % columns * (width + GAP)
-        y = GAP + position // columns * (height + LINE + GAP)
+        y = GAP + position // columns * (height + below + GAP)
         canvas.paste(Image.fromarray(tile), (x, y))
-        draw.text((x, y + height + 4), *_fitting(caption, width))
+        for down, line in enumerate(lines):
+            draw.text((x, y + height + 4 + down * TIGHT), *_fitting(line, width))
     return canvas
 
 

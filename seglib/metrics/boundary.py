@@ -5,7 +5,9 @@ The scores that these counts become are defined in `metrics.scores`.
 Counts a picture and class, so that scores are aggregated later:
 
     boundary IoU = boundary_tp / (boundary_tp + boundary_fp + boundary_fn)     Cheng et al. 2021, arXiv 2103.16562
+                   of the pixels in a band along the inside of each mask's outline
     NSD          = surface_hits / surface_total                                Nikolov et al. 2018, arXiv 1809.04430
+                   hits lie within a tolerance of the other outline
     hd95         in pixels                                                     as MONAI's compute_hausdorff_distance
 
 The outside of the picture is background everywhere: a mask has an outline where it meets the picture's border.
@@ -13,27 +15,40 @@ Shapes: B batch, K classes, H, W, P planes (those of one class and picture that 
 C is a pair, predicted and true, and S = 2P all predicted planes, then all true ones.
 """
 
+import math
+
 import numpy as np
 
 from seglib.metrics.planes import framed, pixels_P, square, surface
 
 BOUNDARY = ("boundary_tp", "boundary_fp", "boundary_fn", "surface_hits", "surface_total", "hd95")
 
+BAND = 0.02  # of the picture's diagonal, as the authors of boundary IoU have it
 CHUNK = 2**16  # pairs of a pixel and a column looked at in one go: 256 KiB, which a processor cache holds
 
 
-def boundary_BK6(predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray, *, tolerance: int) -> np.ndarray:
+def band_of(height: int, width: int) -> int:
+    """The width in pixels of boundary IoU's band in a picture of this size, rounded as `mask_to_boundary` rounds it.
+
+    `mask_to_boundary` is the authors' own code, in boundary_iou/utils/boundary_utils.py of their boundary-iou-api.
+    """
+    return max(1, round(BAND * math.sqrt(height**2 + width**2)))
+
+
+def boundary_BK6(predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray, *, tolerance: int, band: int | None
+                 ) -> np.ndarray:
     """The values of `BOUNDARY` a picture and class: boolean planes to float64 (B, K, 6).
 
-    boundary_*: pixels of the two boundary regions, a region being the mask's pixels that `tolerance` erosions by a
-    3x3 square remove, as the authors' `mask_to_boundary` has it.
+    boundary_*: pixels of the two boundary regions, a region being the mask's pixels that `band` erosions by a 3x3
+    square remove, as the authors' `mask_to_boundary` has it. If `band` is None, it is `band_of` the planes' size.
     surface_*: a surface is the mask's pixels that have one of their 4 neighbours outside it. Hits are the pixels of
     either surface at most `tolerance` pixels (Euclidean) from the other one; the total is both numbers of pixels.
     hd95: the larger of the two directed 95th percentiles of the distances between the surfaces, in pixels, linear
     between ranks. NaN where both masks are empty; where one is, the picture's diagonal, sqrt(H² + W²).
     """
-    assert tolerance >= 1, tolerance
     pictures, classes, height, width = truth_BKHW.shape
+    band = band_of(height, width) if band is None else band
+    assert tolerance >= 1 and band >= 1, (tolerance, band)
     values = np.zeros((pictures * classes, len(BOUNDARY)))
     values[:, -1] = np.nan
     masks_C = [planes.reshape(-1, height, width) for planes in (predicted_BKHW, truth_BKHW)]
@@ -42,7 +57,7 @@ def boundary_BK6(predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray, *, toleranc
     if len(some):
         masks_SHW = framed(np.concatenate([masks_PHW[some] for masks_PHW in masks_C]), 1)
         surfaces_SHW = surface(masks_SHW)
-        values[some, :3] = _regions_P3(masks_SHW, tolerance)
+        values[some, :3] = _regions_P3(masks_SHW, band)
         values[some, 4] = pixels_P(surfaces_SHW).reshape(2, -1).sum(0)
         values[some, 5] = np.hypot(height, width)
     if len(both := np.flatnonzero(is_there_C.all(0))):
@@ -51,10 +66,10 @@ def boundary_BK6(predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray, *, toleranc
     return values.reshape(pictures, classes, -1)
 
 
-def _regions_P3(masks_SHW: np.ndarray, tolerance: int) -> np.ndarray:
+def _regions_P3(masks_SHW: np.ndarray, band: int) -> np.ndarray:
     """Pixels in both boundary regions, in the predicted one only, in the true one only."""
     eroded_SHW = masks_SHW
-    for _ in range(tolerance):
+    for _ in range(band):
         eroded_SHW = square(eroded_SHW, np.logical_and)
     predicted_PHW, truth_PHW = np.split(masks_SHW & ~eroded_SHW, 2)
     tp_P = pixels_P(predicted_PHW & truth_PHW)

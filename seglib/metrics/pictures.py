@@ -31,19 +31,19 @@ class PictureCounts:
 
 
 def count_pictures(predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray, valid_B1HW: np.ndarray | None,
-                   outputs_BKHW: np.ndarray | None, *, tolerance: int,
+                   outputs_BKHW: np.ndarray | None, *, tolerance: int, boundary_band: int | None,
                    label_values: Sequence[float] | None) -> PictureCounts:
     """Count boolean planes (B, K, H, W), B at least 1. Pixels where valid is False are in no count.
 
-    outputs: float (B, K, H, W), in the unit of the label values; None if there are none. tolerance: of the boundary
-    scores, in pixels.
+    outputs: float (B, K, H, W), in the unit of the label values; None if there are none. tolerance, boundary_band: in
+    pixels, as in `boundary_BK6`.
     """
     size = max(1, PART_PIXELS // math.prod(truth_BKHW.shape[1:]))
     parts = []
     for start in range(0, len(truth_BKHW), size):
         planes = (None if planes is None else planes[start:start + size]
                   for planes in (predicted_BKHW, truth_BKHW, valid_B1HW, outputs_BKHW))
-        part = _count_part(*planes, tolerance=tolerance, label_values=label_values)
+        part = _count_part(*planes, tolerance=tolerance, boundary_band=boundary_band, label_values=label_values)
         part.objects_N7[:, OBJECT.index("picture")] += start
         parts.append(part)
     return PictureCounts(counts_BKC=np.concatenate([part.counts_BKC for part in parts]),
@@ -61,7 +61,7 @@ def pixel_counts_BK4(predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray, valid_B
 
 
 def _count_part(predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray, valid_B1HW: np.ndarray | None,
-                outputs_BKHW: np.ndarray | None, *, tolerance: int,
+                outputs_BKHW: np.ndarray | None, *, tolerance: int, boundary_band: int | None,
                 label_values: Sequence[float] | None) -> PictureCounts:
     if valid_B1HW is not None:
         predicted_BKHW, truth_BKHW = predicted_BKHW & valid_B1HW, truth_BKHW & valid_B1HW
@@ -69,7 +69,7 @@ def _count_part(predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray, valid_B1HW: 
                  else displayed_BK(outputs_BKHW, truth_BKHW, label_values))
     counts_BKC = np.concatenate([
         pixel_counts_BK4(predicted_BKHW, truth_BKHW, valid_B1HW),
-        boundary_BK6(predicted_BKHW, truth_BKHW, tolerance=tolerance),
+        boundary_BK6(predicted_BKHW, truth_BKHW, tolerance=tolerance, band=boundary_band),
         shape_BK3(predicted_BKHW, truth_BKHW), displayed[..., None]], axis=-1)
     return PictureCounts(counts_BKC=counts_BKC, objects_N7=objects_of(predicted_BKHW, truth_BKHW),
                          confusion=pixel_confusion(predicted_BKHW, truth_BKHW, valid_B1HW))

@@ -61,6 +61,7 @@ class Prepare(Strict):
 
 class Evaluate(Strict):
     tolerance: int = Field(ge=1, le=10_000)
+    boundary_band: Annotated[int, Field(ge=1, le=10_000)] | None
 
 
 class Compare(Strict):

@@ -18,6 +18,7 @@ from seglib.report import made, tables, views, words
 from seglib.report.answer import answer
 from seglib.report.conventions import conventions
 from seglib.report.coursework import coursework
+from seglib.report.losses import absent_classes
 from seglib.report.scripts import dataset_script
 from seglib.report.tables import Comparison
 
@@ -115,7 +116,7 @@ def _section(source: Source, out: Path, anchor: str) -> dict[str, Any]:
         "claims": sorted(comparison.claims, key=lambda claim: VERDICTS.index(claim["verdict"])),
         "verdicts": [verdict for verdict in VERDICTS if verdict in {claim["verdict"] for claim in comparison.claims}],
         "published": comparison.published,
-        "figures": figures, "trainings": views.trainings(comparison),
+        "figures": figures, "trainings": views.trainings(comparison), "absent_classes": absent_classes(comparison),
         "snapshots": views.snapshots(comparison, figures), "gallery": comparison.gallery,
         "script": quote(source.script), "coursework": coursework(comparison),
         "munet": comparison.munet,

@@ -60,7 +60,12 @@ class Gallery {
     tile.stack = this.stack(picture);
     button.append(tile.stack);
     button.addEventListener("click", () => this.viewer.open(tile));
-    figure.append(button, element("figcaption", "", tile.caption));
+    const caption = element("figcaption", "", tile.caption);
+    if (of) {
+      for (const line of of.brief) caption.append(element("small", "", line));
+      caption.title = of.classes.join("\n");
+    }
+    figure.append(button, caption);
     figure.tile = tile;
     tile.figure = figure;
     this.tiles.push(tile);
@@ -166,7 +171,9 @@ class Viewer {
   show(tile) {
     this.tile = tile;
     const {picture, gallery} = tile, stack = gallery.stack(picture);
-    this.figure.replaceChildren(stack, element("figcaption", "", `${tile.caption}${tile.variant && gallery.data.seed_shown[tile.variant] !== null ? `, seed ${gallery.data.seed_shown[tile.variant]}` : ""} · ${picture.id} · ${picture.place} · ${picture.classes.join(", ") || "no class"}`));
+    const caption = element("figcaption", "", `${tile.caption}${tile.variant && gallery.data.seed_shown[tile.variant] !== null ? `, seed ${gallery.data.seed_shown[tile.variant]}` : ""} · ${picture.id} · ${picture.place} · ${picture.classes.join(", ") || "no class"}`);
+    if (tile.variant) caption.append(element("small", "", picture.variants[tile.variant].classes.join(" · ")));
+    this.figure.replaceChildren(stack, caption);
     gallery.paint(tile, stack);
   }
 

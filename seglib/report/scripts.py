@@ -41,7 +41,7 @@ def dataset_script(name: str, comparison: Comparison, confusion: dict[str, Any],
     pictures = [picture | {
         "file": f"{images}/{Path(picture['file']).name}", "truth": packed_runs(picture["truth"]),
         "ignored": packed_runs(picture["ignored"]) if picture["ignored"] else None,
-        "variants": {variant: {"iou": of["iou"], "runs": packed_runs(of["runs"])}
+        "variants": {variant: of | {"runs": packed_runs(of["runs"])}
                      for variant, of in picture["variants"].items()}} for picture in gallery["pictures"]]
     data = {"gallery": gallery | {"pictures": pictures, "variants": comparison.compared},
             "confusion": {kind: of["cells"] for kind, of in confusion.items()}}

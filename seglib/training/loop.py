@@ -18,7 +18,7 @@ from torch import nn
 from seglib import models
 from seglib.configs import LossConfig, TrainConfig
 from seglib.datasets.store import DatasetInfo
-from seglib.losses import TERMS
+from seglib.losses import TERMS, absent_costs
 from seglib.losses.logits import inverse_frequency
 from seglib.losses.weighted import WeightedLoss, weighted_terms
 from seglib.metrics.overlap import recorded
@@ -30,7 +30,7 @@ from seglib.training.device import Conditions, memory_of, on_stream, own_stream
 from seglib.training.history import History, Row
 from seglib.training.inputs import Inputs
 from seglib.training.optimization import Optimization
-from seglib.training.overfit import Verdict
+from seglib.training.overfit import Floor, Verdict
 from seglib.training.phases import Phase
 from seglib.training.progress import Progress
 from seglib.training.selection import LOSS, Selection
@@ -72,6 +72,8 @@ class Trainer:
         self.snapshots = Snapshots(self.settings.snapshots, val, self.setup.info.task)
         if self.settings.overfit is not None:
             train = val = overfit.first_pictures(train, self.settings.overfit)
+            self._floor = Floor.of(overfit.classes_there(train, self.setup.info), config.loss.terms,
+                                   absent_costs(config.loss), exclusive=self.encoding.exclusive)
         self.train = self.setup.feed(train, learns=True, ignores=self.setup.train_ignores)
         self.val = self.setup.feed(val, learns=False)
         single.check(self.setup, self.train.sizes)
@@ -236,7 +238,8 @@ class Trainer:
     def _outcome(self) -> Outcome:
         rows = history.marked(self.history.rows, self.selection.epoch)
         kept = next(row for row in rows if row["kept"])
-        verdict = None if self.settings.overfit is None else Verdict(len(self.train), kept["iou_score"])
+        verdict = None if self.settings.overfit is None else Verdict(
+            pictures=len(self.train), iou=kept["iou_score"], loss=kept["loss"], floor=self._floor)
         return Outcome(state=self.selection.weights(self.network.state_dict()), header=self.setup.header, history=rows,
                        snapshots=self.snapshots, overfit=verdict, speed=self.throughput.speed)
 

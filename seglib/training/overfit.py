@@ -1,18 +1,60 @@
-"""Whether a model can learn a few pictures by heart: the first thing to ask of one that learns nothing."""
+"""Whether a model can learn a few pictures by heart: the first thing to ask of one that learns nothing.
+
+Shapes: N pictures, K classes, H, W.
+"""
 
 import dataclasses
+from collections.abc import Mapping
 
-from seglib.datasets.store import Split
+import numpy as np
+
+from seglib.datasets.store import DatasetInfo, Split
 
 ENOUGH = 0.9  # IoU, the mean over classes; what is missing then are pixels on outlines
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Floor:
+    """What no network can learn of some pictures by a loss: what classes that a picture lacks cost in it."""
+
+    costs: Mapping[str, float]  # the terms in which such a class costs something, whatever is predicted
+    lacking: int  # the pairs of a picture and a class in which the picture lacks the class
+    pairs: int
+    loss: float  # the lowest value of the loss on these pictures
+    teaches_absence: bool  # whether the loss teaches the network to leave a class out of a picture
+
+    @classmethod
+    def of(cls, there_NK: np.ndarray, weights: Mapping[str, float], costs: Mapping[str, float], *, exclusive: bool
+           ) -> "Floor":
+        """The floor on some pictures.
+
+        there: whether each of the pictures holds each class. weights: of the loss's terms. costs: what
+        `seglib.losses.absent_costs` says of them. exclusive: whether classes exclude each other.
+        """
+        lacking, pairs = int((~there_NK).sum()), there_NK.size
+        weighted = {term: weights[term] * cost for term, cost in costs.items()}
+        # If classes exclude each other, to raise one lowers the others.
+        teaches = exclusive or any(weight > 0 for term, weight in weights.items() if term not in costs)
+        return cls(costs={term: costs[term] for term, cost in weighted.items() if cost > 0}, lacking=lacking,
+                   pairs=pairs, loss=sum(weighted.values()) * lacking / pairs, teaches_absence=teaches)
+
+    def __str__(self) -> str:
+        costs = " and ".join(f"{cost:g} in {term}" for term, cost in self.costs.items())
+        return (f"cannot fall below {self.loss:.4g}: in {self.lacking} of the {self.pairs} pairs of a picture and a "
+                f"class, the picture lacks the class, which costs {costs} whatever is predicted")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the weights that are kept score on the very pictures they were trained on."""
+    """What the weights that are kept score on the very pictures they were trained on.
+
+    The score decides, not the loss: one that has a floor never comes near 0, however well the pictures are learnt.
+    """
 
     pictures: int
     iou: float
+    loss: float
+    floor: Floor
 
     @property
     def could(self) -> bool:
@@ -21,9 +63,21 @@ class Verdict:
     def __str__(self) -> str:
         said = (f"overfit: {'yes' if self.could else 'no'}, IoU {self.iou:.3f} on the {self.pictures} pictures that it "
                 f"trained on, where {ENOUGH:g} counts as learnt by heart")
+        if self.floor.loss > 0:
+            said += f"; the loss, {self.loss:.4g}, {self.floor}"
         if self.could:
             return said
+        if not self.floor.teaches_absence and self.floor.lacking:
+            return said + ("; no term of this loss teaches the network to leave a class out of a picture; add one that "
+                           "does, such as mse")
         return said + "; train longer or change train.lr, then look for a fault in the model, the loss or the masks"
+
+
+def classes_there(split: Split, info: DatasetInfo) -> np.ndarray:
+    """Whether each picture holds each class: bool (N, K). Pixels to ignore hold none."""
+    masks_NHW = split.masks[:]
+    planes_NKHW = info.task.unpack(masks_NHW, len(info.classes)) & ~info.task.ignored(masks_NHW)[:, None]
+    return planes_NKHW.any((2, 3))
 
 
 def first_pictures(split: Split, pictures: int) -> Split:

@@ -119,7 +119,7 @@ def write_variant(name: str, logits: Planes, *, history: pd.DataFrame, terms: Ma
     """
     files = TrainingFiles("shapes", name)
     model, unset = {"kind": files.model}, dict.fromkeys(field.name for field in dataclasses.fields(TrainSettings))
-    write_config(files.evaluate_config, {"model": model, "tolerance": 1})
+    write_config(files.evaluate_config, {"model": model, "tolerance": 1, "boundary_band": None})
     write_config(files.train_config, {"model": model, "loss": {"terms": dict(terms)}, "train": unset | dict(train),
                                       "seed": files.seed})
     files.weights.parent.mkdir(parents=True)
@@ -139,7 +139,7 @@ def write_variant(name: str, logits: Planes, *, history: pd.DataFrame, terms: Ma
 
 def write_predictors(logits: Mapping[str, Planes], *, task: str = "multilabel", baselines: Sequence[str] = ()) -> None:
     """Configuration and, by the predict stage, all results of predictors that no loss trains; all of the dataset's."""
-    write_config(Path("conf/shapes.predict.json"), {"tolerance": 1, "predictors": {
+    write_config(Path("conf/shapes.predict.json"), {"tolerance": 1, "boundary_band": None, "predictors": {
         name: {"model": {"kind": name}, "title": name, "fit": "counts", "hint": None, "baseline": name in baselines}
         for name in logits}})
     with pytest.MonkeyPatch.context() as patch:

@@ -88,6 +88,11 @@ def test_the_gallery_is_what_was_predicted(compared: Compared, written: Path):
             by_class = [jaccard_score(t.ravel(), p.ravel()) for t, p in zip(truth, predicted, strict=True)
                         if t.any() or p.any()]
             assert shown["iou"] == pytest.approx(np.mean(by_class), abs=5e-5)
+            assert shown["classes"] == [
+                f"{name} {jaccard_score(t.ravel(), p.ravel()):.2f}" if t.any() else
+                f"{name}: not there, {p.sum()} pixel{'s' if p.sum() > 1 else ''} predicted"
+                for name, t, p in zip(found["classes"], truth, predicted, strict=True) if t.any() or p.any()]
+            assert set(shown["brief"]) <= set(shown["classes"]) and len(shown["brief"]) <= 4
 
 
 def test_pictures_come_from_best_to_worst(compared: Compared, written: Path):

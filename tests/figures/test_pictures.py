@@ -83,3 +83,22 @@ def test_titles_break_between_words():
     lines = pictures._lines("resnet18_unet_unfrozen ce_weighted", 150)
     assert lines == ["resnet18_unet_unfrozen", "ce_weighted"]
     assert pictures._lines("unet ce", 150) == ["unet ce"] and pictures._lines("", 150) == [""]
+
+
+def test_every_line_of_a_caption_has_room_in_its_column(tmp_path: Path):
+    white = np.full((15, 15, 3), 255, np.uint8)
+    captions = {"none": [["", ""]] * 2, "one": [["IoU 0.66", ""]] * 2,
+                "more": [["IoU 0.66\nstar: not there, 1,234 pixels predicted", ""]] * 2}
+    sheets = {}
+    for name, texts in captions.items():
+        pictures.comparison_grid([[white] * 2] * 2, titles=["", ""], captions=texts, legend=[],
+                                 path=tmp_path / f"{name}.png")
+        with Image.open(tmp_path / f"{name}.png") as image:
+            sheets[name] = np.asarray(image.convert("L"))
+    assert sheets["one"].shape == sheets["none"].shape
+    lines = 1 + len(pictures._lines("star: not there, 1,234 pixels predicted", 150))
+    assert lines == 3 and len(sheets["more"]) == len(sheets["none"]) + 2 * 2 * pictures.TIGHT
+    is_ink = sheets["more"] < 255
+    assert not is_ink[:, pictures.GAP + 150:].any()  # the first column's text ends with its tile
+    starts = np.flatnonzero(np.diff(is_ink.any(1).astype(int)) == 1)
+    assert len(starts) >= 2 * lines  # lines are apart, below both tiles

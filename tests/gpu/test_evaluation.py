@@ -28,7 +28,7 @@ def test_gpu_and_cpu_agree_on_nearly_all_pixels(precision: str, gpu_config: Call
         weights.save(path, outcome.state, dataclasses.replace(outcome.header, device=device))
         predictor = NetworkPredictor(path)
         assert predictor.device.type == device
-        masks[device] = evaluate(predictor, Split.open(prepared_shapes, "test"), tolerance=2).masks
+        masks[device] = evaluate(predictor, Split.open(prepared_shapes, "test"), tolerance=2, boundary_band=None).masks
     assert masks["cpu"].any()
     assert np.mean(masks[DEVICE] != masks["cpu"]) < 0.01
 
@@ -37,7 +37,7 @@ def test_evaluation_repeats_its_bytes(gpu_config: Callable[..., TrainConfig], pr
     outcome = Trainer(gpu_config(), prepared_shapes).run(title="test")
     weights.save(tmp_path / "weights.safetensors", outcome.state, outcome.header)
     first, second = (evaluate(NetworkPredictor(tmp_path / "weights.safetensors"),
-                              Split.open(prepared_shapes, "val"), tolerance=2) for _ in range(2))
+                              Split.open(prepared_shapes, "val"), tolerance=2, boundary_band=None) for _ in range(2))
     assert first.counts.equals(second.counts)
     assert np.array_equal(first.masks, second.masks)
     assert np.array_equal(first.ranking_NKB2, second.ranking_NKB2)

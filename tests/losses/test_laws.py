@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import seglib.losses
+from seglib.configs import LossConfig
+from seglib.losses import absent_costs
 from seglib.losses.weighted import weighted_terms
 from tests.losses.views import batches, of_logits, of_output, plane
 
@@ -188,3 +190,34 @@ def test_a_term_declares_what_it_takes(name: str):
     hidden = "output_BKHW" if seglib.losses.TERMS[name].takes == "logits" else "logits_BKHW"
     blind = dataclasses.replace(view, **{hidden: torch.full_like(logits, torch.nan)})
     assert TERMS[name](blind) == TERMS[name](view)
+
+
+@pytest.mark.parametrize("reduction", ["image", "batch"])
+@pytest.mark.parametrize("name", TERMS)
+def test_a_term_declares_what_a_class_that_an_image_lacks_costs(name: str, reduction: str):
+    entry = seglib.losses.TERMS[name]
+    exclusive = not can_see(name, False)
+    options = {"dice_reduction": reduction} if "dice_reduction" in entry.options else {}
+    cost = entry.cost_of_absent(options)
+    logits, planes, _ = random_batch(exclusive)
+    planes[1, 2] = False
+    if exclusive:
+        planes[1, 0] = ~planes[1, 1]
+    view = of_logits(logits, planes, None, exclusive=exclusive)
+    leaves = logits.clone().requires_grad_(), view.output_BKHW.clone().requires_grad_()
+    value = TERMS[name](dataclasses.replace(view, logits_BKHW=leaves[0], output_BKHW=leaves[1]), **options)
+    gradients = [gradient for gradient in torch.autograd.grad(value, leaves, allow_unused=True) if gradient is not None]
+    assert all(gradient[0].any() for gradient in gradients)
+    assert all((gradient[1, 2] == 0).all() == (cost is not None) for gradient in gradients)
+    if cost is not None:  # a batch in which there is nothing else
+        assert TERMS[name](of_logits(logits, torch.zeros_like(planes), None), **options) == cost
+
+
+def test_the_costs_of_absent_classes_are_those_of_the_terms_with_their_options():
+    def costs(options: dict, **terms: float) -> dict[str, float]:
+        return absent_costs(LossConfig(terms=terms, options=options))
+
+    assert costs({}, mse=1.0, bce=2.0) == {}
+    assert costs({"dice_reduction": "image"}, mse=1.0, dice=20.0, boundary=0.1) == {"dice": 1.0, "boundary": 0.0}
+    assert costs({"dice_reduction": "batch"}, dice=20.0, tversky=1.0) == {"tversky": 1.0}
+    assert costs({}, loss_mask=1.0) == {}  # a model's own

@@ -11,7 +11,7 @@ from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from scipy import ndimage
 from scipy.spatial import distance
 
-from seglib.metrics.boundary import BOUNDARY, boundary_BK6
+from seglib.metrics.boundary import BOUNDARY, band_of, boundary_BK6
 
 pytestmark = [
     # MONAI says so for every empty mask, which these tests are full of.
@@ -38,20 +38,20 @@ def mask_pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     return fine[:3], fine[3:]
 
 
-def boundary_K6(predicted: np.ndarray, truth: np.ndarray, *, tolerance: int) -> np.ndarray:
+def boundary_K6(predicted: np.ndarray, truth: np.ndarray, *, tolerance: int, band: int | None = 1) -> np.ndarray:
     """Of one picture."""
-    return boundary_BK6(predicted[None], truth[None], tolerance=tolerance)[0]
+    return boundary_BK6(predicted[None], truth[None], tolerance=tolerance, band=band)[0]
 
 
-def by_hand(predicted: np.ndarray, truth: np.ndarray, tolerance: int = 1) -> dict[str, float]:
-    return dict(zip(BOUNDARY, boundary_K6(predicted, truth, tolerance=tolerance)[0].tolist(), strict=True))
+def by_hand(predicted: np.ndarray, truth: np.ndarray, tolerance: int = 1, band: int | None = 1) -> dict[str, float]:
+    return dict(zip(BOUNDARY, boundary_K6(predicted, truth, tolerance=tolerance, band=band)[0].tolist(), strict=True))
 
 
 def test_full_overlap():
     square = plane("......", ".####.", ".####.", ".####.", ".####.", "......")
     assert by_hand(square, square) == {"boundary_tp": 12, "boundary_fp": 0, "boundary_fn": 0,
                                        "surface_hits": 24, "surface_total": 24, "hd95": 0}
-    assert by_hand(square, square, tolerance=2)["boundary_tp"] == 16  # nothing is farther from the contour
+    assert by_hand(square, square, band=2)["boundary_tp"] == 16  # nothing is farther from the contour
 
 
 def test_half_overlap():
@@ -95,11 +95,11 @@ def test_a_batch_has_the_values_of_its_pictures(seed: int, tolerance: int):
     """Outlines that touch every border meet no other picture's; some planes are empty on either side or on both."""
     random = np.random.default_rng(seed)
     pair = random.random((2, 5, 3, *random.integers(1, 14, 2))) < random.choice([0, 0.1, 0.6, 1], (2, 5, 3, 1, 1))
-    values = boundary_BK6(*pair, tolerance=tolerance)
+    values = boundary_BK6(*pair, tolerance=tolerance, band=tolerance)
     assert values.shape == (5, 3, len(BOUNDARY)) and values.dtype == np.float64
     for picture, (predicted, truth) in enumerate(zip(*pair, strict=True)):
         for k in range(3):
-            alone = boundary_BK6(predicted[None, k:k + 1], truth[None, k:k + 1], tolerance=tolerance)
+            alone = boundary_BK6(predicted[None, k:k + 1], truth[None, k:k + 1], tolerance=tolerance, band=tolerance)
             np.testing.assert_array_equal(values[picture, k], alone[0, 0])
 
 
@@ -136,12 +136,42 @@ def test_hd95_equals_numpy_s_quantile_of_all_distances(pair: tuple[np.ndarray, n
 
 
 @given(mask_pairs(), st.integers(1, 4))
-def test_boundary_regions_equal_scipy_s(pair: tuple[np.ndarray, np.ndarray], tolerance: int):
-    regions = [np.array([plane_HW & ~ndimage.binary_erosion(plane_HW, np.ones((3, 3)), iterations=tolerance)
+def test_boundary_regions_equal_scipy_s(pair: tuple[np.ndarray, np.ndarray], band: int):
+    found = boundary_K6(*pair, tolerance=1, band=band)[:, :3].T
+    np.testing.assert_array_equal(found, scipys_regions(pair, band))
+
+
+def scipys_regions(pair: tuple[np.ndarray, np.ndarray], band: int) -> list[np.ndarray]:
+    """Pixels in both boundary regions, in the predicted one only, in the true one only: (K,) each."""
+    regions = [np.array([plane_HW & ~ndimage.binary_erosion(plane_HW, np.ones((3, 3)), iterations=band)
                          for plane_HW in planes_KHW]) for planes_KHW in pair]
-    expected = [(predicted & truth).sum((1, 2)) for predicted, truth in
-                (regions, (regions[0], ~regions[1]), (~regions[0], regions[1]))]
-    np.testing.assert_array_equal(boundary_K6(*pair, tolerance=tolerance)[:, :3].T, expected)
+    return [(predicted & truth).sum((1, 2)) for predicted, truth in
+            (regions, (regions[0], ~regions[1]), (~regions[0], regions[1]))]
+
+
+# The widths are those of what the authors' mask_to_boundary (dilation_ratio=0.02, OpenCV 5.0.0) makes of a mask that
+# fills a picture of this size. The diagonal of (100, 75) is 125, and 2.5 is rounded to the even number.
+@pytest.mark.parametrize(("size", "band"), [((8, 8), 1), ((53, 53), 1), ((54, 54), 2), ((64, 64), 2), ((100, 75), 2),
+                                            ((89, 88), 3), ((256, 256), 7), ((240, 320), 8)])
+def test_the_band_is_two_hundredths_of_the_diagonal_as_the_authors_round_it(size: tuple[int, int], band: int):
+    assert band_of(*size) == band_of(*size[::-1]) == band
+    rng = np.random.default_rng(0)
+    pair = [ndimage.zoom(rng.random((1, 4, 4)), (1, size[0] / 4, size[1] / 4), order=1) > 0.4 for _ in range(2)]
+    np.testing.assert_array_equal(boundary_K6(*pair, tolerance=1, band=None)[:, :3].T, scipys_regions(pair, band))
+
+
+@pytest.mark.parametrize("moved", [1, 2, 3])
+def test_a_square_of_20_pixels_that_is_moved(moved: int):
+    """Bands of 2 pixels have 20² - 16² = 144 pixels each. What they share is a closed form."""
+    truth, predicted = np.zeros((2, 1, 64, 64), bool)
+    truth[:, 10:30, 10:30] = predicted[:, 10:30, 10 + moved:30 + moved] = True
+    shared = 4 * (20 - moved) + 16 * 2 * max(0, 2 - moved)  # in the horizontal strips; in the vertical ones
+    found = by_hand(predicted, truth, tolerance=2, band=None)
+    assert found["boundary_tp"] == shared and found["boundary_fp"] == found["boundary_fn"] == 144 - shared
+    is_near = moved <= 2
+    assert (found["surface_hits"] == found["surface_total"]) is is_near
+    if moved == 2:  # outlines agree within the tolerance, and most of the bands does not
+        assert shared / (288 - shared) == pytest.approx(1 / 3)
 
 
 @given(mask_pairs(), st.integers(1, 4), st.permutations(range(3)))

@@ -27,7 +27,7 @@ def test_pixel_counts_equal_those_of_pytorch(planes: tuple[np.ndarray, ...]):
 def test_counts_are_those_of_each_picture_whatever_is_counted_at_once(
         monkeypatch: pytest.MonkeyPatch, planes: tuple[np.ndarray, ...], pixels: int):
     monkeypatch.setattr(pictures, "PART_PIXELS", pixels)
-    options = {"tolerance": 1, "label_values": [50, 100, 60]}
+    options = {"tolerance": 1, "boundary_band": None, "label_values": [50, 100, 60]}
     found = count_pictures(*planes, **options)
     alone = [count_pictures(*(one[n:n + 1] for one in planes), **options) for n in range(7)]
     np.testing.assert_array_equal(found.counts_BKC, np.concatenate([one.counts_BKC for one in alone]))

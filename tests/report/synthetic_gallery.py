@@ -3,6 +3,7 @@
 Shapes: H, W; a mask's bit k says class k is there, or, where classes exclude each other, it is the number plus 1.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,22 @@ def run_lengths(mask_HW: np.ndarray) -> list[int]:
     starts = np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1])
     lengths = np.diff([*starts, flat.size])
     return np.stack([flat[starts], lengths], axis=1).ravel().tolist()
+
+
+def _by_class(truth_HW: np.ndarray, predicted_HW: np.ndarray, classes: Sequence[str], exclusive: bool
+              ) -> dict[str, list[str]]:
+    """What compare writes of each class: all of it, and the part that a small caption shows."""
+    scored = []  # IoU, text
+    for k, name in enumerate(classes):
+        true, found = (mask == k + 1 if exclusive else mask >> k & 1 == 1 for mask in (truth_HW, predicted_HW))
+        if true.any():
+            iou = (true & found).sum() / (true | found).sum()
+            scored.append((iou, f"{name} {iou:.2f}"))
+        elif found.any():
+            scored.append((0, f"{name}: not there, {found.sum()} pixels predicted"))
+    texts = [text for _, text in scored]
+    many = [f"the lowest of {len(scored)} classes:", *(text for _, text in sorted(scored)[:2])]
+    return {"classes": texts, "brief": many if len(scored) > 4 else texts}
 
 
 def write_gallery(study: Any, folder: Path, rng: np.random.Generator) -> None:
@@ -48,7 +65,8 @@ def write_gallery(study: Any, folder: Path, rng: np.random.Generator) -> None:
             predicted[rng.random((side, side)) < 0.01] = int(exclusive)
             predicted[rng.random((side, side)) < 0.004] = present[-1] + 1 if exclusive else 1 << present[-1]
             variants[variant] = {"iou": round(0.9 - 0.02 * i - 0.5 * n / study.pictures, 3),
-                                 "runs": run_lengths(np.where(ignored, 0, predicted))}
+                                 "runs": run_lengths(np.where(ignored, 0, predicted)),
+                                 **_by_class(mask, predicted, study.classes, exclusive)}
         held = [(mask == k + 1).any() if exclusive else (mask >> k & 1).any() for k in range(len(study.classes))]
         entries.append({"id": f"test-{n:05d}", "file": f"{n}.png", "place": PLACES[n * 3 // study.pictures],
                         "score": round(0.9 - 0.5 * n / study.pictures, 3),

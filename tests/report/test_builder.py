@@ -46,6 +46,18 @@ def test_where_annotations_ended_and_what_was_allowed_is_told(page: Path):
     assert "in params.yaml:</strong> the class star never occurs in test." in text
 
 
+@pytest.mark.parametrize(("band", "said"), [
+    ({"pixels": 7, "share": 0.02}, "the outermost 7 pixels of each mask (2 % of the picture's diagonal);"),
+    ({"pixels": 7, "share": 0.02}, "for NSD, outlines that lie at most 2 pixels apart agree"),
+    ({"pixels": 1, "share": None}, "the outermost 1 pixel of each mask;")])
+def test_the_widths_at_outlines_are_told(tmp_path: Path, band: dict[str, Any], said: str):
+    summary = write(Study(), tmp_path / "comparisons") / "tables/summary.json"
+    summary.write_text(json.dumps(read_json(summary) | {"boundary_band": band}))
+    (tmp_path / "reports").mkdir()
+    build(["shapes"], tmp_path / "comparisons", tmp_path / "reports")
+    assert said in html.unescape((tmp_path / "reports/index.html").read_text())
+
+
 def test_names_from_data_are_escaped(page: Path):
     text, data = page.read_text(), (page.parent / "data/coco.js").read_text()
     assert EVIL not in text and "&lt;script&gt;alert(1)&lt;/script&gt;" in text

@@ -108,6 +108,19 @@ def test_the_gallery_filters_by_variant_place_and_class(browser: Browser):
     assert browser.run(titles) and all("star" in title for title in browser.run(titles))
 
 
+def test_a_caption_tells_the_classes_and_an_enlarged_picture_all_of_them(browser: Browser):
+    tiles = browser.run(f"""return [...{COCO}.querySelectorAll(".tile figcaption")].filter(part => part.title)
+        .map(part => [part.title.split("\\n"), [...part.querySelectorAll("small")].map(line => line.innerText)])""")
+    assert len(tiles) == 6 * 12
+    for told, lines in tiles:
+        assert lines == told
+    assert any("not there" in line for _, lines in tiles for line in lines)
+    assert any(line.startswith(EVIL) for _, lines in tiles for line in lines)
+    browser.run(f"{COCO}.querySelectorAll('.tile button')[2].click()")
+    enlarged = browser.run("return document.querySelector('#viewer figcaption small').innerText")
+    assert enlarged == " · ".join(tiles[0][0])
+
+
 # The pixels of a tile's canvas, read from a copy. Reading is allowed, since no picture is ever drawn into a tile.
 PIXELS = f"""const canvas = {SHAPES}.querySelectorAll(".tile canvas")[arguments[0]];
     canvas.scrollIntoView();

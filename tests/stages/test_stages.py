@@ -53,7 +53,7 @@ def test_counts_and_predictions_follow_from_each_other(repository: Path):
     iou = pooled[:, 0] / np.maximum(pooled[:, :3].sum(1), 1)
     assert scores_of(files, "test")["iou_dataset"] == pytest.approx(iou[truth.any((0, 2, 3))].mean())
     assert read_json(files.evaluation) == {
-        "predictor": {"kind": "munet", "fit": "gradients", "hint": None}, "tolerance": 2,
+        "predictor": {"kind": "munet", "fit": "gradients", "hint": None}, "tolerance": 2, "boundary_band": None,
         "weights_sha256": file_sha256(files.weights), "pictures": {"val": 4, "test": 10}}
 
 
