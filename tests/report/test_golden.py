@@ -94,8 +94,8 @@ def page_of(folder: Path, shares: dict[str, float], seeds: int) -> str:
     write_predictors({"background": nothing}, baselines=["background"])
     prepare = prepare_config({"kind": "shapes", "border": "ignore", "image_size": 14})
     write_config(Path("conf/shapes.compare.json"), {
-        "pictures": 3, "gallery": 3, "margin": 0.01, "tolerance": 1, "coursework": True, "generated": True,
-        "prepare": prepare.content()})
+        "pictures": 3, "gallery": 3, "margin": 0.01, "tolerance": 1, "boundary_band": None, "absent_costs": {},
+        "coursework": True, "generated": True, "prepare": prepare.content()})
     write_config(Path("conf/report.json"), {"datasets": ["shapes"]})
     for name in ("claims.yaml", "published.yaml"):
         Path(name).write_text((ROOT / name).read_text())
