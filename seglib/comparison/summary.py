@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from seglib.comparison.failures import Floor
 from seglib.comparison.tables import json_rows
 from seglib.comparison.variants import SPLITS, Variant, trained
 from seglib.configs import CompareConfig, used
@@ -19,7 +20,8 @@ from seglib.metrics.scores.score import AGGREGATIONS, Facts
 
 
 def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, facts: Facts, sizes: Sequence[float],
-            config: CompareConfig, prepared: Path, snapshots: dict[str, str], confidence: float) -> dict[str, Any]:
+            config: CompareConfig, floor: Floor | None, prepared: Path, snapshots: dict[str, str],
+            confidence: float) -> dict[str, Any]:
     """The content of summary.json."""
     contents = Contents.read(prepared)
     cases = {split: of[0] for split in SPLITS if (of := variants[0].cases_S(split))[0].units_N is not None}
@@ -55,6 +57,7 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, fac
         "tolerance": config.tolerance,
         "sizes": list(sizes),
         "margin": config.margin,
+        "floor": dataclasses.asdict(floor) if floor else None,
         "confidence": confidence,
         "data_sha256": contents.files | {"dataset.json": file_sha256(prepared / "dataset.json")},
     }

@@ -23,6 +23,7 @@ from seglib.metrics.scores.score import Score
 IOU, DICE = OVERLAP["iou"], OVERLAP["dice"]
 OTHERS = {base: overlap for base, overlap in OVERLAP.items() if overlap not in (IOU, DICE)}
 OWN_SIZE = {"size": "own_", "tables": ("size",)}
+HARD = (("size", "small"), ("overlap", "covered"))  # groups of objects that are easily missed
 NEVER_COVERED = {"overlap": "overlapping"}  # objects of classes that exclude each other share no pixel
 
 # The tables of the page show them in this order.
@@ -58,7 +59,7 @@ SCORES: tuple[Score, ...] = (
           formula="pixels missing inside the predicted objects (their 3×3 closing, filled), as a share of these",
           numerator=counted({"hole_pixels": 1}), denominator=counted({"extent_pixels": 1})),
     Ratio(base="specks", heading="specks", better="lower", unit="a picture and class", highest=np.inf, digits=2,
-          tables=("seen",), formula="predicted components that touch no pixel of their class",
+          tables=("seen",), paired=True, formula="predicted components that touch no pixel of their class",
           numerator=counted({"specks": 1}), denominator=lambda cases: np.ones_like(cases["specks"])),
     of_objects("completeness", "completeness", "the share of a true object's pixels that is found, mean over objects",
                "found", tables=("seen",), paired=True),
@@ -74,7 +75,8 @@ SCORES: tuple[Score, ...] = (
     *(of_objects("completeness", "completeness", "completeness of these objects", "found", group=group,
                  shown_if=NEVER_COVERED.get(group[0])) for group in GROUPS),
     *(of_objects("missed", "missed", "missed, of these objects", "missed", group=group, better="lower",
-                 tables=("seen",) if group[0] != "objects" else (), shown_if=NEVER_COVERED.get(group[0]))
+                 tables=("seen",) if group[0] != "objects" else (), shown_if=NEVER_COVERED.get(group[0]),
+                paired=group in HARD)
       for group in GROUPS),
 )
 BY_NAME = {score.name: score for score in SCORES}
