@@ -210,7 +210,8 @@ def seen(study: Study) -> list[Row]:
         fixed, others: the name of the model or loss that the variants share, and what they differ in.
         variants, too_few_seeds: the variants, and those of them with too few seeds. If there are any, the rest is
             empty.
-        left_out: the variants of which trainings failed. The scores of `WON_BY_EMPTY` do not compare them.
+        left_out, left_out_of: the variants of which trainings failed, and the scores that do not compare them, because
+            a mask with nothing in it wins them.
         better: the scores of `SEEN` by which one variant is better than another, with the variants and means of the
             two that are farthest apart, as `better` and `worse`.
         equivalent, unknown: the scores by which all of the variants are equivalent, and the other scores that two of
@@ -225,7 +226,8 @@ def seen(study: Study) -> list[Row]:
 def _seen_in(study: Study, group: Sequence[str]) -> Row:
     too_few = [variant for variant in group if variant in study.too_few_seeds]
     left_out = [variant for variant in group if variant in study.failed and not too_few]
-    found: Row = {"too_few_seeds": too_few, "left_out": left_out, BETTER: [], EQUIVALENT: [], UNKNOWN: []}
+    found: Row = {"too_few_seeds": too_few, "left_out": left_out, "left_out_of": list(WON_BY_EMPTY),
+                  BETTER: [], EQUIVALENT: [], UNKNOWN: []}
     for score in SEEN if not too_few else ():
         skipped = left_out if score in WON_BY_EMPTY else ()
         pairs = study.pairs_among([variant for variant in group if variant not in skipped], score)
@@ -268,7 +270,7 @@ def falling_loss(study: Study) -> dict[str, Any]:
 def _final(epochs: pd.DataFrame, loss: str) -> dict[str, np.ndarray]:
     """The loss of the last epoch of each seed, (S,), by variant."""
     last = epochs.groupby(["variant", "seed"], sort=False)[loss].last().dropna()
-    return {variant: of.to_numpy() for variant, of in last.groupby(level="variant", sort=False)}
+    return {variant: of.to_numpy(np.float64) for variant, of in last.groupby(level="variant", sort=False)}
 
 
 def _disagreement(study: Study, decided: Sequence[Row], final: Mapping[str, np.ndarray]) -> Row | None:

@@ -27,7 +27,8 @@ def text(sentences: list[Any]) -> str:
 
 def test_an_unknown_lead_names_what_would_show_a_difference(compared: Any):
     said = text(answer(compared()))
-    assert said.startswith("munet mse_dice20 has the highest mean test IoU, 0.850 (95 % interval 0.840 to 0.860).")
+    assert said.startswith("munet mse_dice20 has the highest mean test IoU, 0.850 (95 % interval 0.840 to 0.860 for "
+                           "other seeds and other pictures).")
     assert "Whether it is better than the next, munet mse_dice, is unknown: +0.030 (-0.012 to +0.072)." in \
         said.replace("−", "-")
     assert ("A difference of 0.01 would show with 5 to 31 seeds or at least 1,900 test pictures in 4 of 5 studies."
@@ -53,7 +54,7 @@ def test_equivalent_variants_are_called_so_without_a_p(compared: Any):
     said = text(answer(compared(pairs={"verdict": "equivalent"})))
     assert said.startswith("munet mse_dice20 has the highest mean") and "Holm p" not in said
     assert "The next, munet mse_dice, is equivalent to it: they differ by less than 0.01; +0.030" in said
-    assert "It is equivalent to munet mse and munet dice too." in said
+    assert "It is equivalent to munet mse and munet dice." in said
 
 
 def test_nothing_is_known(compared: Any):
@@ -70,7 +71,8 @@ def test_many_unknown_pairs_are_counted(compared: Any):
 def test_one_variant_and_one_seed(compared: Any):
     said = text(answer(compared(losses=("mse",), seeds=(1,))))
     assert "nothing but the baselines to compare it with" in said
-    assert re.search(r"Too few seeds to say how much it varies: 0\.\d{3} \(at least 3 are needed\)\.", said)
+    assert "0.850 (95 % interval 0.840 to 0.860 for these weights, other pictures)" in said
+    assert re.search(r"Too few seeds to say how much it varies: 0\.\d{3}\. Verdicts need 3 seeds of each variant", said)
 
 
 def test_nothing_to_rank(compared: Any):

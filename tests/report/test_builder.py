@@ -251,7 +251,7 @@ def test_a_table_shows_the_scores_that_name_it_and_that_a_variant_has(tmp_path: 
     rest = {group["title"]: group for group in views.score_table(comparison, "rest")["groups"]}
     assert rest["HD95"]["lower"] and rest["HD95"]["unit"] == "pixels" and not rest["precision"]["lower"]
     assert rest["pixel AP"]["columns"] == [("pixel_ap", "")] and "overall accuracy" not in rest
-    digits = [digits for _, digits in views.score_table(comparison, "seen")["rows"][0]["cells"]]
+    digits = [cell["digits"] for cell in views.score_table(comparison, "seen")["rows"][0]["cells"]]
     assert sorted(set(digits)) == [2, 3]
     without = comparison.scores.assign(mean=comparison.scores["mean"].where(comparison.scores["score"] != "pixel_ap"))
     found = views.score_table(dataclasses.replace(comparison, scores=without), "rest")
