@@ -37,7 +37,7 @@ def _leader(comparison: Comparison) -> list[Markup]:
     if found["too_few_seeds"]:
         return _too_few_seeds(comparison, found)
     is_best = not lead["unknown"] and not lead["equivalent"]
-    text = "{} segments best{}: test IoU {}." if is_best else "{} has the highest mean test IoU{}, {}."
+    text = "{0} segments best{1}: test IoU {2}." if is_best else "{0} has the highest mean test IoU, {2}."
     return [say(text, name(first["variant"]), _though(first), _score(comparison, first)),
             *_certainty(comparison, found), *_seeds(comparison)]
 
@@ -81,15 +81,16 @@ def _alone(comparison: Comparison, found: dict[str, Any]) -> list[Markup]:
                  say("It is the only variant, so there is nothing but the baselines to compare it with.")]
     if not found["too_few_seeds"]:
         return sentences + _seeds(comparison)
-    return [*sentences, say("Too few seeds to say how much it varies: {}.", listed(map(number, first["by_seed"]), ",")),
+    by_seed = listed(map(number, first["by_seed"]), ",")
+    return [*sentences, say("Too few seeds to say how much it varies: {}.", by_seed),
             say(HELP, comparison.summary["fewest_seeds"])]
 
 
 def _score(comparison: Comparison, row: dict[str, Any]) -> Markup:
     """The mean with its interval, and what that is about."""
     level = round(100 * comparison.summary["confidence"])
-    return say("{} ({} % interval {} to {} for {})", number(row["mean"]), level, number(row["low"]), number(row["high"]),
-               row["interval_of"])
+    return say("{} ({} % interval {} to {} for {})",
+               number(row["mean"]), level, number(row["low"]), number(row["high"]), row["interval_of"])
 
 
 def _too_few_seeds(comparison: Comparison, found: dict[str, Any]) -> list[Markup]:

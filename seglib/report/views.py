@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from seglib.report.answer import from_to, would_show
-from seglib.report.charts import Axis, axis
+from seglib.report.charts import Axis, axis, extent
 from seglib.report.tables import Comparison, records
 from seglib.report.words import name, number, say, variants_named
 
@@ -48,7 +48,7 @@ def column(comparison: Comparison, score: dict[str, Any]) -> dict[tuple[str, str
     """The cells of a score by variant and split; the column has one scale for the dots of its seeds."""
     seeds = {(variant, split): comparison.by_seed(variant, split, score["name"])
              for split in SPLITS for variant in comparison.variants}
-    scale = axis(itertools.chain(*seeds.values()), steps=2)
+    scale = extent(itertools.chain(*seeds.values()))
     return {place: {"score": comparison.score(place[0], score["name"], place[1]), "digits": score["digits"],
                     "seeds": of, "axis": scale} for place, of in seeds.items()}
 
@@ -103,10 +103,10 @@ def forest(comparison: Comparison) -> dict[str, Any]:
             chosen = [_pair(comparison, pair) for pair in comparison.headline_pairs(score)
                       if highest in (pair["a"], pair["b"])]
             others.append({"title": comparison.definition(score)["title"], "pairs": chosen, "axis": _pair_axis(chosen)})
-    return {"scopes": sorted({pair["interval_of"] for pair in pairs}), "first": first, "rest": [pair for pair in pairs if pair not in first], "axis": _pair_axis(pairs),
-            "highest": highest, "others": others, "all": len(pairs),
-            "counts": {verdict: [pair["verdict"] for pair in pairs].count(verdict)
-                       for verdict in ("better", "equivalent", "unknown", "too few seeds")}}
+    return {"first": first, "rest": [pair for pair in pairs if pair not in first], "axis": _pair_axis(pairs),
+            "scopes": sorted({pair["interval_of"] for pair in pairs}), "highest": highest, "others": others,
+            "all": len(pairs), "counts": {verdict: [pair["verdict"] for pair in pairs].count(verdict)
+                                        for verdict in ("better", "equivalent", "unknown", "too few seeds")}}
 
 
 def _pair(comparison: Comparison, pair: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def classes(comparison: Comparison) -> dict[str, Any]:
     names, scores = comparison.summary["classes"], comparison.of_table("class")
     at = {(row["variant"], row["split"], row["class"]): row for row in records(comparison.classes)}
     seeds = {(variant, split, name): comparison.class_by_seed(variant, split, name) for variant, split, name in at}
-    scales = {name: axis(itertools.chain(*(of for place, of in seeds.items() if place[2] == name)), steps=2)
+    scales = {name: extent(itertools.chain(*(of for place, of in seeds.items() if place[2] == name)))
               for name in names}
     rows = [{"variant": variant, "split": split, "cells": [
                 {"mean": of[comparison.headline], "low": of["low"], "high": of["high"],
@@ -149,10 +149,11 @@ def own_size(comparison: Comparison) -> dict[str, Any]:
 def _group_table(comparison: Comparison, score: str, table: pd.DataFrame) -> dict[str, Any]:
     columns = [(row["by"], row["group"]) for row in records(table[["by", "group"]].drop_duplicates())]
     at = {(row["variant"], row["by"], row["group"]): row for row in records(table)}
-    names = {tuple(of["group"]): of["name"] for of in comparison.summary["scores"] if of["base"] == score and of["group"]}
-    seeds = {key: comparison.by_seed(key[0], score=names[key[1:]]) for key in at}
-    rows = [{"variant": variant, "cells": [at[key] | {"seeds": seeds[key]} if (key := (variant, *column)) in at else None
-                                           for column in columns]}
+    names = {tuple(of["group"]): of["name"] for of in comparison.summary["scores"]
+             if of["base"] == score and of["group"]}
+    for (variant, *group), row in at.items():
+        row["seeds"] = comparison.by_seed(variant, score=names[tuple(group)])
+    rows = [{"variant": variant, "cells": [at.get((variant, *column)) for column in columns]}
             for variant in comparison.variants]
     heads = []
     for by, group in columns:
@@ -210,8 +211,8 @@ def _dice_sentences(found: dict[str, Any] | None) -> list[Markup]:
         sentences.append(say("The same predictions of {} score {} to {}, depending on what is called Dice.",
                              name(found["variant"]), number(found["lowest"]), number(found["highest"])))
     if found["pixel_accuracy"] is not None:
-        sentences.append(say("Pixel accuracy, {} here, is not Dice: it also counts every pixel that is rightly left alone.",
-                             number(found["pixel_accuracy"])))
+        sentences.append(say("Pixel accuracy, {} here, is not Dice: it also counts every pixel that is rightly left "
+                             "alone.", number(found["pixel_accuracy"])))
     return sentences
 
 

@@ -210,7 +210,8 @@ def _ranking(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
         chosen[name] = rank.astype("Int64").where(enough & (enough.sum() >= min(2, len(chosen))))
     chosen["enough_seeds"] = enough
     is_trained = chosen["variant"] != "frequency"
-    chosen["failed"] = chosen["variant"].map(study.failed).fillna(0).astype("Int64").where(is_trained & bool(study.floor))
+    failed = chosen["variant"].map(study.failed).fillna(0).astype("Int64")
+    chosen["failed"] = failed.where(is_trained & bool(study.floor))
     columns = ["variant", "rank_low", "rank_high", "enough_seeds", "mean", "low", "high", "interval_of", "min", "max",
                "sd", "seeds", "failed"]
     return chosen[columns].dropna(subset="mean")
@@ -276,8 +277,8 @@ def _pairs(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
             verdict = "too few seeds" if not enough else "better" if looks_better else "unknown"
             width = abs(difference) * (0.6 if looks_better else 1.4)
             row = {"a": a, "b": b, "score": score, "difference": difference, "low": difference - width,
-                   "high": difference + width, "interval_of": _scope(study, a, b), "verdict": verdict, "effect": 0.4 * steps,
-                   "won": min(0.5 + 0.1 * steps, 1)}
+                   "high": difference + width, "interval_of": _scope(study, a, b), "verdict": verdict,
+                   "effect": 0.4 * steps, "won": min(0.5 + 0.1 * steps, 1)}
             if enough:
                 row |= {"p_holm": 0.0012 if looks_better else 0.24}
             if verdict == "unknown":
