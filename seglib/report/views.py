@@ -161,7 +161,7 @@ def _group_table(comparison: Comparison, score: str, table: pd.DataFrame) -> dic
         heads.append({"name": group, "edges": _edges(first) if by == "size" else "", "n": first["n"]})
     kinds = [{"title": GROUPS.get(by, by), "span": sum(kind == by for kind, _ in columns)}
              for by in dict.fromkeys(by for by, _ in columns)]
-    cells = [cell for row in rows for cell in row["cells"] if cell]
+    cells = [cell for row in rows if row["variant"] in comparison.compared for cell in row["cells"] if cell]
     values = [value for cell in cells for value in (cell["mean"], cell["low"], cell["high"], *cell["seeds"])]
     whole = comparison.definition(score)  # of the objects of all groups
     return {"title": whole["title"], "formula": whole["formula"], "lower": whole["better"] == "lower", "kinds": kinds,
