@@ -11,11 +11,13 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seglib.files import read_json
 from seglib.report import tables, views
 from seglib.report.builder import build, build_everything
-from seglib.report.charts import axis
+from seglib.report.charts import axis, extent
 from seglib.report.scripts import packed_runs, script_json
 from seglib.report.words import brief
 from tests.report.conftest import EVIL, QUOTED, STANFORD
@@ -241,6 +243,15 @@ def test_axes_have_round_ticks_around_all_values(values: list[float], ticks: lis
     assert [made.text(tick) for tick in made.ticks] == ticks
     assert all(made.low <= value <= made.high for value in values)
     np.testing.assert_allclose([made.at(made.low), made.at(made.high), made.at(made.high + 1)], [0, 100, 100])
+
+
+@given(st.lists(st.floats(0, 100) | st.none()))
+def test_the_dots_of_a_column_span_its_width_in_their_order(values: list[float | None]):
+    scale, known = extent(values), sorted(value for value in values if value is not None)
+    places = [scale.at(value) for value in known]
+    assert places == sorted(places) and all(0 <= place <= 100 for place in places)
+    if known:
+        assert (places[0], places[-1]) == ((0, 100) if known[0] < known[-1] else (50, 50))
 
 
 def test_a_table_shows_the_scores_that_name_it_and_that_a_variant_has(tmp_path: Path):

@@ -212,3 +212,11 @@ def test_the_column_of_seeds_counts_those_that_failed(built: Any):
 def test_without_a_floor_none_is_stated(built: Any):
     page = plain(built(floor=None))
     assert "has failed" not in page and "failed" not in page
+
+
+def test_pairs_say_what_their_intervals_are_about(built: Any):
+    page = built(frequency=True, one_seed=(FIRST,))
+    figure = re.search(r'<figure class="pairs">.*?</figure>', page, re.DOTALL)[0]
+    assert "intervals. Better" in plain(figure)  # they are about different things, so each pair says about which
+    assert plain(figure).count("these weights, other pictures") == 4
+    assert plain(figure).count("other seeds and other pictures") == 6
