@@ -304,6 +304,8 @@ class CompareConfig(Config):
     """Test pictures on the page."""
     margin: float
     """The smallest difference that matters, for scores from 0 to 1."""
+    failed_below: float | None
+    """A training has failed if its test IoU is not above this; None: not above that of the best baseline."""
     tolerance: int
     boundary_band: int | None
     """What the evaluations were made with: as in `EvaluateConfig`."""

@@ -9,6 +9,7 @@ from seglib.comparison import agreement, claims, conventions, curves, drawings, 
 from seglib.comparison.baselines import baseline_table
 from seglib.comparison.coursework import coursework
 from seglib.comparison.evidence import CONFIDENCE, Evidence
+from seglib.comparison.failures import Floor
 from seglib.comparison.findings import conclusion, findings, warnings
 from seglib.comparison.provenance import provenance_table
 from seglib.comparison.published_values import Data
@@ -34,17 +35,20 @@ def main(dataset: str) -> None:
     tried, printed = claims.load(Path("claims.yaml")), published.load(Path("published.yaml"))
     variants = load(dataset, info)
     evidence, shown = Evidence(variants, config.margin), compared(variants)
+    floor = Floor.of(variants, config.failed_below)
     sizes, facts = size_edges(variants[0].results[0].objects), facts_of(prepared, info)
 
     scores, pairs = evidence.score_table(), evidence.pair_table()
-    ranking, points, trainings = (evidence.ranking(scores, pairs), curves.curve_table(variants),
+    ranking, points, trainings = (evidence.ranking(scores, pairs, floor), curves.curve_table(variants),
                                   curves.training_table(variants))
     written = {
         "scores": scores, "pairs": pairs, "ranking": ranking, "curves": points, "trainings": trainings,
         "training_scores": tables.training_scores(variants, info.classes),
-        "seed_scores": tables.seed_table(variants), "baselines": baseline_table(evidence, test, info.task),
+        "seed_scores": tables.seed_table(variants), "seed_classes": tables.seed_class_table(variants, info.classes),
+        "baselines": baseline_table(evidence, test, info.task),
         "classes": tables.class_table(variants, info.classes, evidence.class_intervals(HEADLINE, info.classes)),
-        "groups": tables.group_table(evidence, sizes, facts), "gradients": curves.gradient_table(variants),
+        "groups": tables.group_table(evidence, sizes, facts), "group_pairs": evidence.group_pair_table(),
+        "gradients": curves.gradient_table(variants),
         "confusion": tables.confusion_table(variants, info.classes, info.task),
         "dice_names": tables.dice_names(variants, test, info.task), "provenance": provenance_table(variants),
         "conventions": conventions.convention_table(variants),
@@ -68,10 +72,10 @@ def main(dataset: str) -> None:
         drawings.draw_pictures(shown, tables.pick_pictures(shown, config.pictures), info, test,
                                out / "figures" / "pictures.png")
         snapshots = drawings.draw_snapshots(variants, info, val, out / "figures")
-        about = summary(dataset, info, variants, facts=facts, sizes=sizes, config=config, prepared=prepared,
-                        snapshots=snapshots, confidence=CONFIDENCE)
+        about = summary(dataset, info, variants, facts=facts, sizes=sizes, config=config, floor=floor,
+                        prepared=prepared, snapshots=snapshots, confidence=CONFIDENCE)
         write_json(out / "tables" / "summary.json", about)
-        found = findings(written, seedless=about["seedless"])
+        found = findings(written, seedless=about["seedless"], floor=about["floor"])
         write_json(out / "tables" / "findings.json", found)
         if config.coursework:
             write_json(out / "tables" / "coursework.json", coursework(about, written))

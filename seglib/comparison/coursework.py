@@ -4,16 +4,19 @@
 A fact that this study's trainings do not give is None or an empty list.
 """
 
-import dataclasses
-import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from seglib.comparison.study import Row, Study
 from seglib.comparison.tables import json_rows
-from seglib.metrics.pairwise import BETTER, TOO_FEW
+from seglib.metrics import pairwise
+from seglib.metrics.inference import Blocks
+from seglib.metrics.pairwise import BETTER, EQUIVALENT, TOO_FEW, UNKNOWN
 from seglib.metrics.scores import HEADLINE
 
 WINDOWS = ("first", "median", "last")  # of a training, in which its gradients were measured
@@ -21,67 +24,7 @@ ABOUT_EQUAL = 2  # gradients within this factor of each other pull about equally
 FINAL_LOSSES = ("loss", "normalised")  # columns of the curves
 # What people see in pictures, as scores.
 SEEN = ("hole_share", "specks", "completeness", "wrong_class", "missed_small", "missed_covered", "boundary_iou_dataset")
-Row = dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Study:
-    """The tables of a comparison, and what is looked up in them most often."""
-
-    tables: Mapping[str, pd.DataFrame]
-    configs: dict[str, dict[str, Any]]
-    """Of the trained variants, the highest mean first"""
-    names: dict[str, list[tuple[str, str]]]
-    """The pairs (model, loss) that are this variant, by its label"""
-    ranked: dict[str, Row]
-    """The ranking's rows that have a mean, by variant, the highest first"""
-    too_few_seeds: set[str]
-    scores: dict[tuple[str, str], Row]
-    """The rows of test scores, by variant and score"""
-    pairs: list[Row]
-    """The pairs of the headline score, the better variant first as `a`"""
-
-    @classmethod
-    def of(cls, summary: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Self:
-        scores = tables["scores"]
-        ranking = json_rows(tables["ranking"])
-        pairs = tables["pairs"]
-        ordered = dict.fromkeys([row["variant"] for row in ranking] + scores["variant"].tolist())
-        return cls(tables=tables,
-                   configs={variant: summary["configs"][variant] for variant in ordered
-                            if variant not in summary["seedless"]},
-                   names=summary["names"],
-                   ranked={row["variant"]: row for row in ranking if row["mean"] is not None},
-                   too_few_seeds={row["variant"] for row in ranking if not row["enough_seeds"]},
-                   scores={(row["variant"], row["score"]): row
-                           for row in json_rows(scores[scores["split"] == "test"])},
-                   pairs=json_rows(pairs[pairs["score"] == HEADLINE.name]))
-
-    def groups(self, *fixed: str) -> list[list[str]]:
-        """The trained variants in groups that share the named parts of their configuration. No group has only one."""
-        groups: dict[str, list[str]] = {}
-        for variant, config in self.configs.items():
-            groups.setdefault(json.dumps([config[part] for part in fixed], sort_keys=True), []).append(variant)
-        return [group for group in groups.values() if len(group) > 1]
-
-    def losses_on_one_model(self) -> list[list[str]]:
-        """Groups of variants that differ in nothing but the loss."""
-        return self.groups("model", "train")
-
-    def models_with_one_loss(self) -> list[list[str]]:
-        """Groups of variants of several models, each with the training that its name stands for, and one loss."""
-        return [group for group in self.groups("loss") if len(set(map(self.model, group))) > 1]
-
-    def model(self, variant: str) -> str:
-        """The model's name; of a variant with several names, the first."""
-        return self.names[variant][0][0]
-
-    def loss(self, variant: str) -> str:
-        return self.names[variant][0][1]
-
-    def pair(self, a: str, b: str) -> Row | None:
-        """The headline's difference of two variants, in whichever order it is listed."""
-        return next((row for row in self.pairs if {row["a"], row["b"]} == {a, b}), None)
+WON_BY_EMPTY = ("hole_share", "specks", "wrong_class")  # of these, scores that a mask with nothing in it wins
 
 
 def coursework(summary: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
@@ -89,7 +32,8 @@ def coursework(summary: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -
 
     Args:
         summary: the `configs`, `names` and `seedless` of summary.json.
-        tables: the comparison's tables `scores`, `pairs`, `ranking`, `curves`, `groups` and `gradients`, by name.
+        tables: the comparison's tables `scores`, `pairs`, `ranking`, `curves`, `groups`, `group_pairs` and `gradients`,
+            by name.
     """
     study = Study.of(summary, tables)
     return {"dice_scale": dice_scale(study), "variation": variation(study), "seen": seen(study),
@@ -200,48 +144,63 @@ def variation(study: Study) -> dict[str, Any] | None:
 
     Returns:
         spread: standard deviations between `losses` on one model, `models` with one loss, and `seeds` of one variant.
-        times_seeds: the first two as multiples of the third; None with too few seeds.
+        beyond_seeds: what is left of the first two (see `_beyond_seeds`).
         seeds: the highest number of seeds of any variant.
-        variant, groups: the variant of the highest mean, and the groups of objects or pictures (see `_extremes`) in
-            which its completeness is highest and lowest, for each way of grouping that tells them apart.
+        variant, groups: the variant of the highest mean, and the groups of objects or pictures in which its
+            completeness is highest and lowest, for each way of grouping in which the first is known to be better.
     """
     if not study.ranked:
         return None
     deviations = [row["sd"] for row in study.ranked.values() if row["sd"] is not None]
-    seeds = statistics.fmean(sd * sd for sd in deviations) ** 0.5 if deviations else None
-    spread = {"losses": _spread(study, study.losses_on_one_model()),
-              "models": _spread(study, study.models_with_one_loss())}
-    comparable = seeds and all(row["enough_seeds"] for row in study.ranked.values())
+    compared = {"losses": study.losses_on_one_model(), "models": study.models_with_one_loss()}
     first = next(iter(study.ranked))
-    return {"spread": spread | {"seeds": seeds},
-            "times_seeds": {what: sd / seeds if sd is not None and comparable else None for what, sd in spread.items()},
+    return {"spread": {what: _spread(study, groups) for what, groups in compared.items()}
+            | {"seeds": statistics.fmean(sd * sd for sd in deviations) ** 0.5 if deviations else None},
+            "beyond_seeds": {what: _beyond_seeds(study, groups) for what, groups in compared.items()},
             "seeds": max(row["seeds"] for row in study.ranked.values()),
-            "variant": first, "groups": _extremes(study.tables["groups"], first)}
+            "variant": first, "groups": _extremes(study, first)}
 
 
 def _spread(study: Study, groups: Sequence[Sequence[str]]) -> float | None:
     """The standard deviation of means among the variants of a group, over all groups (root of the mean variance)."""
-    means = [[study.ranked[variant]["mean"] for variant in group if variant in study.ranked] for group in groups]
-    variances = [statistics.variance(group) for group in means if len(group) > 1]
+    rows = [[study.ranked[variant]["mean"] for variant in group if variant in study.ranked] for group in groups]
+    variances = [statistics.variance(means) for means in rows if len(means) > 1]
     return statistics.fmean(variances) ** 0.5 if variances else None
 
 
-def _extremes(groups: pd.DataFrame, variant: str) -> list[Row]:
-    """By size, number and overlap of objects: the groups of the highest and the lowest completeness, if apart."""
-    table = groups[(groups["variant"] == variant) & (groups["split"] == "test") & (groups["score"] == "completeness")]
-    ends = {by: apart(json_rows(of), "group") for by, of in table.groupby("by", sort=False)}
-    return [{"by": by} | found for by, found in ends.items() if found]
+def _beyond_seeds(study: Study, groups: Sequence[Sequence[str]]) -> Row | None:
+    """What is left of the spread of means after taking off what seeds alone give; None with too few seeds.
+
+    Means of S seeds vary by the variance between seeds / S if their variants are equal. This is taken off the variance
+    of the means, as in an analysis of variance with random effects.
+
+    Returns:
+        sd: the root of what is left, 0 if nothing is.
+        decided: whether a variant is better than another one of its group.
+    """
+    rows = [[study.ranked[variant] for variant in group if variant in study.ranked] for group in groups]
+    rows = [group for group in rows if len(group) > 1]
+    if not rows or any(row["variant"] in study.too_few_seeds for group in rows for row in group):
+        return None
+    left = [statistics.variance(row["mean"] for row in group)
+            - statistics.fmean(row["sd"] ** 2 / row["seeds"] for row in group) for group in rows]
+    pairs = [pair for group in groups for pair in study.pairs_among(group, HEADLINE.name)]
+    return {"sd": max(statistics.fmean(left), 0.0) ** 0.5, "decided": any(pair["verdict"] == BETTER for pair in pairs)}
 
 
-def apart(rows: Sequence[Row], name: str) -> dict[str, Row] | None:
-    """The `highest` and the `lowest` mean with their rows' `name`, if the intervals of the two do not touch."""
-    known = [row for row in rows if row["mean"] is not None and row["low"] is not None]
-    if len(known) < 2:
-        return None
-    highest, lowest = max(known, key=lambda row: row["mean"]), min(known, key=lambda row: row["mean"])
-    if highest["low"] <= lowest["high"]:
-        return None
-    return {end: {name: row[name], "mean": row["mean"]} for end, row in (("highest", highest), ("lowest", lowest))}
+def _extremes(study: Study, variant: str) -> list[Row]:
+    """By size, number and overlap of objects: the groups of the highest and the lowest completeness, if decided."""
+    groups, pairs = study.tables["groups"], study.tables["group_pairs"]
+    table = groups[(groups["variant"] == variant) & (groups["score"] == "completeness")]
+    better = {(row["by"], row["a"], row["b"]) for row in json_rows(pairs)
+              if row["variant"] == variant and row["verdict"] == BETTER}
+    found = []
+    for by, of in table.groupby("by", sort=False):
+        ends = {end: {"group": row["group"], "mean": row["mean"]} for end, row in (
+            ("highest", of.loc[of["mean"].idxmax()]), ("lowest", of.loc[of["mean"].idxmin()]))}
+        if (by, ends["highest"]["group"], ends["lowest"]["group"]) in better:
+            found.append({"by": by} | ends)
+    return found
 
 
 # What do the pictures show for each variant?
@@ -253,9 +212,12 @@ def seen(study: Study) -> list[Row]:
         fixed, others: the name of the model or loss that the variants share, and what they differ in.
         variants, too_few_seeds: the variants, and those of them with too few seeds. If there are any, the rest is
             empty.
-        told_apart: the scores of `SEEN` whose extremes have intervals that do not touch, with the variants and means
-            of the `highest` and the `lowest`.
-        not_told_apart: the other scores of `SEEN` that a variant has.
+        left_out, left_out_of: the variants of which trainings failed, and the scores that do not compare them, because
+            a mask with nothing in it wins them.
+        better: the scores of `SEEN` by which one variant is better than another, with the variants and means of the
+            two that are farthest apart, as `better` and `worse`.
+        equivalent, unknown: the scores by which all of the variants are equivalent, and the other scores that two of
+            the variants have.
     """
     groups = [(study.model(group[0]), "losses", group) for group in study.losses_on_one_model()]
     groups += [(study.loss(group[0]), "models", group) for group in study.models_with_one_loss()]
@@ -264,16 +226,20 @@ def seen(study: Study) -> list[Row]:
 
 
 def _seen_in(study: Study, group: Sequence[str]) -> Row:
-    found: Row = {"too_few_seeds": [variant for variant in group if variant in study.too_few_seeds],
-                  "told_apart": [], "not_told_apart": []}
-    if found["too_few_seeds"]:
-        return found
-    for score in SEEN:
-        rows = [study.scores[variant, score] for variant in group if (variant, score) in study.scores]
-        if ends := apart(rows, "variant"):
-            found["told_apart"].append({"score": score} | ends)
-        elif any(row["mean"] is not None for row in rows):
-            found["not_told_apart"].append(score)
+    too_few = [variant for variant in group if variant in study.too_few_seeds]
+    left_out = [variant for variant in group if variant in study.failed and not too_few]
+    found: Row = {"too_few_seeds": too_few, "left_out": left_out, "left_out_of": list(WON_BY_EMPTY),
+                  BETTER: [], EQUIVALENT: [], UNKNOWN: []}
+    for score in SEEN if not too_few else ():
+        skipped = left_out if score in WON_BY_EMPTY else ()
+        pairs = study.pairs_among([variant for variant in group if variant not in skipped], score)
+        if decided := [pair for pair in pairs if pair["verdict"] == BETTER]:
+            farthest = max(decided, key=lambda pair: abs(pair["difference"]))
+            found[BETTER].append({"score": score} | {
+                end: {"variant": farthest[side], "mean": study.scores[farthest[side], score]["mean"]}
+                for end, side in (("better", "a"), ("worse", "b"))})
+        elif pairs:
+            found[EQUIVALENT if {pair["verdict"] for pair in pairs} == {EQUIVALENT} else UNKNOWN].append(score)
     return found
 
 
@@ -283,9 +249,11 @@ def falling_loss(study: Study) -> dict[str, Any]:
     """Where the loss and the score disagreed in this study.
 
     Returns:
-        pairs, decided_pairs: how many pairs of variants there are, and how many of them have enough seeds.
-        disagreement: by final loss (raw and min-max normalised), the decided pair in which the lower loss goes with
-            the lower score, as `better` and `worse`, by the largest difference in score; None if there is none.
+        pairs, too_few, decided: how many pairs of trained variants there are, in how many of them one has too few
+            seeds, and in how many one variant is better.
+        disagreement: by final loss (raw and min-max normalised), the pair of those in which the better variant is
+            known to end with the higher loss, as `better` and `worse`, by the largest difference in score; None if
+            there is none.
         steps, steps_with_falling_iou: how often the val loss fell from one epoch to the next of a training, and in how
             many of these steps the val IoU fell too.
     """
@@ -294,22 +262,31 @@ def falling_loss(study: Study) -> dict[str, Any]:
     change = val.groupby(["variant", "seed"], sort=False)[["loss", "iou_score"]].diff().dropna()
     fell = change[change["loss"] < 0]
     train = epochs[epochs["curve"] == "train epoch"]
-    return {"pairs": len(study.pairs), "decided_pairs": sum(pair["verdict"] != TOO_FEW for pair in study.pairs),
-            "disagreement": {loss: _disagreement(study, _final(train, loss)) for loss in FINAL_LOSSES},
+    pairs = study.pairs_among(study.configs, HEADLINE.name)
+    decided = [pair for pair in pairs if pair["verdict"] == BETTER]
+    return {"pairs": len(pairs), "too_few": sum(pair["verdict"] == TOO_FEW for pair in pairs), "decided": len(decided),
+            "disagreement": {loss: _disagreement(study, decided, _final(train, loss)) for loss in FINAL_LOSSES},
             "steps": len(fell), "steps_with_falling_iou": int((fell["iou_score"] < 0).sum())}
 
 
-def _final(epochs: pd.DataFrame, loss: str) -> dict[str, float]:
-    """The loss of the last epoch by variant, mean over seeds."""
-    last = epochs.groupby(["variant", "seed"], sort=False)[loss].last()
-    return last.groupby(level="variant", sort=False).mean().dropna().to_dict()
+def _final(epochs: pd.DataFrame, loss: str) -> dict[str, np.ndarray]:
+    """The loss of the last epoch of each seed, (S,), by variant."""
+    last = epochs.groupby(["variant", "seed"], sort=False)[loss].last().dropna()
+    return {variant: of.to_numpy(np.float64) for variant, of in last.groupby(level="variant", sort=False)}
 
 
-def _disagreement(study: Study, final: Mapping[str, float]) -> Row | None:
-    pairs = [pair for pair in study.pairs if pair["verdict"] == BETTER and {pair["a"], pair["b"]} <= set(final)
-             and final[pair["b"]] < final[pair["a"]]]
+def _disagreement(study: Study, decided: Sequence[Row], final: Mapping[str, np.ndarray]) -> Row | None:
+    """Of the decided pairs whose better variant ends with the higher loss, the one with the largest difference."""
+    variants = list(final)
+    ends_above = set()
+    for pair in pairwise.compare([Blocks.from_values(values_S) for values_S in final.values()], margin=None,
+                                 highest=math.inf):
+        if pair.verdict == BETTER:
+            first, second = variants[pair.a], variants[pair.b]
+            ends_above.add((first, second) if pair.difference.value > 0 else (second, first))
+    pairs = [pair for pair in decided if (pair["a"], pair["b"]) in ends_above]
     if not pairs:
         return None
     pair = max(pairs, key=lambda pair: pair["difference"])
-    return {end: {"variant": variant, "loss": final[variant], "score": study.ranked[variant]["mean"]}
+    return {end: {"variant": variant, "loss": float(final[variant].mean()), "score": study.ranked[variant]["mean"]}
             for end, variant in (("better", pair["a"]), ("worse", pair["b"]))}

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seglib.comparison.failures import Floor, failed
 from seglib.comparison.quantities import QUANTITIES
 from seglib.comparison.variants import SPLITS, Variant, compared
 from seglib.metrics import decisions, inference, pairwise
@@ -22,6 +23,7 @@ from seglib.metrics.scores import BY_NAME, HEADLINE, PAIRED, SCORES, Ratio
 Interval = tuple[float, float]
 PAIR_COLUMNS = ["a", "b", "score", "difference", "low", "high", "interval_of", "df", "p", "p_holm", "p_equivalent",
                 "verdict", "effect", "won", "seeds_low", "seeds_high", "units_low", "units_high"]
+GROUP_PAIR_COLUMNS = ["variant", "by", "a", "b", "difference", "low", "high", "interval_of", "p_holm", "verdict"]
 
 
 class Evidence:
@@ -134,17 +136,39 @@ class Evidence:
             row["units_low"], row["units_high"] = pairwise.units_needed(margin, *both)
         return row
 
-    def ranking(self, scores: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    def group_pair_table(self) -> pd.DataFrame:
+        """One row per variant and pair of groups of objects: is `a`, of the higher completeness, found better?
+
+        Groups of one kind are compared: sizes, numbers of objects in a picture, covered and free. All pairs of a
+        variant share one error budget. The columns have the meanings of `pair_table`; by: the kind of the groups.
+        """
+        return pd.DataFrame([row for variant in compared(self.variants) for row in self._group_pairs(variant)],
+                            columns=GROUP_PAIR_COLUMNS)
+
+    def _group_pairs(self, variant: Variant) -> Iterator[dict[str, Any]]:
+        scored = [score for score in SCORES if score.group and score.base == "completeness"
+                  and np.isfinite(variant.scores_S("test", score.name)).all()]
+        scored.sort(key=lambda score: -float(self.blocks(variant, score.name).mean))
+        chosen = [(a, b) for a, b in itertools.combinations(scored, 2) if a.group[0] == b.group[0]]
+        blocks = [self.blocks(variant, a.name).minus(self.blocks(variant, b.name)) for a, b in chosen]
+        for (a, b), pair in zip(chosen, pairwise.compare_with_zero(blocks, margin=self.margin), strict=True):
+            low, high = known(pair.difference)
+            yield {"variant": variant.label, "by": a.group[0], "a": a.group[1], "b": b.group[1],
+                   "difference": float(pair.difference.value), "low": low, "high": high,
+                   "interval_of": pair.difference.of, "p_holm": pair.p_holm, "verdict": pair.verdict}
+
+    def ranking(self, scores: pd.DataFrame, pairs: pd.DataFrame, floor: Floor | None = None) -> pd.DataFrame:
         """The variants by their headline score on test, the highest mean first, with ranks.
 
         A rank is an interval: rank_low is 1 + the number of variants that are better, rank_high is the number of
         ranked variants less those that are worse. A variant with too few seeds, or without a score, has none. If at
         most one of several variants has enough seeds, none has a rank, because there is nothing to rank it against.
-        Baselines have no row.
+        Baselines have no row. failed: how many of the trainings failed; empty without a floor, or without trainings.
         """
         variants = compared(self.variants)
         rows = scores[(scores["split"] == "test") & (scores["score"] == HEADLINE.name)
                       & scores["variant"].isin([variant.label for variant in variants])].copy()
+        rows["failed"] = pd.array([failed(variant, floor) for variant in variants], dtype="Int64")
         rows["enough_seeds"] = [decisions.enough_seeds(variant.seeds) for variant in variants]
         better = pairs[(pairs["score"] == HEADLINE.name) & (pairs["verdict"] == BETTER)]
         is_ranked = rows["enough_seeds"] & rows["mean"].notna()
@@ -153,7 +177,7 @@ class Evidence:
         rows["rank_low"] = (1 + above).astype("Int64").where(is_ranked)
         rows["rank_high"] = (is_ranked.sum() - below).astype("Int64").where(is_ranked)
         return rows[["variant", "rank_low", "rank_high", "enough_seeds", "mean", "low", "high", "interval_of", "min",
-                     "max", "sd", "seeds"]]
+                     "max", "sd", "seeds", "failed"]]
 
     def class_intervals(self, score: Ratio, classes: Sequence[str]) -> dict[tuple[str, str], Interval]:
         """The test interval of each (variant, class) under one score; a class that no test picture holds has none."""

@@ -17,19 +17,36 @@ from seglib.metrics.scores import HEADLINE
 Row = dict[str, Any]
 
 
-def findings(tables: Mapping[str, pd.DataFrame], *, seedless: Container[str]) -> dict[str, Any]:
-    """The facts under the keys `answer`, `dice_names`, `equals_baseline` and `made`: see the functions of these names.
+def findings(tables: Mapping[str, pd.DataFrame], *, seedless: Container[str],
+             floor: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The facts under the keys `answer`, `failures`, `dice_names`, `equals_baseline` and `made`, each by a function.
 
     Args:
         tables: the comparison's tables `ranking`, `pairs`, `seed_scores`, `dice_names`, `baselines` and `provenance`,
             by name.
         seedless: the variants in which nothing is random.
+        floor: what a training must exceed, as summary.json has it.
     """
     ranking = tables["ranking"]
     return {"answer": answer(ranking, tables["pairs"], tables["seed_scores"], seedless=seedless),
+            "failures": failures(ranking, floor),
             "dice_names": dice_names(tables["dice_names"], ranking["variant"].iloc[0]) if len(ranking) else None,
             "equals_baseline": equals_baseline(tables["baselines"]),
             "made": made(tables["provenance"], compared=ranking["variant"])}
+
+
+def failures(ranking: pd.DataFrame, floor: Mapping[str, Any] | None) -> Row | None:
+    """The variants of which trainings failed; None if none did.
+
+    Returns:
+        score, baseline: the floor. trainings: how many there are. failed: how many of them failed.
+        variants: the variants of which some failed, the highest mean first, with `failed`, `seeds` and `mean`.
+    """
+    trained, some = ranking[ranking["failed"].notna()], ranking[ranking["failed"] > 0]
+    if floor is None or some.empty:
+        return None
+    return {**floor, "trainings": int(trained["seeds"].sum()), "failed": int(some["failed"].sum()),
+            "variants": json_rows(some[["variant", "failed", "seeds", "mean"]])}
 
 
 def equals_baseline(baselines: pd.DataFrame) -> list[Row]:
@@ -102,11 +119,22 @@ def dice_names(table: pd.DataFrame, variant: str) -> dict[str, Any]:
 
 
 def warnings(found: Mapping[str, Any]) -> list[str]:
-    """One line per variant that equals a baseline and per fact of `made`, from the facts of `findings`."""
+    """One line per variant of which trainings failed, per variant that equals a baseline, and per fact of `made`.
+
+    Args:
+        found: the facts of `findings`.
+    """
+    failed = _failures(found["failures"]) if found["failures"] else []
     equal = [f"{row['variant']} predicts the same masks as the baseline {' and '.join(row['baselines'])} on "
              f"{int(100 * row['identical'])} % of the test pictures" for row in found["equals_baseline"]]
-    return [*equal, *map(_variants_made_differently, found["made"]["variants"]),
+    return [*failed, *equal, *map(_variants_made_differently, found["made"]["variants"]),
             *map(_seeds_made_differently, found["made"]["seeds"])]
+
+
+def _failures(found: Row) -> list[str]:
+    of = f"that of the best baseline, {found['baseline']}" if found["baseline"] else "compare.failed_below"
+    return [f"{row['failed']} of {row['seeds']} seeds of {row['variant']} failed: their test IoU is not above "
+            f"{found['score']:.3f}, {of}" for row in found["variants"]]
 
 
 def _variants_made_differently(row: Row) -> str:
@@ -139,12 +167,13 @@ def conclusion(found: Mapping[str, Any], confidence: float) -> str:
     first = found["first"]
     if first is None:
         return "no test picture holds any class, so no variant has a score"
+    failed = f"; {first['failed']} of its {first['seeds']} seeds failed" if first["failed"] else ""
     if not found["too_few_seeds"]:
         lead = found["lead"]
         is_best = lead is not None and not lead[UNKNOWN] and not lead[EQUIVALENT]
         return (f"{'best on test' if is_best else 'highest mean on test'}: {first['variant']}, IoU {first['mean']:.3f} "
-                f"({confidence:.0%} interval {first['low']:.3f} to {first['high']:.3f})")
+                f"({confidence:.0%} interval {first['low']:.3f} to {first['high']:.3f}){failed}")
     counts = ", ".join(map(str, found["seeds_of_too_few"]))
     seeds = ", ".join(f"{score:.3f}" for score in first["by_seed"])
     return (f"too few seeds ({counts}) to call a variant best; highest mean test IoU: {first['variant']}, "
-            f"{first['mean']:.3f}" + (f" (seeds {seeds})" if seeds else ""))
+            f"{first['mean']:.3f}" + (f" (seeds {seeds})" if seeds else "") + failed)

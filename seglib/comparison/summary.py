@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from seglib.comparison.failures import Floor
 from seglib.comparison.tables import json_rows
 from seglib.comparison.variants import SPLITS, Variant, trained
 from seglib.configs import CompareConfig, used
@@ -18,11 +19,12 @@ from seglib.metrics.conventions import CONVENTIONS
 from seglib.metrics.decisions import FEWEST_SEEDS
 from seglib.metrics.scores import HEADLINE, SCORES
 from seglib.metrics.scores.score import AGGREGATIONS, Facts
-from seglib.training.overfit import Floor
+from seglib.training.overfit import LossFloor
 
 
 def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, facts: Facts, sizes: Sequence[float],
-            config: CompareConfig, prepared: Path, snapshots: dict[str, str], confidence: float) -> dict[str, Any]:
+            config: CompareConfig, floor: Floor | None, prepared: Path, snapshots: dict[str, str],
+            confidence: float) -> dict[str, Any]:
     """The content of summary.json."""
     contents = Contents.read(prepared)
     cases = {split: of[0] for split in SPLITS if (of := variants[0].cases_S(split))[0].units_N is not None}
@@ -61,6 +63,7 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, fac
         "absent": _absent(variants, config, info),
         "sizes": list(sizes),
         "margin": config.margin,
+        "floor": dataclasses.asdict(floor) if floor else None,
         "confidence": confidence,
         "data_sha256": contents.files | {"dataset.json": file_sha256(prepared / "dataset.json")},
     }
@@ -79,7 +82,7 @@ def _absent(variants: Sequence[Variant], config: CompareConfig, info: DatasetInf
     for variant in trained(variants):
         weights, train = variant.config["loss"]["terms"], variant.config["train"]
         costs = config.absent_costs[variant.names[0][1]]
-        floor = Floor.of(there_NK, weights, costs, exclusive=info.task.exclusive)
+        floor = LossFloor.of(there_NK, weights, costs, exclusive=info.task.exclusive)
         if any(weights[term] > 0 for term in costs):
             told[variant.label] = {"costs": costs, "teaches": floor.teaches_absence,
                                    "floor": floor.loss if train["overfit"] is None else None}

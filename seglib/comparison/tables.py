@@ -35,11 +35,20 @@ def training_scores(variants: Sequence[Variant], classes: Sequence[str]) -> pd.D
 
 
 def seed_table(variants: Sequence[Variant]) -> pd.DataFrame:
-    """One row per (variant, split, seed) with the headline score. A variant without seeds has one row per split."""
-    rows = [{"variant": variant.label, "split": split, "seed": result.seed, HEADLINE.name: score}
-            for variant in variants for split in SPLITS
-            for result, score in zip(variant.results, variant.scores_S(split, HEADLINE.name), strict=True)]
+    """One row per (variant, split, seed) with every score. A variant without seeds has one row per split."""
+    rows = [{"variant": variant.label, "split": split, "seed": result.seed,
+             **{score: mean_score(values_K) for score, values_K in result.class_scores[split].items()}}
+            for variant in variants for split in SPLITS for result in variant.results]
     return pd.DataFrame(rows).astype({"seed": "Int64"})
+
+
+def seed_class_table(variants: Sequence[Variant], classes: Sequence[str]) -> pd.DataFrame:
+    """One row per (variant, split, seed, class) with the headline score, empty if the class is absent."""
+    rows = [(variant.label, split, result.seed, name, score)
+            for variant in variants for split in SPLITS for result in variant.results
+            for name, score in zip(classes, result.class_scores[split][HEADLINE.name], strict=True)]
+    columns = ["variant", "split", "seed", "class", HEADLINE.name]
+    return pd.DataFrame(rows, columns=columns).astype({"seed": "Int64"})
 
 
 def class_table(variants: Sequence[Variant], classes: Sequence[str],

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import gammaincinv, stdtrit
 
 from seglib.metrics.decisions import FEWEST_SEEDS, enough_seeds, holm
-from seglib.metrics.inference import Blocks, Estimate, Part, of_difference, satterthwaite, variance_parts
+from seglib.metrics.inference import Blocks, Estimate, Part, of_difference, of_score, satterthwaite, variance_parts
 
 LEVEL = 0.05
 PRIOR_FREEDOM = 4  # by simulation: with 2, more than 6 % of 3 unequal variants with 3 seeds are falsely called better
@@ -42,19 +42,17 @@ class Tested:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
-    a: int
-    b: int
-    """Places of the two variants"""
+class Decision:
+    """A difference and what its tests say."""
+
     difference: Estimate
-    """a less b, with each variant's own variance between seeds"""
+    """With each variant's own variance between seeds"""
     p: np.ndarray | None = None
-    """Two-sided p of "there is no difference", by the test that decides; None if the pair is not tested"""
+    """Two-sided p of "there is no difference", by the test that decides; None if there are too few seeds"""
     p_holm: np.ndarray | None = None
-    """The same, corrected over all pairs. Never below the p that belongs to the interval of `difference`, so that the
-    interval of a decided difference excludes 0"""
+    """The same, corrected over all differences that were tested together; see `corrected`"""
     p_equivalent: np.ndarray | None = None
-    """p of "the difference is at least as large as the margin", corrected over all pairs; None without a margin"""
+    """p of "the difference is at least as large as the margin", corrected over all; None without a margin"""
 
     @property
     def verdict(self) -> str:
@@ -68,6 +66,15 @@ class Pair:
         return BETTER if self.p_holm < LEVEL else UNKNOWN
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pair(Decision):
+    """Two variants, of which `difference` is a's mean less b's."""
+
+    a: int
+    b: int
+    """Places of the two variants"""
+
+
 def compare(blocks: Sequence[Blocks], *, margin: float | None, highest: float = 1.0) -> list[Pair]:
     """Every pair of variants, in the order of `itertools.combinations`.
 
@@ -75,25 +82,36 @@ def compare(blocks: Sequence[Blocks], *, margin: float | None, highest: float = 
         margin: the smallest difference that matters; None if the score has none, then no pair is equivalent.
         highest: the largest value that the score can have.
     """
-    found = [Pair(a=a, b=b, difference=of_difference(blocks[a], blocks[b], highest))
-             for a, b in itertools.combinations(range(len(blocks)), 2)]
-    tested = [pair for pair in found if enough_seeds(blocks[pair.a].seeds, blocks[pair.b].seeds)]
-    if not tested:
-        return found
     of_seeds = moderated(blocks)
-    tests = [of_difference(blocks[pair.a], blocks[pair.b], highest, of_seeds(pair.a, pair.b)) for pair in tested]
-    plain_P = np.stack([pair.difference.p() for pair in tested])
-    p_P = np.stack([test.p() for test in tests])
-    p_holm_P = corrected(p_P, plain_P)
-    p_equivalent_P = [None] * len(tested)
+    found = {(a, b): Tested(interval=of_difference(blocks[a], blocks[b], highest),
+                            decides=of_difference(blocks[a], blocks[b], highest, of_seeds(a, b)))
+             for a, b in itertools.combinations(range(len(blocks)), 2)}
+    enough = [pair for pair in found if enough_seeds(*(blocks[place].seeds for place in pair))]
+    decided = dict(zip(enough, _decisions([found[pair] for pair in enough], margin), strict=True))
+    return [Pair(a=a, b=b, difference=tested.interval, **decided.get((a, b), {})) for (a, b), tested in found.items()]
+
+
+def compare_with_zero(differences: Sequence[Blocks], *, margin: float) -> list[Decision]:
+    """Differences of two scores, each of one variant's own trainings (see `Blocks.minus`), tested together."""
+    of_seeds = moderated(differences)
+    found = [Tested(interval=of_score(one, lowest=-1.0), decides=of_score(one, 1.0, of_seeds(place), lowest=-1.0))
+             for place, one in enumerate(differences)]
+    if not enough_seeds(*(one.seeds for one in differences)):
+        return [Decision(difference=tested.interval) for tested in found]
+    return [Decision(difference=tested.interval, **ps)
+            for tested, ps in zip(found, _decisions(found, margin), strict=True)]
+
+
+def _decisions(tests: Sequence[Tested], margin: float | None) -> list[dict[str, np.ndarray]]:
+    """The p values of `Decision` for differences that share one error budget."""
+    if not tests:
+        return []
+    p_P, plain_P = (np.stack(ps) for ps in zip(*(tested.p(Estimate.p) for tested in tests), strict=True))
+    found = {"p": p_P, "p_holm": corrected(p_P, plain_P)}
     if margin is not None:
-        outside_P = [np.maximum(test.p_outside(margin), pair.difference.p_outside(margin))
-                     for test, pair in zip(tests, tested, strict=True)]
-        p_equivalent_P = holm(np.stack(outside_P))
-    decided = {(pair.a, pair.b): Pair(a=pair.a, b=pair.b, difference=pair.difference, p=p, p_holm=p_holm,
-                                      p_equivalent=p_equivalent)
-               for pair, p, p_holm, p_equivalent in zip(tested, p_P, p_holm_P, p_equivalent_P, strict=True)}
-    return [decided.get((pair.a, pair.b), pair) for pair in found]
+        outside = [tested.p(lambda estimate: estimate.p_outside(margin)) for tested in tests]
+        found["p_equivalent"] = corrected(*(np.stack(ps) for ps in zip(*outside, strict=True)))
+    return [{name: ps[place] for name, ps in found.items()} for place in range(len(tests))]
 
 
 def corrected(p_P: np.ndarray, plain_P: np.ndarray) -> np.ndarray:

@@ -68,6 +68,7 @@ class Compare(Strict):
     pictures: int = Field(ge=3, le=10_000)
     gallery: int = Field(ge=3, le=10_000)
     margin: float = Field(gt=0, lt=1)
+    failed_below: float | None = Field(ge=0, le=1)
 
 
 class Study(Run):

@@ -9,22 +9,25 @@ from typing import Any
 from markupsafe import Markup
 
 from seglib.report.tables import Comparison
-from seglib.report.words import NAMED, count, listed, name, number, probability, say, signed
+from seglib.report.words import NAMED, brief, count, listed, name, number, probability, say, signed
+
+HELP = ("Verdicts need {} seeds of each variant: add them in params.yaml and run again. Trainings that exist are not "
+        "repeated.")
 
 
 def answer(comparison: Comparison) -> list[Markup]:
-    """Which variant has the highest mean, which others it is better than, and which variants equal a baseline.
+    """Which variant has the highest mean, which others it is better than, which seeds failed, what equals a baseline.
 
     A variant is called best only if it is better than every other. With too few seeds, no variant is called best.
     """
     text = "{} predicts the same masks as the baseline {} on {} % of the test pictures."
-    return _leader(comparison) + [
+    return _leader(comparison) + failures(comparison) + [
         say(text, name(row["variant"]), listed(map(name, row["baselines"])), int(100 * row["identical"]))
         for row in comparison.findings["equals_baseline"]]
 
 
 def _leader(comparison: Comparison) -> list[Markup]:
-    """One to five sentences about the variant with the highest mean."""
+    """A few sentences about the variant with the highest mean."""
     found = comparison.findings["answer"]
     first, lead = found["first"], found["lead"]
     if first is None:
@@ -34,9 +37,41 @@ def _leader(comparison: Comparison) -> list[Markup]:
     if found["too_few_seeds"]:
         return _too_few_seeds(comparison, found)
     is_best = not lead["unknown"] and not lead["equivalent"]
-    text = "{} segments best: test IoU {}." if is_best else "{} has the highest mean test IoU, {}."
-    return [say(text, name(first["variant"]), _score(comparison, first)), *_certainty(comparison, found),
-            *_seeds(comparison)]
+    text = "{0} segments best{1}: test IoU {2}." if is_best else "{0} has the highest mean test IoU, {2}."
+    return [say(text, name(first["variant"]), _though(first), _score(comparison, first)),
+            *_certainty(comparison, found), *_seeds(comparison)]
+
+
+def _though(row: dict[str, Any]) -> str:
+    """That some of the variant's seeds failed, if any did."""
+    if not row["failed"]:
+        return ""
+    return f", though {row['failed']} of its {count(row['seeds'], 'seed')} failed"
+
+
+def failures(comparison: Comparison) -> list[Markup]:
+    """How many seeds of which variants failed, and by which floor; nothing if none failed."""
+    found = comparison.findings["failures"]
+    if found is None:
+        return []
+    best = say(", that of the best baseline, {}", name(found["baseline"])) if found["baseline"] else \
+        " (compare.failed_below)"
+    floor = say("test IoU is not above {}{}", brief(found["score"]), best)
+    if len(found["variants"]) > NAMED:
+        return [say("{} of {} trainings failed: their {}. They are of {} variants, which the table of scores shows. A "
+                    "mean over seeds of which some failed mixes two kinds of trainings.", found["failed"],
+                    found["trainings"], floor, len(found["variants"]))]
+    return [_failures_of(row, floor) for row in found["variants"]]
+
+
+def _failures_of(row: dict[str, Any], floor: Markup) -> Markup:
+    if row["failed"] == row["seeds"]:
+        which = "The only seed" if row["seeds"] == 1 else f"All {row['seeds']} seeds"
+        return say("{} of {} failed: {} {}.", which, name(row["variant"]), "its" if row["seeds"] == 1 else "their",
+                   floor)
+    return say("{} of {} of {} failed: {} {}. The mean of {} mixes two kinds of trainings: look at the seeds.",
+               row["failed"], count(row["seeds"], "seed"), name(row["variant"]),
+               "its" if row["failed"] == 1 else "their", floor, number(row["mean"]))
 
 
 def _alone(comparison: Comparison, found: dict[str, Any]) -> list[Markup]:
@@ -46,13 +81,16 @@ def _alone(comparison: Comparison, found: dict[str, Any]) -> list[Markup]:
                  say("It is the only variant, so there is nothing but the baselines to compare it with.")]
     if not found["too_few_seeds"]:
         return sentences + _seeds(comparison)
-    return [*sentences, say("Too few seeds to say how much it varies: {} (at least {} are needed).",
-                            listed(map(number, first["by_seed"]), ","), comparison.summary["fewest_seeds"])]
+    by_seed = listed(map(number, first["by_seed"]), ",")
+    return [*sentences, say("Too few seeds to say how much it varies: {}.", by_seed),
+            say(HELP, comparison.summary["fewest_seeds"])]
 
 
 def _score(comparison: Comparison, row: dict[str, Any]) -> Markup:
+    """The mean with its interval, and what that is about."""
     level = round(100 * comparison.summary["confidence"])
-    return say("{} ({} % interval {} to {})", number(row["mean"]), level, number(row["low"]), number(row["high"]))
+    return say("{} ({} % interval {} to {} for {})",
+               number(row["mean"]), level, number(row["low"]), number(row["high"]), row["interval_of"])
 
 
 def _too_few_seeds(comparison: Comparison, found: dict[str, Any]) -> list[Markup]:
@@ -71,7 +109,7 @@ def _too_few_seeds(comparison: Comparison, found: dict[str, Any]) -> list[Markup
         sentences.append(say("{} has the highest mean of the {} variants with enough seeds: test IoU {}.",
                              name(lead["variant"]), found["compared"], _score(comparison, lead)))
         sentences += _certainty(comparison, found)
-    return sentences
+    return [*sentences, say(HELP, comparison.summary["fewest_seeds"])]
 
 
 def _lack(comparison: Comparison, found: dict[str, Any]) -> Markup:
@@ -107,7 +145,7 @@ def _certainty(comparison: Comparison, found: dict[str, Any]) -> list[Markup]:
         sentences = [say("Whether it is better than the next, {}, is unknown: {}.", name(runner_up), difference)]
         if text := would_show(pair, comparison):
             sentences.append(say("{}", text))
-    for verdict, text, join, each in (("equivalent", "It is equivalent to {} too.", "and", "each"),
+    for verdict, text, join, each in (("equivalent", "It is equivalent to {}.", "and", "each"),
                                       ("unknown", "Whether it is better than {} is unknown.", "or", "any")):
         if others := [rival for rival in lead[verdict] if rival != runner_up]:
             sentences.append(say(text, _grouped(others, found["compared"] - 2, join, each)))
@@ -155,8 +193,6 @@ def _seeds(comparison: Comparison) -> list[Markup]:
     if not comparison.summary["seeds"]:
         return [say("Nothing here was trained, so there are no seeds to vary.")]
     n = comparison.findings["answer"]["most_seeds"]
-    if n == 1:
-        return [say("Only one seed was trained, and another could change this order.")]
     if n <= 3:
         return [say("With {} seeds, the part of the interval that comes from seeds is itself poorly known.", n)]
     return []

@@ -89,7 +89,8 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(loader=jinja2.PackageLoader("seglib.report"), autoescape=True, trim_blocks=True,
                                      lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters |= {name: getattr(words, name) for name in (
-        "number", "signed", "brief", "as_printed", "probability", "interval", "listed", "name", "a_seed")}
+        "number", "signed", "brief", "as_printed", "probability", "interval", "listed", "name", "a_seed", "seeds_with",
+        "trainings")}
     # Figures and tables are numbered over the whole page, in reading order.
     environment.globals |= {"next_table": itertools.count(1).__next__, "next_figure": itertools.count(1).__next__}
     return environment

@@ -32,6 +32,13 @@ class Axis:
         return f"{round(tick, decimals) + 0.0:.{decimals}f}"  # + 0.0: no "-0"
 
 
+def extent(values: Iterable[float | None]) -> Axis:
+    """The axis without ticks from the lowest to the highest value. If all are one value, this is in its middle."""
+    found = [value for value in values if value is not None] or [0.0]
+    low, high = min(found), max(found)
+    return Axis(low, high, ()) if low < high else Axis(low - 1, high + 1, ())
+
+
 def axis(values: Iterable[float | None], *, steps: int = 4, include: float | None = None) -> Axis:
     """The axis that holds all values and `include`, in about `steps` steps. None is skipped."""
     found = [value for value in [*values, include] if value is not None] or [0.0, 1.0]

@@ -11,22 +11,17 @@ from markupsafe import Markup
 
 from seglib.report.answer import NAMED
 from seglib.report.tables import Comparison
+from seglib.report.views import column
 from seglib.report.words import brief, count, listed, name, number, say, with_interval
 
 WINDOWS = {"first": "at first", "median": "in the middle", "last": "at the end"}
 VARIED = {"losses": "losses on one model", "models": "models with one loss"}
 GROUPS = {"size": "{} objects", "overlap": "{} objects", "objects": "pictures whose number of objects is {}"}
 FINAL_LOSSES = {"loss": "the raw loss", "normalised": "the min-max normalised loss"}
-# What a score is about, and what its highest and its lowest are called.
-SEEN = {
-    "hole_share": ("holes", "most holes", "fewest holes"),
-    "specks": ("specks", "most specks", "fewest specks"),
-    "completeness": ("completeness", "most complete", "least complete"),
-    "wrong_class": ("wrong classes", "most wrong classes", "fewest wrong classes"),
-    "missed_small": ("missed small objects", "most small objects missed", "fewest small objects missed"),
-    "missed_covered": ("missed covered objects", "most covered objects missed", "fewest covered objects missed"),
-    "boundary_iou_dataset": ("boundaries", "best boundaries", "worst boundaries"),
-}
+# What a score is about.
+SEEN = {"hole_share": "holes", "specks": "specks", "completeness": "completeness", "wrong_class": "wrong classes",
+        "missed_small": "missed small objects", "missed_covered": "missed covered objects",
+        "boundary_iou_dataset": "boundary IoU"}
 Facts = dict[str, Any]
 
 
@@ -43,11 +38,12 @@ def coursework(comparison: Comparison) -> dict[str, Any] | None:
 
 def displayed(comparison: Comparison) -> dict[str, Any] | None:
     """The score of DLStudio's display bands, one row per split and variant; None if no variant has it."""
-    rows = [{"variant": variant, "split": split, "score": comparison.score(variant, "displayed", split)}
-            for split in ("test", "val") for variant in comparison.variants]
-    if not any(row["score"] and row["score"]["mean"] is not None for row in rows):
+    definition = comparison.definition("displayed")
+    cells = column(comparison, definition)
+    if not any(cell["score"] and cell["score"]["mean"] is not None for cell in cells.values()):
         return None
-    return comparison.definition("displayed") | {"rows": rows}
+    return definition | {"rows": [{"variant": variant, "split": split, "cell": cells[variant, split]}
+                                  for split in ("test", "val") for variant in comparison.variants]}
 
 
 # Should Dice be scaled, by how much, and why?
@@ -129,9 +125,8 @@ def variation(facts: Facts | None) -> list[Markup]:
     sentences = []
     if parts:
         sentences.append(say("Spread of test IoU, as a standard deviation: {}.", listed(parts)))
-    for what, times in facts["times_seeds"].items():
-        if times is not None:
-            sentences.append(say("The spread between {} is {} times that between seeds.", VARIED[what], brief(times)))
+    sentences += [_beyond_seeds(left, VARIED[what]) for what, left in facts["beyond_seeds"].items()
+                  if left is not None and not (left["decided"] and left["sd"] == 0)]
     if missing := [text for what, text in VARIED.items() if spread[what] is None]:
         sentences.append(say("This study did not run several {}, so their share is not known.",
                              listed(missing, "or")))
@@ -145,6 +140,14 @@ def variation(facts: Facts | None) -> list[Markup]:
     return sentences
 
 
+def _beyond_seeds(left: Facts, what: str) -> Markup:
+    if left["decided"]:
+        return say("Without the part that seeds alone give, the spread between {} is {}.", what, number(left["sd"]))
+    if left["sd"] == 0:
+        return say("Seeds alone would explain the spread between {}.", what)
+    return say("Whether the spread between {} is more than seeds alone would give is unknown.", what)
+
+
 def _extremes(group: Facts) -> Markup:
     highest, lowest = group["highest"], group["lowest"]
     text = GROUPS.get(group["by"], "{}")
@@ -155,7 +158,7 @@ def _extremes(group: Facts) -> Markup:
 # What do the pictures show for each variant?
 
 def seen(groups: Sequence[Facts]) -> list[Markup]:
-    """In each group, one sentence per variant that stands out, and one about the scores that do not tell it apart."""
+    """In each group, one sentence per two variants of which one is better, and one per other verdict."""
     if not groups:
         return [say("This study did not run two losses on one model, nor two models with one loss, so there is nothing "
                     "to tell apart.")]
@@ -163,18 +166,27 @@ def seen(groups: Sequence[Facts]) -> list[Markup]:
 
 
 def _seen_in(group: Facts) -> Iterable[Markup]:
-    place = say("On {} the losses" if group["others"] == "losses" else "With {} the models", name(group["fixed"]))
+    who = say("losses on {}" if group["others"] == "losses" else "models with {}", name(group["fixed"]))
     if too_few := group["too_few_seeds"]:
         whose = say(" of {}", listed(map(name, too_few))) if len(too_few) < len(group["variants"]) else ""
-        yield say("{} are not compared: too few seeds{}.", place, whose)
-    for variant in group["variants"]:
-        marks = [f"{SEEN[row['score']][n]} ({number(row[end]['mean'])})" for n, end in ((1, "highest"), (2, "lowest"))
-                 for row in group["told_apart"] if row[end]["variant"] == variant]
-        if marks:
-            yield say("{}: {}.", name(variant), listed(marks))
-    if group["not_told_apart"]:
-        yield say("{} are not told apart by {}.", place, listed((SEEN[score][0] for score in group["not_told_apart"]),
-                                                                "or"))
+        yield say("The {} are not compared: too few seeds{}.", who, whose)
+    if left_out := group["left_out"]:
+        yield say("Seeds of {} failed, so it is not compared by {}: a mask with nothing in it has none of them."
+                  if len(left_out) == 1 else
+                  "Seeds of {} failed, so these are not compared by {}: a mask with nothing in it has none of them.",
+                  listed(map(name, left_out)), listed((SEEN[score] for score in group["left_out_of"]), "or"))
+    marks: dict[tuple[str, str], list[str]] = {}
+    for row in group["better"]:
+        better, worse = row["better"], row["worse"]
+        marks.setdefault((better["variant"], worse["variant"]), []).append(
+            f"{SEEN[row['score']]} ({number(better['mean'])} against {number(worse['mean'])})")
+    for (better, worse), scores in marks.items():
+        yield say("{} is better than {} by {}.", name(better), name(worse), listed(scores))
+    if group["equivalent"]:
+        yield say("The {} are equivalent by {}.", who, listed(SEEN[score] for score in group["equivalent"]))
+    if group["unknown"]:
+        yield say("Whether the {} differ by {} is unknown.", who,
+                  listed((SEEN[score] for score in group["unknown"]), "or"))
 
 
 # Why can a falling loss and a good picture disagree?
@@ -182,11 +194,14 @@ def _seen_in(group: Facts) -> Iterable[Markup]:
 def falling_loss(facts: Facts) -> list[Markup]:
     sentences = [say("Losses of different kinds have different scales and zero points, so a lower curve is not a "
                      "better picture.")]
-    if facts["decided_pairs"]:
+    if facts["decided"]:
         sentences += [_disagreement(facts["disagreement"][loss], text) for loss, text in FINAL_LOSSES.items()]
-    elif facts["pairs"]:
+    elif facts["too_few"]:
         sentences.append(say("There are too few seeds to decide whether a variant with a lower final loss has a lower "
                              "score."))
+    elif facts["pairs"]:
+        sentences.append(say("No trained variant is known to be better than another one, so no final loss can be held "
+                             "against a score."))
     if facts["steps"]:
         both = facts["steps_with_falling_iou"]
         sentences.append(say("Within one training, of {} from an epoch to the next in which the val loss fell, the val "
@@ -196,8 +211,8 @@ def falling_loss(facts: Facts) -> list[Markup]:
 
 def _disagreement(found: Facts | None, loss: str) -> Markup:
     if found is None:
-        return say("By {}, the better variant of every decided pair also has the lower final loss.", loss)
+        return say("By {}, no variant that is better than another one is known to end higher.", loss)
     better, worse = found["better"], found["worse"]
-    return say("By {}, {} ends lower than {} ({} against {}), but its test IoU is lower: {} against {}, and "
-               "this difference is sure.", loss, name(worse["variant"]), name(better["variant"]), brief(worse["loss"]),
-               brief(better["loss"]), number(worse["score"]), number(better["score"]))
+    return say("By {}, {} ends lower than {} ({} against {}, means over seeds), but {} is better: test IoU {} against "
+               "{}.", loss, name(worse["variant"]), name(better["variant"]), brief(worse["loss"]),
+               brief(better["loss"]), name(better["variant"]), number(better["score"]), number(worse["score"]))

@@ -37,6 +37,7 @@ class Comparison:
     dice_names: pd.DataFrame
     gradients: pd.DataFrame
     seed_scores: pd.DataFrame
+    seed_classes: pd.DataFrame
     provenance: pd.DataFrame
     conventions: pd.DataFrame
     reversals: pd.DataFrame
@@ -69,11 +70,13 @@ class Comparison:
         """Whether any variant was trained more than once."""
         return bool((self.scores["seeds"] > 1).any())
 
-    def by_seed(self, variant: str, split: str = "test") -> list[float | None]:
-        """The headline score of each seed; nothing of a variant that has no seeds."""
-        table = self.seed_scores
-        rows = table[(table["variant"] == variant) & (table["split"] == split) & table["seed"].notna()]
-        return [row[self.headline] for row in records(rows)]
+    def by_seed(self, variant: str, split: str = "test", score: str | None = None) -> list[float | None]:
+        """A score of each seed, the headline score unless told; nothing of a variant that has no seeds."""
+        return [row[score or self.headline] for row in self._seed_rows.get((variant, split), ())]
+
+    def class_by_seed(self, variant: str, split: str, name: str) -> list[float | None]:
+        """The headline score of a class, of each seed."""
+        return [row[self.headline] for row in self._seed_class_rows.get((variant, split, name), ())]
 
     def score(self, variant: str, name: str, split: str = "test") -> dict[str, Any] | None:
         """mean, sd, low, high, seeds, images of one score, None where empty; None for a score that is not there."""
@@ -98,6 +101,8 @@ class Comparison:
     def __post_init__(self):
         rows = {(row["variant"], row["split"], row["score"]): row for row in records(self.scores)}
         object.__setattr__(self, "_score_rows", rows)
+        object.__setattr__(self, "_seed_rows", _by(self.seed_scores, "variant", "split"))
+        object.__setattr__(self, "_seed_class_rows", _by(self.seed_classes, "variant", "split", "class"))
         object.__setattr__(self, "_definitions", {score["name"]: score for score in self.summary["scores"]})
 
 
@@ -115,8 +120,16 @@ def read(folder: Path) -> Comparison:
 
 
 def _csv(path: Path) -> pd.DataFrame:
-    types = dict.fromkeys(NAMES, object) | {"seed": "Int64"}
+    types = dict.fromkeys(NAMES, object) | {"seed": "Int64", "failed": "Int64"}
     return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
+
+
+def _by(seeds: pd.DataFrame, *columns: str) -> dict[tuple[str, ...], list[dict[str, Any]]]:
+    """The rows of variants that have seeds, by their values in these columns."""
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in records(seeds[seeds["seed"].notna()]):
+        found.setdefault(tuple(row[column] for column in columns), []).append(row)
+    return found
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -9,9 +9,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from seglib.report.answer import from_to, would_show
-from seglib.report.charts import Axis, axis
+from seglib.report.charts import Axis, axis, extent
 from seglib.report.tables import Comparison, records
-from seglib.report.words import name, number, say
+from seglib.report.words import name, number, say, variants_named
 
 SPLITS = ("test", "val")
 FIRST_PAIRS = 10  # up to this many are all shown; of more, only the first variant's, and the rest are folded away
@@ -39,10 +39,19 @@ def score_table(comparison: Comparison, table: str) -> dict[str, Any]:
         groups.append({"title": heading, "unit": columns[0]["unit"], "lower": columns[0]["better"] == "lower",
                        "columns": [(score["name"], _aggregation(comparison, score)) for score in columns],
                        "n": [{split: _n(comparison, score, split) for split in SPLITS} for score in columns]})
-    rows = [{"variant": variant, "split": split,
-             "cells": [(comparison.score(variant, score["name"], split), score["digits"]) for score in shown]}
+    columns = [column(comparison, score) for score in shown]
+    rows = [{"variant": variant, "split": split, "cells": [of[variant, split] for of in columns]}
             for split in SPLITS for variant in comparison.variants]
     return {"groups": groups, "rows": rows, "two_lines": any(text for group in groups for _, text in group["columns"])}
+
+
+def column(comparison: Comparison, score: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The cells of a score by variant and split; the column has one scale for the dots of its seeds."""
+    seeds = {(variant, split): comparison.by_seed(variant, split, score["name"])
+             for split in SPLITS for variant in comparison.variants}
+    scale = extent(itertools.chain(*seeds.values()))
+    return {place: {"score": comparison.score(place[0], score["name"], place[1]), "digits": score["digits"],
+                    "seeds": of, "axis": scale} for place, of in seeds.items()}
 
 
 def _aggregation(comparison: Comparison, score: dict[str, Any]) -> str:
@@ -67,12 +76,26 @@ def ranking(comparison: Comparison) -> dict[str, Any]:
         rank = ranks.get(row["variant"]) if row["split"] == "test" else None
         row |= {"rank": rank, "by_seed": comparison.by_seed(row["variant"], row["split"]),
                 "headline": comparison.score(row["variant"], comparison.headline, row["split"])}
-    cells = [row["headline"] for row in table["rows"] if row["headline"] and row["variant"] in comparison.compared]
+    chosen = [row for row in table["rows"] if row["headline"] and row["variant"] in comparison.compared]
+    drawn = [[*row["by_seed"], *(row["headline"][key] for key in ("mean", "low", "high"))] for row in chosen]
     answered = comparison.findings["answer"]
     too_few = answered["too_few_seeds"]
-    return table | {"axis": axis(cell[key] for cell in cells for key in ("mean", "low", "high")),
-                    "any_rank": bool(ranks), "too_few": too_few,
+    return table | {"axis": axis(itertools.chain(*drawn)), "any_rank": bool(ranks), "too_few": too_few,
+                    "failed": {row["variant"]: row["failed"] for row in records(comparison.ranking)},
+                    "floor": comparison.summary["floor"], "scopes": scopes(comparison),
                     "seeds_of_too_few": from_to(answered["seeds_of_too_few"]) if too_few else ""}
+
+
+def scopes(comparison: Comparison) -> Markup:
+    """What the intervals of test scores are about; if this differs, of which variants."""
+    of_scope: dict[str, list[str]] = {}
+    for variant in comparison.compared:
+        row = comparison.score(variant, comparison.headline)
+        if row and row["low"] is not None:
+            of_scope.setdefault(row["interval_of"], []).append(variant)
+    if len(of_scope) == 1:
+        return say("{}", *of_scope)
+    return Markup("; ").join(say("{} ({})", scope, variants_named(of)) for scope, of in of_scope.items())
 
 
 def forest(comparison: Comparison) -> dict[str, Any]:
@@ -90,9 +113,9 @@ def forest(comparison: Comparison) -> dict[str, Any]:
                       if highest in (pair["a"], pair["b"])]
             others.append({"title": comparison.definition(score)["title"], "pairs": chosen, "axis": _pair_axis(chosen)})
     return {"first": first, "rest": [pair for pair in pairs if pair not in first], "axis": _pair_axis(pairs),
-            "highest": highest, "others": others, "all": len(pairs),
-            "counts": {verdict: [pair["verdict"] for pair in pairs].count(verdict)
-                       for verdict in ("better", "equivalent", "unknown", "too few seeds")}}
+            "scopes": sorted({pair["interval_of"] for pair in pairs}), "highest": highest, "others": others,
+            "all": len(pairs), "counts": {verdict: [pair["verdict"] for pair in pairs].count(verdict)
+                                        for verdict in ("better", "equivalent", "unknown", "too few seeds")}}
 
 
 def _pair(comparison: Comparison, pair: dict[str, Any]) -> dict[str, Any]:
@@ -107,9 +130,13 @@ def classes(comparison: Comparison) -> dict[str, Any]:
     """One row per variant and split, one cell per class: IoU with its interval, and the scores that the page offers."""
     names, scores = comparison.summary["classes"], comparison.of_table("class")
     at = {(row["variant"], row["split"], row["class"]): row for row in records(comparison.classes)}
+    seeds = {(variant, split, name): comparison.class_by_seed(variant, split, name) for variant, split, name in at}
+    scales = {name: extent(itertools.chain(*(of for place, of in seeds.items() if place[2] == name)))
+              for name in names}
     rows = [{"variant": variant, "split": split, "cells": [
                 {"mean": of[comparison.headline], "low": of["low"], "high": of["high"],
-                 "scores": [of[score["name"]] for score in scores]}
+                 "scores": [of[score["name"]] for score in scores], "axis": scales[of["class"]],
+                 "seeds": seeds[variant, split, of["class"]]}
                 for of in (at[variant, split, name] for name in names)]}
             for split in SPLITS for variant in comparison.variants]
     present = {split: [int(at[comparison.variants[0], split, name]["images_with_class"]) for name in names]
@@ -131,6 +158,10 @@ def own_size(comparison: Comparison) -> dict[str, Any]:
 def _group_table(comparison: Comparison, score: str, table: pd.DataFrame) -> dict[str, Any]:
     columns = [(row["by"], row["group"]) for row in records(table[["by", "group"]].drop_duplicates())]
     at = {(row["variant"], row["by"], row["group"]): row for row in records(table)}
+    names = {tuple(of["group"]): of["name"] for of in comparison.summary["scores"]
+             if of["base"] == score and of["group"]}
+    for (variant, *group), row in at.items():
+        row["seeds"] = comparison.by_seed(variant, score=names[tuple(group)])
     rows = [{"variant": variant, "cells": [at.get((variant, *column)) for column in columns]}
             for variant in comparison.variants]
     heads = []
@@ -139,7 +170,8 @@ def _group_table(comparison: Comparison, score: str, table: pd.DataFrame) -> dic
         heads.append({"name": group, "edges": _edges(first) if by == "size" else "", "n": first["n"]})
     kinds = [{"title": GROUPS.get(by, by), "span": sum(kind == by for kind, _ in columns)}
              for by in dict.fromkeys(by for by, _ in columns)]
-    values = [cell[key] for row in rows for cell in row["cells"] if cell for key in ("mean", "low", "high")]
+    cells = [cell for row in rows if row["variant"] in comparison.compared for cell in row["cells"] if cell]
+    values = [value for cell in cells for value in (cell["mean"], cell["low"], cell["high"], *cell["seeds"])]
     whole = comparison.definition(score)  # of the objects of all groups
     return {"title": whole["title"], "formula": whole["formula"], "lower": whole["better"] == "lower", "kinds": kinds,
             "heads": heads, "rows": rows, "axis": axis(values, steps=2)}
@@ -184,12 +216,12 @@ def _dice_sentences(found: dict[str, Any] | None) -> list[Markup]:
     if found is None:
         return []
     sentences = []
-    if found["lowest"] is not None:
+    if found["lowest"] is not None and number(found["lowest"]) != number(found["highest"]):
         sentences.append(say("The same predictions of {} score {} to {}, depending on what is called Dice.",
                              name(found["variant"]), number(found["lowest"]), number(found["highest"])))
     if found["pixel_accuracy"] is not None:
-        sentences.append(say("Pixel accuracy, {} here, is not Dice: it counts every background pixel as a success.",
-                             number(found["pixel_accuracy"])))
+        sentences.append(say("Pixel accuracy, {} here, is not Dice: it also counts every pixel that is rightly left "
+                             "alone.", number(found["pixel_accuracy"])))
     return sentences
 
 

@@ -58,6 +58,16 @@ def with_interval(row: dict[str, Any], value: str = "mean", digits: int = 3) -> 
     return number(row[value], digits) + (f" ({found})" if found else "")
 
 
+def seeds_with(values: Sequence[float | None], digits: int = 3) -> str:
+    """"seeds: 0.845, 0.855", or "seed: 0.845"."""
+    return f"seed{'s' if len(values) > 1 else ''}: {', '.join(number(value, digits) for value in values)}"
+
+
+def trainings(seeds: int, failed: int | None) -> str:
+    """"5", or "5, 2 failed"."""
+    return f"{seeds}, {failed} failed" if failed else f"{seeds}"
+
+
 def name(label: str) -> Markup:
     """A variant's name in a sentence."""
     return Markup("<em>{}</em>").format(label)

@@ -30,7 +30,7 @@ from seglib.training.device import Conditions, memory_of, on_stream, own_stream
 from seglib.training.history import History, Row
 from seglib.training.inputs import Inputs
 from seglib.training.optimization import Optimization
-from seglib.training.overfit import Floor, Verdict
+from seglib.training.overfit import LossFloor, Verdict
 from seglib.training.phases import Phase
 from seglib.training.progress import Progress
 from seglib.training.selection import LOSS, Selection
@@ -72,7 +72,7 @@ class Trainer:
         self.snapshots = Snapshots(self.settings.snapshots, val, self.setup.info.task)
         if self.settings.overfit is not None:
             train = val = overfit.first_pictures(train, self.settings.overfit)
-            self._floor = Floor.of(overfit.classes_there(train, self.setup.info), config.loss.terms,
+            self._floor = LossFloor.of(overfit.classes_there(train, self.setup.info), config.loss.terms,
                                    absent_costs(config.loss), exclusive=self.encoding.exclusive)
         self.train = self.setup.feed(train, learns=True, ignores=self.setup.train_ignores)
         self.val = self.setup.feed(val, learns=False)

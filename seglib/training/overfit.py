@@ -14,7 +14,7 @@ ENOUGH = 0.9  # IoU, the mean over classes; what is missing then are pixels on o
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Floor:
+class LossFloor:
     """What no network can learn of some pictures by a loss: what classes that a picture lacks cost in it."""
 
     costs: Mapping[str, float]  # the terms in which such a class costs something, whatever is predicted
@@ -25,7 +25,7 @@ class Floor:
 
     @classmethod
     def of(cls, there_NK: np.ndarray, weights: Mapping[str, float], costs: Mapping[str, float], *, exclusive: bool
-           ) -> "Floor":
+           ) -> "LossFloor":
         """The floor on some pictures.
 
         there: whether each of the pictures holds each class. weights: of the loss's terms. costs: what
@@ -54,7 +54,7 @@ class Verdict:
     pictures: int
     iou: float
     loss: float
-    floor: Floor
+    floor: LossFloor
 
     @property
     def could(self) -> bool:

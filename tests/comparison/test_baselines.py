@@ -1,6 +1,7 @@
 """Baselines beside made-up networks, one of which never sees anything. Shapes: N pictures, K classes, H, W."""
 
 import contextlib
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from seglib.comparison.baselines import baseline_table
 from seglib.comparison.evidence import Evidence
+from seglib.comparison.failures import Floor
 from seglib.comparison.findings import equals_baseline, findings, warnings
 from seglib.comparison.provenance import provenance_table
 from seglib.comparison.tables import class_table, dice_names, seed_table
@@ -99,8 +101,12 @@ def test_the_difference_to_a_baseline_is_that_of_the_scores(baselines: pd.DataFr
 def test_the_terminal_says_it(baselines: pd.DataFrame, evidence: Evidence, study: tuple):
     scores, pairs = evidence.score_table(), evidence.pair_table()
     test = Split.open(Path("data/prepared/shapes"), "test")
-    found = findings({"ranking": evidence.ranking(scores, pairs), "pairs": pairs, "baselines": baselines,
+    floor = Floor.of(evidence.variants, None)
+    found = findings({"ranking": evidence.ranking(scores, pairs, floor), "pairs": pairs, "baselines": baselines,
                       "seed_scores": seed_table(evidence.variants), "provenance": provenance_table(evidence.variants),
-                      "dice_names": dice_names(evidence.variants, test, study[1].task)}, seedless=["threshold"])
+                      "dice_names": dice_names(evidence.variants, test, study[1].task)},
+                     seedless=["threshold"], floor=dataclasses.asdict(floor))
     assert warnings(found) == [
+        f"3 of 3 seeds of {BLIND} failed: their test IoU is not above {floor.score:.3f}, that of the best baseline, "
+        "foreground",
         f"{BLIND} predicts the same masks as the baseline background on 100 % of the test pictures"]

@@ -6,19 +6,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seglib.comparison.coursework import Study, apart, dice_scale, falling_loss, seen, variation
+from seglib.comparison.coursework import dice_scale, falling_loss, seen, variation
+from seglib.comparison.study import Study
+from seglib.metrics import pairwise
+from seglib.metrics.inference import Blocks
 
 LOSSES = {"mse": {"mse": 1.0}, "k1": {"mse": 1.0, "dice": 1.0}, "k40": {"mse": 0.5, "dice": 20.0},
           "dice": {"dice": 1.0}, "ce": {"ce": 1.0}}
 
 
 def study(means: dict[str, float], *, seeds: int = 3, few: tuple[str, ...] = (), decided: str = "better",
-          targets: dict[str, str] | None = None, sd: float = 0.02, width: float = 0.01,
+          failed: tuple[str, ...] = (), targets: dict[str, str] | None = None, sd: float = 0.02, width: float = 0.01,
           **tables: pd.DataFrame) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """The summary and the tables of variants "model loss" with these means of every score; `frequency` has no seed.
 
     Args:
         few: the variants with a single seed.
+        failed: the variants of which one training failed.
         decided: the verdict on pairs of which both variants have enough seeds.
         targets: those of a model, "unit" if it is not named.
         width: how far each interval reaches on both sides of its mean.
@@ -29,10 +33,11 @@ def study(means: dict[str, float], *, seeds: int = 3, few: tuple[str, ...] = (),
     names = {variant: [tuple(variant.split())] for variant in means if variant != "frequency"}
     rows = [{"variant": variant, "mean": means[variant], "low": means[variant] - width, "high": means[variant] + width,
              "sd": sd if seeds > 1 and variant != "frequency" else np.nan, "seeds": seeds,
+             "failed": None if variant == "frequency" else int(variant in failed),
              "enough_seeds": enough[variant]} for variant in ordered]
-    pairs = [{"a": a, "b": b, "score": "iou_dataset", "difference": means[a] - means[b],
+    pairs = [{"a": a, "b": b, "score": score, "difference": means[a] - means[b],
               "verdict": decided if enough[a] and enough[b] else "too few seeds"}
-             for i, a in enumerate(ordered) for b in ordered[i + 1:]]
+             for score in ("iou_dataset", "specks") for i, a in enumerate(ordered) for b in ordered[i + 1:]]
     ranking = pd.DataFrame(rows)
     made = {
         "ranking": ranking,
@@ -40,6 +45,7 @@ def study(means: dict[str, float], *, seeds: int = 3, few: tuple[str, ...] = (),
         "pairs": pd.DataFrame(pairs, columns=["a", "b", "score", "difference", "verdict"]),
         "gradients": pd.DataFrame(columns=["variant", "term", "weight", "first", "median", "last"]),
         "groups": pd.DataFrame(columns=["variant", "split", "by", "group", "score", "mean", "low", "high"]),
+        "group_pairs": pd.DataFrame(columns=["variant", "by", "a", "b", "verdict"]),
         "curves": pd.DataFrame(columns=["variant", "seed", "curve", "iteration", "loss", "normalised", "iou_score"])}
     configs = {variant: {"model": {"kind": model}, "loss": {"terms": LOSSES[loss]},
                          "train": {"targets": (targets or {}).get(model, "unit")}}
@@ -122,67 +128,135 @@ def test_spread_between_losses_models_and_seeds_is_a_standard_deviation():
     between_losses = np.sqrt((np.var([0.6, 0.8], ddof=1) + np.var([0.5, 0.9], ddof=1)) / 2)
     between_models = np.sqrt((np.var([0.6, 0.5], ddof=1) + np.var([0.8, 0.9], ddof=1)) / 2)
     assert found["spread"] == pytest.approx({"losses": between_losses, "models": between_models, "seeds": 0.05})
-    assert found["times_seeds"] == pytest.approx({"losses": between_losses / 0.05, "models": between_models / 0.05})
     assert found["seeds"] == 3 and found["variant"] == "frequency"
+    for what, between in (("losses", between_losses), ("models", between_models)):  # 0.05² / 3 is what seeds give
+        left = np.sqrt(max(between**2 - 0.05**2 / 3, 0))
+        assert found["beyond_seeds"][what] == {"sd": pytest.approx(left), "decided": True}
 
 
-def test_spread_is_no_multiple_of_that_between_too_few_seeds():
+def test_too_few_seeds_leave_no_spread_to_take_theirs_off():
     found = variation(Study.of(*study({"a mse": 0.6, "a dice": 0.8}, seeds=2)))
     assert found["spread"]["losses"] > 0 and found["spread"]["seeds"] > 0
-    assert found["spread"]["models"] is None and found["times_seeds"] == {"losses": None, "models": None}
+    assert found["spread"]["models"] is None and found["beyond_seeds"] == {"losses": None, "models": None}
     assert variation(Study.of(*study({"a mse": np.nan, "a dice": np.nan}))) is None
+    few = variation(Study.of(*study({"a mse": 0.6, "a dice": 0.8, "b mse": 0.5}, few=("b mse",))))["beyond_seeds"]
+    assert few["losses"]["sd"] > 0 and few["models"] is None
 
 
-def test_groups_of_objects_are_told_apart_if_their_intervals_are():
-    completeness = {"size": {"small": 0.3, "medium": 0.6, "large": 0.9}, "overlap": {"free": 0.7, "covered": 0.65}}
+def simulated(random: np.random.Generator, between: float, *, variants: int, seeds: int = 5) -> dict[str, Any]:
+    """`beyond_seeds` of losses whose true means vary by `between`, and whose seeds vary by 0.02."""
+    names = [f"a {n}" for n in range(variants)]
+    scores = 0.6 + random.normal(0, between, (variants, 1)) + random.normal(0, 0.02, (variants, seeds))
+    order = np.argsort(-scores.mean(1))
+    blocks = [Blocks(scores_S=scores[n], deviations_SX=np.zeros((seeds, 50)), units=50) for n in order]
+    pairs = [{"a": names[order[pair.a]], "b": names[order[pair.b]], "score": "iou_dataset",
+              "difference": float(pair.difference.value), "verdict": pair.verdict}
+             for pair in pairwise.compare(blocks, margin=None)]
+    rows = pd.DataFrame([{"variant": names[n], "mean": scores[n].mean(), "sd": scores[n].std(ddof=1), "seeds": seeds,
+                          "failed": 0, "enough_seeds": True} for n in order])
+    summary, tables = study({"a mse": 0.5, "a dice": 0.5})
+    summary = {"configs": {name: {"model": "a", "loss": name, "train": {}} for name in names}, "seedless": [],
+               "names": {name: [tuple(name.split())] for name in names}}
+    tables |= {"ranking": rows, "pairs": pd.DataFrame(pairs, columns=["a", "b", "score", "difference", "verdict"]),
+               "scores": rows.assign(split="test", score="iou_dataset")}
+    return variation(Study.of(summary, tables))["beyond_seeds"]["losses"]
+
+
+def test_equal_losses_are_seldom_said_to_differ_beyond_their_seeds():
+    """The naive ratio of both spreads is about 0.45 here, so it always had something to say."""
+    random = np.random.default_rng(7)
+    found = [simulated(random, 0.0, variants=4) for _ in range(200)]
+    assert np.mean([row["decided"] for row in found]) < 0.08
+    assert np.mean([row["sd"] == 0 for row in found]) > 0.4
+    assert np.mean([row["sd"] ** 2 for row in found]) < 0.02**2 / 5  # what is cut off at 0 makes it positive
+
+
+@pytest.mark.parametrize("between", [0.03, 0.1])
+def test_the_spread_beyond_seeds_is_the_true_one(between: float):
+    random = np.random.default_rng(8)
+    found = [simulated(random, between, variants=10) for _ in range(100)]
+    assert np.mean([row["sd"] ** 2 for row in found]) ** 0.5 == pytest.approx(between, rel=0.08)
+    assert np.mean([row["decided"] for row in found]) > 0.95
+
+
+COMPLETENESS = {"size": {"small": 0.3, "medium": 0.6, "large": 0.9}, "overlap": {"free": 0.7, "covered": 0.65}}
+
+
+@pytest.mark.parametrize("decided", ["better", "unknown", "equivalent", "too few seeds"])
+def test_groups_of_objects_are_told_apart_if_the_two_ends_are(decided: str):
     groups = pd.DataFrame([
         {"variant": "a mse", "split": "test", "by": by, "group": group, "score": "completeness", "mean": mean,
-         "low": mean - 0.05, "high": mean + 0.05}
-        for by, means in completeness.items() for group, mean in means.items()])
-    found = variation(Study.of(*study({"a mse": 0.6}, groups=groups)))
-    assert found["groups"] == [{"by": "size", "highest": {"group": "large", "mean": 0.9},
-                                "lowest": {"group": "small", "mean": 0.3}}]
-
-
-def test_only_intervals_that_do_not_touch_are_apart():
-    low = {"of": "a", "mean": 0.4, "low": 0.3, "high": 0.5}
-    high = {"of": "b", "mean": 0.6, "low": 0.51, "high": 0.7}
-    unknown = {"of": "c", "mean": None, "low": None, "high": None}
-    assert apart([low, high, unknown], "of") == {"highest": {"of": "b", "mean": 0.6},
-                                                 "lowest": {"of": "a", "mean": 0.4}}
-    assert apart([low, high | {"low": 0.5}], "of") is None
-    assert apart([high, unknown], "of") is None
+         "low": mean - 0.001, "high": mean + 0.001}
+        for by, means in COMPLETENESS.items() for group, mean in means.items()])
+    pairs = pd.DataFrame([("a mse", "size", "large", "small", decided), ("a mse", "size", "large", "medium", "better"),
+                          ("a dice", "overlap", "free", "covered", "better"),
+                          ("a mse", "overlap", "free", "covered", "unknown")],
+                         columns=["variant", "by", "a", "b", "verdict"])
+    found = variation(Study.of(*study({"a mse": 0.6}, groups=groups, group_pairs=pairs)))
+    assert found["groups"] == ([{"by": "size", "highest": {"group": "large", "mean": 0.9},
+                                 "lowest": {"group": "small", "mean": 0.3}}] if decided == "better" else [])
 
 
 def test_what_is_seen_is_compared_among_losses_of_a_model_and_models_of_a_loss():
-    found = seen(Study.of(*study({"a mse": 0.6, "a dice": 0.8, "b mse": 0.605, "frequency": 0.1})))
+    found = seen(Study.of(*study({"a mse": 0.6, "a dice": 0.8, "a ce": 0.7, "b mse": 0.605, "frequency": 0.1})))
     assert [(row["fixed"], row["others"], row["variants"]) for row in found] == [
-        ("a", "losses", ["a dice", "a mse"]), ("mse", "models", ["b mse", "a mse"])]
-    assert found[0]["told_apart"] == [{"score": "specks", "highest": {"variant": "a dice", "mean": 0.8},
-                                       "lowest": {"variant": "a mse", "mean": 0.6}}]
-    assert found[1]["told_apart"] == [] and found[1]["not_told_apart"] == ["specks"]
+        ("a", "losses", ["a dice", "a ce", "a mse"]), ("mse", "models", ["b mse", "a mse"])]
+    assert found[0]["better"] == [{"score": "specks", "better": {"variant": "a dice", "mean": 0.8},
+                                   "worse": {"variant": "a mse", "mean": 0.6}}]
+    assert found[0]["equivalent"] == found[0]["unknown"] == []
+
+
+@pytest.mark.parametrize("decided", ["unknown", "equivalent"])
+def test_what_is_seen_has_the_verdict_of_the_pairs_and_not_of_the_intervals(decided: str):
+    """The intervals lie far apart, but they do not decide."""
+    found, = seen(Study.of(*study({"a mse": 0.6, "a dice": 0.8}, decided=decided, width=0.001)))
+    assert found[decided] == ["specks"] and found["better"] == []
+
+
+def test_one_unknown_pair_makes_more_than_two_variants_not_equivalent():
+    summary, tables = study({"a mse": 0.6, "a dice": 0.8, "a ce": 0.7}, decided="equivalent")
+    pairs = tables["pairs"]
+    pairs.loc[(pairs["score"] == "specks") & (pairs["a"] == "a ce"), "verdict"] = "unknown"
+    found, = seen(Study.of(summary, tables))
+    assert found["unknown"] == ["specks"] and found["equivalent"] == []
 
 
 def test_what_is_seen_of_too_few_seeds_is_not_compared():
-    found, = seen(Study.of(*study({"a mse": 0.6, "a dice": 0.8}, few=("a mse",))))
+    found, = seen(Study.of(*study({"a mse": 0.6, "a dice": 0.8}, few=("a mse",), failed=("a mse",))))
     assert found["too_few_seeds"] == ["a mse"]
-    assert found["told_apart"] == found["not_told_apart"] == []
+    assert found["better"] == found["equivalent"] == found["unknown"] == found["left_out"] == []
+
+
+def test_a_variant_of_which_seeds_failed_is_in_no_comparison_that_an_empty_mask_wins():
+    found, = seen(Study.of(*study({"a mse": 0.6, "a dice": 0.8, "a ce": 0.7}, failed=("a dice",))))
+    assert found["left_out"] == ["a dice"]
+    assert [(row["better"]["variant"], row["worse"]["variant"]) for row in found["better"]] == [("a ce", "a mse")]
+    alone, = seen(Study.of(*study({"a mse": 0.6, "a dice": 0.8}, failed=("a dice",))))
+    assert alone["better"] == alone["equivalent"] == alone["unknown"] == []
 
 
 def test_a_lower_final_loss_with_a_lower_score_is_found_among_decided_pairs():
     means = {"a mse": 0.9, "a dice": 0.7, "a ce": 0.5}
-    ended = pd.concat([curves("a mse", train=[9, 3], val=[9, 3], iou=[0.1, 0.2]),
-                       curves("a mse", train=[9, 5], val=[9, 3], iou=[0.1, 0.2], seed=2),
-                       curves("a dice", train=[9, 1], val=[9, 1], iou=[0.1, 0.2]),
-                       curves("a ce", train=[1, 4.5], val=[9, 8], iou=[0.1, 0.2])])
+    ended = pd.concat([curves(variant, train=[9, loss], val=[9, 3], iou=[0.1, 0.2], seed=seed)
+                       for variant, losses in (("a mse", (4, 3.5, 4.5)), ("a dice", (1, 0.5, 1.5)), ("a ce", (6, 5, 7)))
+                       for seed, loss in enumerate(losses)])
     found = falling_loss(Study.of(*study(means, curves=ended)))
     assert found["disagreement"] == {"loss": {"better": {"variant": "a mse", "loss": 4.0, "score": 0.9},
                                               "worse": {"variant": "a dice", "loss": 1.0, "score": 0.7}},
                                      "normalised": None}
-    assert (found["pairs"], found["decided_pairs"]) == (3, 3)
+    assert (found["pairs"], found["too_few"], found["decided"]) == (3, 0, 3)
     unknown = falling_loss(Study.of(*study(means, decided="unknown", curves=ended)))
-    assert unknown["disagreement"]["loss"] is None and unknown["decided_pairs"] == 3
-    assert falling_loss(Study.of(*study(means, seeds=2, curves=ended)))["decided_pairs"] == 0
+    assert unknown["disagreement"]["loss"] is None and unknown["decided"] == 0
+    few = falling_loss(Study.of(*study(means, seeds=2, curves=ended)))
+    assert (few["too_few"], few["decided"]) == (3, 0)
+
+
+def test_final_losses_that_seeds_spread_as_far_are_not_said_to_disagree():
+    means = {"a mse": 0.9, "a dice": 0.7}
+    ended = pd.concat([curves(variant, train=[9, loss], val=[9, 3], iou=[0.1, 0.2], seed=seed)
+                       for variant, losses in (("a mse", (2, 5, 3)), ("a dice", (4, 1, 2)))
+                       for seed, loss in enumerate(losses)])
+    assert falling_loss(Study.of(*study(means, curves=ended)))["disagreement"]["loss"] is None
 
 
 def test_steps_in_which_loss_and_score_fell_together_are_counted_within_a_training():

@@ -16,6 +16,7 @@ from seglib.comparison.tables import training_scores
 from seglib.comparison.variants import load
 from seglib.metrics.cases import Cases
 from seglib.metrics.inference import MASKS, SEEDS_AND_PICTURES, WEIGHTS, Blocks
+from seglib.metrics.pairwise import compare_with_zero
 from seglib.metrics.scores import BY_NAME, HEADLINE, PAIRED, SCORES
 from seglib.metrics.scores.score import Score, mean_score
 from tests.comparison.conftest import BAD, GOOD, MARGIN, SAME, Compared, with_columns, with_seeds
@@ -119,6 +120,7 @@ def test_ranks_are_as_wide_as_what_is_unknown(compared: Compared, scores: pd.Dat
     ranking = compared.evidence.ranking(scores, pairs)
     assert ranks(ranking) == {GOOD: (1, 2), SAME: (1, 2), BAD: (3, 3)}
     assert ranking["mean"].is_monotonic_decreasing
+    assert ranking["failed"].isna().all()  # there is no floor
     unknown = compared.evidence.ranking(scores, pairs.assign(verdict="unknown"))
     assert set(ranks(unknown).values()) == {(1, 3)}
 
@@ -214,7 +216,8 @@ def test_too_few_seeds_decide_and_rank_nothing(request: pytest.FixtureRequest, c
     scores, pairs = evidence.score_table(), evidence.pair_table()
     assert set(pairs["verdict"]) == {"too few seeds"}
     assert pairs[["p", "p_holm", "p_equivalent", "seeds_low", "units_low"]].isna().all(axis=None)
-    assert pairs[["difference", "low", "high"]].notna().all(axis=None)
+    is_bounded = pairs["score"].map(lambda name: BY_NAME[name].highest) < np.inf  # else equal seeds have no interval
+    assert pairs.loc[is_bounded, ["difference", "low", "high"]].notna().all(axis=None)
     ranking = evidence.ranking(scores, pairs)
     assert ranking[["rank_low", "rank_high"]].isna().all(axis=None) and not ranking["enough_seeds"].any()
     assert ranking["mean"].is_monotonic_decreasing and set(ranking["seeds"]) == {count}
@@ -303,3 +306,57 @@ def test_a_new_kind_of_score_needs_no_more_than_its_entry(compared: Compared, mo
                for result in good[0].results]
     assert found["mean"] == pytest.approx(np.mean(medians)) and found["n"] == 26
     assert found["low"] < found["mean"] < found["high"]
+
+
+def test_two_scores_of_one_variant_are_paired_over_its_seeds(compared: Compared):
+    """Each seed's own difference, with Student's t if nothing varies between pictures."""
+    variant, names = compared.variant(BAD), ("recall_dataset", "precision_dataset")
+    found = compared.evidence.tested(*((variant, name) for name in names)).interval
+    first_S, second_S = (variant.scores_S("test", name) for name in names)
+    assert found.value == pytest.approx((first_S - second_S).mean())
+    assert found.of == SEEDS_AND_PICTURES
+    same = compared.evidence.tested((variant, names[0]), (variant, names[0])).interval
+    assert same.value == same.variance == 0  # as two variants, these would have the variance of their seeds
+
+
+def test_shared_seeds_cancel_in_a_difference_of_one_variant():
+    """All of the variance between seeds is shared here, so that none is left in the difference."""
+    random = np.random.default_rng(4)
+    seeds_S1, units_U = random.normal(0, 0.1, (4, 1)), random.normal(0, 0.05, 100)
+    a, b = (Blocks(scores_S=(level + seeds_S1)[:, 0], units=100,
+                   deviations_SX=np.tile((part * units_U - (part * units_U).mean()) / 100, (4, 1)))
+            for level, part in ((0.7, 1.0), (0.5, 0.5)))
+    pair, = compare_with_zero([a.minus(b)], margin=0.01)
+    assert pair.difference.value == pytest.approx(0.2) and pair.verdict == "better"
+    low, high = pair.difference.interval()
+    assert high - low < 0.02
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_difference_of_one_variant_needs_seeds_like_any_other(seeds: int):
+    blocks = Blocks(scores_S=np.full(seeds, 0.3), deviations_SX=np.full((seeds, 50), 1e-4), units=50)
+    pair, = compare_with_zero([blocks], margin=0.01)
+    assert pair.verdict == "too few seeds"
+    assert compare_with_zero([], margin=0.01) == []
+
+
+def test_equal_groups_are_seldom_told_apart():
+    """Ten differences that are truly 0, of three seeds: in how many studies is any of them called other than 0."""
+    random, found = np.random.default_rng(5), []
+    for _ in range(400):
+        units_DU = random.normal(0, 0.01, (10, 100))
+        blocks = [Blocks(scores_S=random.normal(0, 0.02, 3) + units_U.mean(), units=100,
+                         deviations_SX=np.tile((units_U - units_U.mean()) / 100, (3, 1))) for units_U in units_DU]
+        found.append(any(pair.verdict == "better" for pair in compare_with_zero(blocks, margin=0.001)))
+    assert np.mean(found) < 0.07
+
+
+def test_groups_of_objects_are_compared_within_a_kind_and_a_variant(compared: Compared):
+    found = compared.evidence.group_pair_table()
+    assert set(found["variant"]) == {GOOD, SAME, BAD} and (found["difference"] >= 0).all()
+    assert found.groupby("variant")["by"].value_counts().loc[GOOD].to_dict() == {"size": 3, "objects": 3, "overlap": 1}
+    scores = compared.evidence.score_table().query("split == 'test'").set_index(["variant", "score"])["mean"]
+    for one in found[found["by"] != "objects"].itertuples():
+        expected = scores[one.variant, f"completeness_{one.a}"] - scores[one.variant, f"completeness_{one.b}"]
+        assert one.difference == pytest.approx(expected)
+    assert set(found["verdict"]) <= {"better", "equivalent", "unknown"}

@@ -15,8 +15,8 @@ from seglib import tasks
 from seglib.comparison import tables
 from seglib.datasets.store import Split
 from seglib.metrics.ranking import SplitHistograms, average_precision
-from seglib.metrics.scores import HEADLINE
-from seglib.metrics.scores.score import Facts
+from seglib.metrics.scores import BY_NAME, HEADLINE
+from seglib.metrics.scores.score import Facts, mean_score
 from seglib.pipeline.workspace import TrainingFiles
 from tests.comparison.conftest import BAD, GOOD, Compared, with_columns
 
@@ -216,3 +216,20 @@ def test_a_class_has_its_own_average_precision(compared: Compared, split: Split)
         coarse_NKB2 = SplitHistograms(result.files.ranking, "test").by_picture_NKB2()
         expected = average_precision(coarse_NKB2.sum(0))
         np.testing.assert_allclose(result.class_scores["test"]["pixel_ap"], expected, atol=0.02)  # in coarser bins
+
+
+def test_each_seed_has_every_score_and_the_headline_of_each_class(mixed: Compared):
+    by_seed = tables.seed_table(mixed.variants).set_index(["variant", "split", "seed"]).sort_index()
+    by_class = tables.seed_class_table(mixed.variants, mixed.info.classes)
+    assert set(by_seed.columns) == set(BY_NAME)
+    for variant in mixed.variants:
+        of = by_class[(by_class["variant"] == variant.label) & (by_class["split"] == "test")]
+        assert len(of) == len(variant.results) * len(mixed.info.classes)
+        for result in variant.results:
+            seed = by_seed.loc[(variant.label, "test")]
+            seed = seed.loc[result.seed] if result.seed else seed.iloc[0]
+            assert seed["nsd_dataset"] == mean_score(result.class_scores["test"]["nsd_dataset"])
+            rows = of[of["seed"].isna() if result.seed is None else of["seed"] == result.seed].set_index("class")
+            assert rows["iou_dataset"].mean() == pytest.approx(seed["iou_dataset"])
+            assert rows["iou_dataset"].to_numpy() == pytest.approx(result.class_scores["test"]["iou_dataset"],
+                                                                   nan_ok=True)

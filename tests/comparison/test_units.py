@@ -75,11 +75,12 @@ def test_a_prepared_dataset_says_what_its_groups_are(made_up: Compared, tmp_path
         numbers = np.array([(number * 7) % groups for number in range(26)])
         expected = {number: cases["tp"][numbers == number].sum(0).tolist() for number in range(groups)}
         assert sorted(cases.by_unit(cases["tp"]).tolist()) == sorted(expected.values())
-    config = CompareConfig(pictures=1, gallery=1, margin=MARGIN, tolerance=1, boundary_band=None, coursework=False,
+    config = CompareConfig(pictures=1, gallery=1, margin=MARGIN, failed_below=None, tolerance=1, boundary_band=None,
+                           coursework=False,
                            absent_costs=dict.fromkeys(("good", "alias", "same", "bad"), {}), generated=True,
                            prepare=prepare_config({"kind": "shapes"}))
     about = summary("shapes", made_up.info, variants, facts=facts_of(prepared, made_up.info), sizes=[1.0, 2.0],
-                    config=config, prepared=prepared, snapshots={}, confidence=0.95)
+                    config=config, floor=None, prepared=prepared, snapshots={}, confidence=0.95)
     assert about.get("units") == ({"test": groups, "val": groups} if groups else None)
     scores = Evidence(variants, MARGIN).score_table()
     assert np.isfinite(scores.loc[(scores["score"] == HEADLINE.name) & (scores["split"] == "test"), "low"]).all()

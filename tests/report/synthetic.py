@@ -32,6 +32,8 @@ FORMULAS = {"iou": ("IoU", "TP / (TP + FP + FN)"), "dice": ("Dice", "2 TP / (2 T
             "overall_accuracy": ("overall accuracy", "share of pixels that are given their class"),
             "pixel_ap": ("pixel AP", "area under the precision-recall curve over pixels")}
 AGGREGATIONS = {"dataset": "all pixels", "image_mean": "image mean"}
+KIND = {"small": "size", "medium": "size", "large": "size", **dict.fromkeys("12345", "objects"),
+        "covered": "overlap", "free": "overlap"}  # of groups of objects
 DICE_NAMES = ("dice_dataset", "dice_image_mean", "dice_image_mean_empty_0", "dice_image_mean_empty_1",
               "dice_batch_flattened_1", "dice_batch_flattened_4", "dice_batch_flattened_8", "dice_with_background",
               "pixel_accuracy")
@@ -59,6 +61,9 @@ class Study:
     frequency: bool = False  # whether the last variant is a model without loss and seed
     baseline: bool = False  # whether that one is a baseline, which the variant before it equals
     one_seed: tuple[str, ...] = ()  # the variants that were trained with the first seed alone
+    failed: dict[str, int] = dataclasses.field(default_factory=dict)  # how many seeds of a variant failed
+    floor: dict[str, Any] | None = dataclasses.field(
+        default_factory=lambda: {"score": 0.031, "baseline": "frequency"})  # what a training must exceed
     snapshots: bool = False  # whether variants kept masks while they trained
     coursework: bool = True  # whether the coursework studied the dataset
     displayed: bool = False  # whether outputs were compared with DLStudio's display bands
@@ -99,7 +104,7 @@ def write(study: Study, comparisons: Path, *, pairs: dict[str, Any] | None = Non
     scores = _scores(study)
     tables = {"scores": scores, "ranking": _ranking(study, scores), "classes": _classes(study, rng),
               "pairs": _pairs(study, scores).assign(**pairs or {}), "groups": _groups(study),
-              "confusion": _confusion(study),
+              "confusion": _confusion(study), "group_pairs": _group_pairs(study), "seed_classes": _seed_classes(study),
               "curves": _curves(study, rng), "trainings": _trainings(study), "dice_names": _dice_names(study),
               "gradients": _gradients(study), "seed_scores": _seed_scores(study, scores),
               "baselines": _baselines(study), "conventions": _conventions(study),
@@ -112,7 +117,7 @@ def write(study: Study, comparisons: Path, *, pairs: dict[str, Any] | None = Non
     write_json(folder / "tables" / "published.json", published(study) if study.coursework else [])
     summary = _summary(study)
     write_json(folder / "tables" / "summary.json", summary)
-    write_json(folder / "tables" / "findings.json", findings(tables, seedless=summary["seedless"]))
+    write_json(folder / "tables" / "findings.json", findings(tables, seedless=summary["seedless"], floor=study.floor))
     if study.coursework:
         write_json(folder / "tables" / "coursework.json", coursework(summary, tables))
     write_gallery(study, folder / "gallery", rng)
@@ -146,12 +151,17 @@ def _definitions(study: Study) -> list[dict[str, Any]]:
     for name in ("completeness", *LOWER[1:]):
         base, _, which = name.partition("_") if name.startswith("missed") else (name, "", "")
         heading = headings.get(name, f"{base}, {which}" if which else base)
-        told.append({"name": name, "base": base, "aggregation": None, "group": ["objects", which] if which else None,
+        told.append({"name": name, "base": base, "aggregation": None, "group": [KIND[which], which] if which else None,
                      "heading": heading, "title": heading, "formula": f"how {name} is counted",
                      "empty": f"how {name} counts empty masks", "n_of": "objects",
                      "unit": "a picture" if name == "specks" else "", "digits": 2 if name == "specks" else 3,
                      "better": "higher" if name == "completeness" else "lower",
                      "tables": [] if exclusive and which in ("covered", "free") else ["seen"]})
+    for base, kind, which in itertools.product(("completeness", "missed"), KIND.values(), KIND):
+        if KIND[which] == kind and not (base == "missed" and kind != "objects"):
+            name = f"{base}_{which}_objects" if kind == "objects" else f"{base}_{which}"
+            told.append(told[-1] | {"name": name, "base": base, "group": [kind, which], "heading": f"{base}, {which}",
+                                    "tables": []})
     return told
 
 
@@ -174,8 +184,17 @@ def _scores(study: Study) -> pd.DataFrame:
                              "sd": width / 2 if many else np.nan, "low": mean - width, "high": mean + width,
                              "min": mean - width / 2, "max": mean + width / 2, "seeds": len(study.seeds_of(variant)),
                              "images": study.images if split == "test" else study.images // 2,
-                             "n": 1000 + i if name.endswith("_image_mean") else 500})
+                             "n": 1000 + i if name.endswith("_image_mean") else 500,
+                             "interval_of": _scope(study, variant)})
     return pd.DataFrame(rows)
+
+
+def _scope(study: Study, *variants: str) -> str:
+    trained = [variant for variant in variants if variant != "frequency"]
+    if not trained:
+        return "these masks, other pictures"
+    few = any(len(study.seeds_of(variant)) == 1 for variant in trained)
+    return "these weights, other pictures" if few else "other seeds and other pictures"
 
 
 def _baselines(study: Study) -> pd.DataFrame:
@@ -199,19 +218,37 @@ def _ranking(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     for name, rank in zip(("rank_low", "rank_high"), ranks, strict=True):
         chosen[name] = rank.astype("Int64").where(enough & (enough.sum() >= min(2, len(chosen))))
     chosen["enough_seeds"] = enough
-    columns = ["variant", "rank_low", "rank_high", "enough_seeds", "mean", "low", "high", "min", "max", "sd", "seeds"]
+    is_trained = chosen["variant"] != "frequency"
+    failed = chosen["variant"].map(study.failed).fillna(0).astype("Int64")
+    chosen["failed"] = failed.where(is_trained & bool(study.floor))
+    columns = ["variant", "rank_low", "rank_high", "enough_seeds", "mean", "low", "high", "interval_of", "min", "max",
+               "sd", "seeds", "failed"]
     return chosen[columns].dropna(subset="mean")
 
 
 def _seed_scores(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     """The seeds' scores lie evenly between the lowest and the highest."""
-    rows = []
-    for row in scores[scores["score"] == "iou_dataset"].itertuples():
+    rows: dict[tuple[str, str, int], dict[str, Any]] = {}
+    for row in scores.itertuples():
         seeds = study.seeds_of(row.variant)
         values = np.linspace(row.min, row.max, len(seeds)) if len(seeds) > 1 else [row.mean]
-        rows += [{"variant": row.variant, "split": row.split, "seed": None if row.variant == "frequency" else seed,
-                  "iou_dataset": value} for seed, value in zip(seeds, values, strict=True)]
-    return pd.DataFrame(rows).astype({"seed": "Int64"})
+        for seed, value in zip(seeds, values, strict=True):
+            about = {"variant": row.variant, "split": row.split, "seed": None if row.variant == "frequency" else seed}
+            rows.setdefault((row.variant, row.split, seed), about)[row.score] = value
+    for (variant, split, seed), row in rows.items():
+        if split == "test":
+            of_groups = _group_means(study, variant)
+            row |= {name: mean + 0.001 * (seed % 7) for name, (*_, mean) in of_groups.items() if name not in row}
+    names = [score["name"] for score in _definitions(study)]
+    return pd.DataFrame(rows.values(), columns=["variant", "split", "seed", *names]).astype({"seed": "Int64"})
+
+
+def _seed_classes(study: Study) -> pd.DataFrame:
+    rows = [{"variant": variant, "split": split, "seed": None if variant == "frequency" else seed, "class": name,
+             "iou_dataset": np.nan if name in study.absent else 0.7 + 0.01 * n - 0.03 * i}
+            for i, variant in enumerate(study.variants) for split in ("test", "val")
+            for n, seed in enumerate(study.seeds_of(variant)) for name in study.classes]
+    return pd.DataFrame(rows, columns=["variant", "split", "seed", "class", "iou_dataset"]).astype({"seed": "Int64"})
 
 
 def _provenance(study: Study) -> pd.DataFrame:
@@ -239,7 +276,7 @@ def _classes(study: Study, rng: np.random.Generator) -> pd.DataFrame:
 
 def _pairs(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     rows, scores = [], _without_baselines(study, scores)
-    for score in ("iou_dataset", "dice_dataset", "iou_image_mean", "boundary_iou_dataset"):
+    for score in ("iou_dataset", "dice_dataset", "iou_image_mean", "boundary_iou_dataset", "completeness"):
         of = scores[(scores["split"] == "test") & (scores["score"] == score)].set_index("variant")["mean"].dropna()
         order = list(of.index)
         for a, b in itertools.combinations(order, 2):
@@ -249,15 +286,16 @@ def _pairs(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
             verdict = "too few seeds" if not enough else "better" if looks_better else "unknown"
             width = abs(difference) * (0.6 if looks_better else 1.4)
             row = {"a": a, "b": b, "score": score, "difference": difference, "low": difference - width,
-                   "high": difference + width, "verdict": verdict, "effect": 0.4 * steps,
-                   "won": min(0.5 + 0.1 * steps, 1)}
+                   "high": difference + width, "interval_of": _scope(study, a, b), "verdict": verdict,
+                   "effect": 0.4 * steps, "won": min(0.5 + 0.1 * steps, 1)}
             if enough:
                 row |= {"p_holm": 0.0012 if looks_better else 0.24}
             if verdict == "unknown":
                 row |= {"seeds_low": 5, "seeds_high": 31, "units_low": 1900, "units_high": None}
             rows.append(row)
     needed = ["seeds_low", "seeds_high", "units_low", "units_high"]
-    columns = ["a", "b", "score", "difference", "low", "high", "p_holm", "verdict", "effect", "won", *needed]
+    columns = ["a", "b", "score", "difference", "low", "high", "interval_of", "p_holm", "verdict", "effect", "won",
+               *needed]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(needed, "Int64"))
 
 
@@ -266,11 +304,41 @@ def _groups(study: Study) -> pd.DataFrame:
     kinds += [("objects", str(n), n, n, 90 * n) for n in range(1, 6)]
     if study.task == "multilabel":
         kinds += [("overlap", "free", None, None, 700), ("overlap", "covered", None, None, 320)]
-    return pd.DataFrame([
-        {"variant": variant, "split": "test", "by": by, "group": group, "low_edge": low, "high_edge": high,
-         "score": score, "mean": mean, "low": mean - 0.03, "high": mean + 0.03, "n": n}
-        for i, variant in enumerate(study.variants) for score, best in (("completeness", 0.9), ("missed", 0.2))
-        for j, (by, group, low, high, n) in enumerate(kinds) for mean in [best - study.gap * i - 0.04 * (j % 4)]])
+    edges = {(by, group): of for by, group, *of in kinds}
+    rows = []
+    for variant in study.variants:
+        for score, by, group, mean in _group_means(study, variant).values():
+            if (by, group) in edges:
+                low, high, n = edges[by, group]
+                rows.append({"variant": variant, "split": "test", "by": by, "group": group, "low_edge": low,
+                             "high_edge": high, "score": score, "mean": mean, "low": mean - 0.03, "high": mean + 0.03,
+                             "n": n})
+    return pd.DataFrame(rows)
+
+
+def _group_means(study: Study, variant: str) -> dict[str, tuple[str, str, str, float]]:
+    """By the score's name: its base, the kind and the name of the group, and the mean."""
+    found = {}
+    for base, best in (("completeness", 0.9), ("missed", 0.2)):
+        for j, (group, by) in enumerate(KIND.items()):
+            name = f"{base}_{group}_objects" if by == "objects" else f"{base}_{group}"
+            found[name] = base, by, group, best - study.gap * study.variants.index(variant) - 0.04 * (j % 4)
+    return found
+
+
+def _group_pairs(study: Study) -> pd.DataFrame:
+    """Sizes are told apart, and nothing else."""
+    rows = []
+    for variant in study.variants:
+        of = [(by, group, mean) for base, by, group, mean in _group_means(study, variant).values()
+              if base == "completeness"]
+        for (by, a, above), (other, b, below) in itertools.permutations(of, 2):
+            if by == other and above > below:
+                enough = study.has_enough_seeds(variant)
+                verdict = "too few seeds" if not enough else "better" if by == "size" and study.decided else "unknown"
+                rows.append({"variant": variant, "by": by, "a": a, "b": b, "difference": above - below,
+                             "verdict": verdict})
+    return pd.DataFrame(rows, columns=["variant", "by", "a", "b", "difference", "verdict"])
 
 
 def _confusion(study: Study) -> pd.DataFrame:
@@ -436,5 +504,5 @@ def _summary(study: Study) -> dict[str, Any]:
                         for _, name in CONVENTIONS},
         "tolerance": 2, "boundary_band": {"pixels": 2, "share": 0.02}, "sizes": [120, 400],
         "absent": _absent(study),
-        "margin": 0.01, "confidence": 0.95,
+        "margin": 0.01, "floor": study.floor, "confidence": 0.95,
         "data_sha256": {"test/images.npy": "3f" * 32, "test/masks.npy": "a0" * 32}}

@@ -11,11 +11,13 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seglib.files import read_json
 from seglib.report import tables, views
 from seglib.report.builder import build, build_everything
-from seglib.report.charts import axis
+from seglib.report.charts import axis, extent
 from seglib.report.scripts import packed_runs, script_json
 from seglib.report.words import brief
 from tests.report.conftest import EVIL, QUOTED, STANFORD
@@ -255,6 +257,15 @@ def test_axes_have_round_ticks_around_all_values(values: list[float], ticks: lis
     np.testing.assert_allclose([made.at(made.low), made.at(made.high), made.at(made.high + 1)], [0, 100, 100])
 
 
+@given(st.lists(st.floats(0, 100) | st.none()))
+def test_the_dots_of_a_column_span_its_width_in_their_order(values: list[float | None]):
+    scale, known = extent(values), sorted(value for value in values if value is not None)
+    places = [scale.at(value) for value in known]
+    assert places == sorted(places) and all(0 <= place <= 100 for place in places)
+    if known:
+        assert (places[0], places[-1]) == ((0, 100) if known[0] < known[-1] else (50, 50))
+
+
 def test_a_table_shows_the_scores_that_name_it_and_that_a_variant_has(tmp_path: Path):
     comparison = tables.read(write(Study(), tmp_path))
     found = views.score_table(comparison, "main")
@@ -263,7 +274,7 @@ def test_a_table_shows_the_scores_that_name_it_and_that_a_variant_has(tmp_path: 
     rest = {group["title"]: group for group in views.score_table(comparison, "rest")["groups"]}
     assert rest["HD95"]["lower"] and rest["HD95"]["unit"] == "pixels" and not rest["precision"]["lower"]
     assert rest["pixel AP"]["columns"] == [("pixel_ap", "")] and "overall accuracy" not in rest
-    digits = [digits for _, digits in views.score_table(comparison, "seen")["rows"][0]["cells"]]
+    digits = [cell["digits"] for cell in views.score_table(comparison, "seen")["rows"][0]["cells"]]
     assert sorted(set(digits)) == [2, 3]
     without = comparison.scores.assign(mean=comparison.scores["mean"].where(comparison.scores["score"] != "pixel_ap"))
     found = views.score_table(dataclasses.replace(comparison, scores=without), "rest")

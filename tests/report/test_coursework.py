@@ -12,9 +12,13 @@ from tests.report.synthetic import Study, write
 
 @pytest.fixture
 def asked(tmp_path: Path) -> Any:
-    """What the section says of a made-up study: all sentences under the name of their question."""
-    def make(**study: Any) -> dict[str, Any]:
-        found = coursework(tables.read(write(Study(pictures=3, **study), tmp_path)))
+    """What the section says of a made-up study: all sentences under the name of their question.
+
+    `pairs` changes columns of its pairs.
+    """
+    def make(pairs: dict[str, Any] | None = None, **study: Any) -> dict[str, Any]:
+        dataset = study.pop("dataset", f"shapes{len(list(tmp_path.iterdir()))}")
+        found = coursework(tables.read(write(Study(pictures=3, dataset=dataset, **study), tmp_path, pairs=pairs)))
         return {question: " ".join(sentence.striptags() for sentence in found[question])
                 for question in ("dice_scale", "variation", "seen", "falling_loss")}
     return make
@@ -60,18 +64,59 @@ def test_variation_of_losses_models_and_seeds(asked: Any):
 def test_variation_says_what_was_not_run(asked: Any):
     said = asked(seeds=(1,))["variation"]
     assert "did not run several models with one loss" in said and "Seeds were not varied" in said
-    assert "times that between seeds" not in said
+    assert "seeds alone" not in said and "Completeness" not in said
+
+
+def test_the_spread_of_losses_is_without_that_of_seeds(asked: Any):
+    said = asked()["variation"]
+    assert "Without the part that seeds alone give, the spread between losses on one model is 0.03" in said
+    assert "Seeds alone would explain" not in said and "unknown" not in said
+
+
+def test_a_spread_that_no_pair_decides_is_not_given(asked: Any):
+    said = asked(decided=False)["variation"]
+    assert "Whether the spread between losses on one model is more than seeds alone would give is unknown." in said
+    assert "Without the part" not in said and "Completeness" not in said
+
+
+def test_a_spread_as_small_as_that_of_seeds_is_explained_by_them(asked: Any):
+    said = asked(decided=False, gap=0.0)["variation"]
+    assert "Seeds alone would explain the spread between losses on one model." in said
+    assert "Without the part" not in said and "unknown" not in said
+
+
+@pytest.mark.parametrize("seeds", [(1,), (1, 2)])
+def test_a_spread_of_too_few_seeds_is_only_described(asked: Any, seeds: tuple[int, ...]):
+    said = asked(seeds=seeds)["variation"]
+    assert "between losses on one model 0.039" in said and "eeds alone" not in said and "unknown" not in said
 
 
 def test_pictures_tell_losses_apart(asked: Any):
-    said = asked()["seen"]
-    assert "munet dice: " in said and "worst boundaries (0.712)" in said
-    assert "On munet the losses are not told apart by " in said
+    assert asked()["seen"] == ("munet mse_dice20 is better than munet dice by completeness (0.762 against 0.672) and "
+                               "boundary IoU (0.802 against 0.712).")
+
+
+def test_pictures_of_unknown_pairs_name_no_loss(asked: Any):
+    said = asked(decided=False)["seen"]
+    assert said == "Whether the losses on munet differ by completeness or boundary IoU is unknown."
+
+
+def test_pictures_of_equivalent_losses_are_called_so(asked: Any):
+    said = asked(pairs={"verdict": "equivalent"})["seen"]
+    assert said == "The losses on munet are equivalent by completeness and boundary IoU."
+
+
+def test_a_variant_of_which_seeds_failed_does_not_win_by_drawing_nothing(asked: Any):
+    said = asked(failed={"munet dice": 1})["seen"]
+    assert said.startswith("Seeds of munet dice failed, so it is not compared by holes, specks or wrong classes: a "
+                           "mask with nothing in it has none of them. ")
+    assert "failed" not in asked(dataset="sound")["seen"]
 
 
 def test_pictures_tell_models_of_one_loss_apart(asked: Any):
-    said = asked(models=("unet", "convnet"), losses=("ce_weighted",), frequency=True)["seen"]
-    assert "convnet ce_weighted: " in said and "frequency" not in said
+    said = asked(models=("unet", "resnet", "convnet"), losses=("ce_weighted",), frequency=True)["seen"]
+    assert said.startswith("unet ce_weighted is better than convnet ce_weighted by completeness")
+    assert "frequency" not in said
 
 
 def test_pictures_of_one_loss(asked: Any):
@@ -80,8 +125,15 @@ def test_pictures_of_one_loss(asked: Any):
 
 def test_a_lower_loss_with_a_lower_score(asked: Any):
     said = asked()["falling_loss"]
-    assert "By the raw loss, munet dice ends lower than munet mse_dice20" in said and "0.760 against 0.850" in said
-    assert "By the min-max normalised loss, the better variant of every decided pair" in said
+    assert "By the raw loss, munet dice ends lower than munet mse_dice20" in said and \
+        "but munet mse_dice20 is better: test IoU 0.850 against 0.760." in said
+    assert "By the min-max normalised loss, no variant that is better than another one is known to end higher." in said
+
+
+def test_no_loss_is_held_against_a_score_that_is_unknown(asked: Any):
+    said = asked(decided=False)["falling_loss"]
+    assert "No trained variant is known to be better than another one" in said
+    assert "ends lower" not in said and "end higher" not in said
 
 
 def test_loss_and_score_that_fall_together(asked: Any):

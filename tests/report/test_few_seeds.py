@@ -1,4 +1,4 @@
-"""With fewer than three seeds the page shows figures and seeds, but calls nothing best, settled or supported."""
+"""With fewer than three seeds the page shows figures and seeds, but calls nothing best, better or supported."""
 
 import html
 import re
@@ -16,7 +16,7 @@ from tests.report.synthetic import Study, write
 TWO = (1234, 1235)
 # Phrases in which "best" means something else: the title, epochs, pictures, and the lack of seeds.
 OF_OTHER_THINGS = ("Which loss, on which architecture, segments best", "name a best variant", "best val IoU",
-                   "the best, the middle and the worst", "all best median worst")
+                   "the best, the middle and the worst", "all best median worst", "that of the best baseline")
 FIRST, LAST = "munet mse_dice20", "munet dice"  # by their means
 
 
@@ -66,6 +66,7 @@ def test_a_page_of_too_few_seeds_decides_nothing(built: Any, seeds: tuple[int, .
     answered, = parts(page, r'<div class="answer">(.*?)</div>')
     assert f"Too few seeds to name a best variant: {lack}, and at least 3 are needed." in answered
     assert f"{FIRST} has the highest mean test IoU, {shown}" in answered
+    assert answered.count("Verdicts need 3 seeds of each variant: add them in params.yaml") == 1
     assert answered.count("best") == 1 and "better" not in answered
     assert ranks(page) == ["–"] * 4
     assert set(verdicts(page)) == {"◇ too few seeds At least 3 seeds are needed.", "… too few seeds", "○ not run"}
@@ -110,8 +111,8 @@ def test_of_several_with_too_few_seeds_the_answer_names_them(compared: Any):
     said = text(answer(compared(one_seed=(FIRST,))))
     assert said.startswith(f"Too few seeds to name a best variant: {FIRST} has fewer than 3. {FIRST} has the highest "
                            "mean test IoU, 0.850 with one seed. munet mse_dice has the highest mean of the 3 "
-                           "variants with enough seeds: test IoU 0.820 (95 % interval 0.808 to 0.832). It is better "
-                           "than the next, munet mse: ")
+                           "variants with enough seeds: test IoU 0.820 (95 % interval 0.808 to 0.832 for other seeds "
+                           "and other pictures). It is better than the next, munet mse: ")
     assert "segments best" not in said
 
 
@@ -135,7 +136,9 @@ def test_the_first_with_enough_seeds_is_not_called_best_over_one_with_too_few(co
     assert "segments best" not in said and f"{LAST} has fewer than 3" in said
     said = text(answer(compared(losses=("mse_dice20", "dice"), dataset="pair", one_seed=(LAST,))))
     assert said == (f"Too few seeds to name a best variant: {LAST} has fewer than 3. {FIRST} has the highest mean test "
-                    "IoU, 0.850 (95 % interval 0.840 to 0.860).")
+                    "IoU, 0.850 (95 % interval 0.840 to 0.860 for other seeds and other pictures). Verdicts need 3 "
+                    "seeds of each variant: add them in params.yaml and run again. Trainings that exist are not "
+                    "repeated.")
 
 
 def test_no_number_of_pictures_helps_too_few_seeds(compared: Any):
@@ -157,12 +160,63 @@ def test_a_sweep_of_too_few_seeds_decides_nothing(compared: Any):
 
 def test_pictures_of_too_few_seeds_tell_nothing_apart(compared: Any):
     said = text(coursework(compared(seeds=TWO))["seen"])
-    assert said == "On munet the losses are not compared: too few seeds."
+    assert said == "The losses on munet are not compared: too few seeds."
     said = text(coursework(compared(dataset="mixed", one_seed=(LAST,)))["seen"])
-    assert said == f"On munet the losses are not compared: too few seeds of {LAST}."
+    assert said == f"The losses on munet are not compared: too few seeds of {LAST}."
 
 
 def test_too_few_seeds_do_not_set_loss_against_score(compared: Any):
     said = text(coursework(compared(seeds=TWO))["falling_loss"])
     assert "There are too few seeds to decide whether a variant with a lower final loss has a lower score." in said
-    assert "sure" not in said
+    assert "is better" not in said and "known to end higher" not in said
+
+
+def dots(page: str, drawing: str) -> list[int]:
+    """The number of dots in each drawing of a class."""
+    return [svg.count('class="seed"') for svg in re.findall(rf'<svg class="{drawing}.*?</svg>', page, re.DOTALL)]
+
+
+@pytest.mark.parametrize("seeds", [(1,), TWO, (1, 2, 3, 4, 5)])
+def test_every_score_shows_a_dot_for_each_seed(built: Any, seeds: tuple[int, ...]):
+    """Four variants have seeds, the baseline has none."""
+    page = built(seeds=seeds, frequency=True, baseline=True, displayed=True)
+    assert set(dots(page, "dots")) == {len(seeds)}
+    assert set(dots(page, "mark with-seeds")) == {len(seeds)}
+    cells = re.findall(r'<td class="n" data-value="[0-9.]+"[^>]*>.*?</td>', page, re.DOTALL)
+    intervals = [cell for cell in cells if "<small>" in cell and " – " in cell]
+    assert intervals and sum('<svg class="dots"' in cell for cell in intervals) == len(intervals) * 4 // 5
+    assert "<title>seed" in page and 'role="img"' in page
+
+
+def test_the_dots_of_a_seed_stand_for_its_score(built: Any):
+    page = built(seeds=TWO)
+    svg = re.search(r'<svg class="mark with-seeds"(.*?)</svg>', page, re.DOTALL)[1]
+    assert "<title>seeds: 0.845, 0.855</title>" in svg
+    left, right = (float(x) for x in re.findall(r'class="seed" cx="([0-9.]+)%"', svg))
+    mean = float(re.search(r'<circle cx="([0-9.]+)%"', svg)[1])
+    assert left < right and mean == pytest.approx((left + right) / 2, abs=0.01)
+
+
+def test_a_page_without_seeds_has_no_dots(built: Any):
+    page = built(losses=(), frequency=True)
+    assert dots(page, "dots") == dots(page, "mark with-seeds") == [] and "a dot for each seed" not in plain(page)
+
+
+def test_the_column_of_seeds_counts_those_that_failed(built: Any):
+    page = built(failed={FIRST: 2})
+    assert page.count(">3, 2 failed</td>") == 2  # test and val
+    assert ("A training has failed if its test IoU is not above 0.031, that of the best baseline (frequency)."
+            ) in plain(page)
+
+
+def test_without_a_floor_none_is_stated(built: Any):
+    page = plain(built(floor=None))
+    assert "has failed" not in page and "failed" not in page
+
+
+def test_pairs_say_what_their_intervals_are_about(built: Any):
+    page = built(frequency=True, one_seed=(FIRST,))
+    figure = re.search(r'<figure class="pairs">.*?</figure>', page, re.DOTALL)[0]
+    assert "intervals. Better" in plain(figure)  # they are about different things, so each pair says about which
+    assert plain(figure).count("these weights, other pictures") == 4
+    assert plain(figure).count("other seeds and other pictures") == 6

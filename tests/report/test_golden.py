@@ -95,6 +95,7 @@ def page_of(folder: Path, shares: dict[str, float], seeds: int) -> str:
     prepare = prepare_config({"kind": "shapes", "border": "ignore", "image_size": 14})
     write_config(Path("conf/shapes.compare.json"), {
         "pictures": 3, "gallery": 3, "margin": 0.01, "tolerance": 1, "boundary_band": None, "absent_costs": {},
+        "failed_below": None,
         "coursework": True, "generated": True, "prepare": prepare.content()})
     write_config(Path("conf/report.json"), {"datasets": ["shapes"]})
     for name in ("claims.yaml", "published.yaml"):

@@ -86,7 +86,7 @@ def small_params() -> dict[str, Any]:
     raw["datasets"]["shapes"] |= {"train_images": 32, "test_images": 10, "allow": ["absent_class", "unscored_class"]}
     raw["models"]["munet"] |= {"width": 8}
     raw["train"] |= {"epochs": 2, "log_every": 2, "device": "cpu", "threads": 1}
-    raw["compare"] = {"pictures": 3, "gallery": 6, "margin": 0.01}
+    raw["compare"] = {"pictures": 3, "gallery": 6, "margin": 0.01, "failed_below": None}
     return raw
 
 

@@ -116,7 +116,8 @@ def test_a_comparison_holds_all_that_the_page_shows(repository: Path):
     folder = Path("comparisons/shapes")
     assert {path.stem for path in (folder / "tables").glob("*.csv")} == {
         "scores", "pairs", "ranking", "classes", "curves", "groups", "confusion", "gradients", "dice_names",
-        "trainings", "training_scores", "seed_scores", "baselines", "provenance", "conventions", "reversals"}
+        "trainings", "training_scores", "seed_scores", "seed_classes", "group_pairs", "baselines", "provenance",
+        "conventions", "reversals"}
     ranking = pd.read_csv(folder / "tables/ranking.csv")
     assert set(ranking["variant"]) == {"munet mse", "munet mse_dice"}
     assert (ranking["low"] <= ranking["mean"]).all() and (ranking["mean"] <= ranking["high"]).all()
@@ -126,7 +127,8 @@ def test_a_comparison_holds_all_that_the_page_shows(repository: Path):
     assert verdicts["aspp-helps@mse"] == "not run"
     assert set(verdicts.values()) <= {"not run", "too few seeds", verdicts["shapes-is-balanced-here"]}  # of two seeds
     assert read_json(folder / "tables/summary.json")["margin"] == 0.01
-    assert set(read_json(folder / "tables/findings.json")) == {"answer", "dice_names", "equals_baseline", "made"}
+    assert set(read_json(folder / "tables/findings.json")) == {
+        "answer", "failures", "dice_names", "equals_baseline", "made"}
     assert read_json(folder / "tables/coursework.json")["dice_scale"]["ran"] == [1]
 
 
@@ -148,7 +150,10 @@ def test_two_seeds_are_too_few_in_tables_terminal_and_page(copied: Path, capsys:
     report.main()
     said = capsys.readouterr().out
     assert re.search(r"^shapes: too few seeds \(2\) to call a variant best; highest mean test IoU: munet \w+, 0\.\d{3} "
-                     r"\(seeds 0\.\d{3}, 0\.\d{3}\)$", said, re.MULTILINE)
+                     r"\(seeds 0\.\d{3}, 0\.\d{3}\); 2 of its 2 seeds failed$", said, re.MULTILINE)  # of 2 epochs
+    assert re.search(r"^shapes: 2 of 2 seeds of munet mse failed: their test IoU is not above 0\.\d{3}, that of the "
+                     r"best baseline, all foreground$", said, re.MULTILINE)
+    assert pd.read_csv("comparisons/shapes/ranking.csv")["failed"].tolist() == [2, 2]
     assert "shapes: claims too few seeds: mine\n" in said and "best on test" not in said
     assert pd.read_csv("comparisons/shapes/ranking.csv")["rank_high"].isna().all()
     assert not pd.read_csv("comparisons/shapes/tables/pairs.csv")["verdict"].eq("better").any()

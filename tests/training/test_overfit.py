@@ -16,7 +16,7 @@ from seglib.losses import absent_costs
 from seglib.losses.weighted import weighted_terms
 from seglib.params.losses import resolved_loss
 from seglib.training.loop import Trainer
-from seglib.training.overfit import Floor, Verdict, classes_there, first_pictures
+from seglib.training.overfit import LossFloor, Verdict, classes_there, first_pictures
 from tests.losses.views import of_logits
 from tests.training.test_loop import scores_of
 
@@ -70,7 +70,7 @@ def test_a_perfect_output_has_the_loss_of_the_floor(raw_params: dict[str, Any], 
             perfect = of_logits(torch.where(planes, 40.0, -40.0).double(), planes, valid, exclusive=info.task.exclusive)
             options = {key: None if value == "none" else value for key, value in loss.options.items()}
             computed = weighted_terms(loss.terms, **options)
-            floor = Floor.of(classes_there(pictures, info), loss.terms, absent_costs(loss),
+            floor = LossFloor.of(classes_there(pictures, info), loss.terms, absent_costs(loss),
                              exclusive=info.task.exclusive)
             assert computed.total(computed(perfect)).item() == pytest.approx(floor.loss, abs=1e-6), name
             assert (floor.loss > 0) == (name not in ("mse", "dice_flat"))
@@ -95,7 +95,7 @@ def test_a_class_whose_every_pixel_is_ignored_is_not_there(prepared_shapes: Path
     ({"dice": 1.0, "mse": 0.1}, {"dice": 1.0}, False, True)])
 def test_whether_a_loss_teaches_to_leave_classes_out(
         weights: dict[str, float], costs: dict[str, float], exclusive: bool, teaches: bool):
-    floor = Floor.of(np.arange(6).reshape(2, 3) < 4, weights, costs, exclusive=exclusive)
+    floor = LossFloor.of(np.arange(6).reshape(2, 3) < 4, weights, costs, exclusive=exclusive)
     assert (floor.teaches_absence, floor.lacking, floor.loss) == (teaches, 2, pytest.approx(1 / 3))
     said = str(Verdict(pictures=6, iou=0.3, loss=2.0, floor=floor))
     assert (UNTAUGHT in said) != teaches and (TAUGHT in said) == teaches

@@ -24,6 +24,7 @@ IOU, DICE = OVERLAP["iou"], OVERLAP["dice"]
 OTHERS = {base: overlap for base, overlap in OVERLAP.items() if overlap not in (IOU, DICE)}
 OWN_SIZE = {"size": "own_", "tables": ("size",)}
 ONE_EMPTY_0 = "in the image mean, left out if both masks are empty; 0 if only one is"
+HARD = (("size", "small"), ("overlap", "covered"))  # groups of objects that are easily missed
 NEVER_COVERED = {"overlap": "overlapping"}  # objects of classes that exclude each other share no pixel
 
 
@@ -86,7 +87,7 @@ SCORES: tuple[Score, ...] = (
           empty="an empty prediction adds nothing",
           numerator=counted({"hole_pixels": 1}), denominator=counted({"extent_pixels": 1})),
     Ratio(base="specks", heading="specks", better="lower", unit="a picture and class", highest=np.inf, digits=2,
-          tables=("seen",), formula="predicted components that touch no pixel of their class",
+          tables=("seen",), paired=True, formula="predicted components that touch no pixel of their class",
           n_of=PAIRS, empty="an empty prediction has none; if the true mask is empty, every component is a speck",
           numerator=counted({"specks": 1}), denominator=lambda cases: np.ones_like(cases["specks"])),
     of_objects("completeness", "completeness", "the share of a true object's pixels that is found, mean over objects",
@@ -104,7 +105,8 @@ SCORES: tuple[Score, ...] = (
     *(of_objects("completeness", "completeness", "completeness of these objects", "found", group=group,
                  shown_if=NEVER_COVERED.get(group[0])) for group in GROUPS),
     *(of_objects("missed", "missed", "missed, of these objects", "missed", group=group, better="lower",
-                 tables=("seen",) if group[0] != "objects" else (), shown_if=NEVER_COVERED.get(group[0]))
+                 tables=("seen",) if group[0] != "objects" else (), shown_if=NEVER_COVERED.get(group[0]),
+                paired=group in HARD)
       for group in GROUPS),
 )
 BY_NAME = {score.name: score for score in SCORES}
