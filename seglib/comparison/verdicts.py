@@ -206,9 +206,10 @@ def _imbalance(part: Part, evidence: Evidence) -> Judged:
         return _not_run("no test picture holds a class")
     largest, smallest = present[total_K[present].argmax()], present[total_K[present].argmin()]
     moved_U = pixels_UK[:, largest] / total_K[largest] - pixels_UK[:, smallest] / total_K[smallest]
-    units = len(moved_U)
+    units = np.array(len(moved_U))
     estimate = Estimate(value=np.log(total_K[largest] / total_K[smallest]), units=units, of=MASKS, highest=np.inf,
-                        variance=(moved_U**2).sum() * units / max(units - 1, 1), freedom=np.float64(max(units - 1, 1)))
+                        variance=(moved_U**2).sum() * units / np.maximum(units - 1, 1),
+                        freedom=np.maximum(units - 1, 1))
     judged = _tried(part.model_copy(update={"than": float(np.log(part.than))}), Tested(interval=estimate), "")
     expected = f"{BALANCE.replace('_', ' ')}; expected {part.verb} {part.than:g}"
     shown = [None if judged.row[key] is None else np.exp(judged.row[key]) for key in ("value", "low", "high")]

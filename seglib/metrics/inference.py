@@ -20,7 +20,7 @@ Shapes: S seeds, U units, K classes, R replicates, ... any leading axes: experim
 them. Everything is float64.
 """
 
-import math
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -47,6 +47,8 @@ class Blocks:
     """(..., S, X): how the units move each score. Their squares' sum over X is the variance that comes from the units.
     X are units or replicates, the same for all variants"""
     units: int
+    informed: np.ndarray
+    """(...): how many units the score depends on. A picture without a small object says nothing of small objects"""
     has_seeds: bool = True
     """False if nothing about the variant is random. Then S is 1"""
 
@@ -66,9 +68,11 @@ class Blocks:
         classes_S = present_SK.sum(-1)
         share_SK = present_SK / np.maximum(classes_S, 1)[..., None]
         moved_SUK = (numerator_SUK - ratio_SK[..., None, :] * denominator_SUK) * (share_SK / total_SK)[..., None, :]
-        units = numerator_SUK.shape[-2]
-        return cls(scores_S=np.where(classes_S > 0, (ratio_SK * share_SK).sum(-1), np.nan), units=units,
-                   has_seeds=has_seeds, deviations_SX=moved_SUK.sum(-1) * math.sqrt(units / max(units - 1, 1)))
+        informed = np.maximum((denominator_SUK > 0).any((-3, -1)).sum(-1), 1)
+        correction = np.sqrt(informed / np.maximum(informed - 1, 1))[..., None, None]
+        return cls(scores_S=np.where(classes_S > 0, (ratio_SK * share_SK).sum(-1), np.nan),
+                   deviations_SX=moved_SUK.sum(-1) * correction, units=numerator_SUK.shape[-2], informed=informed,
+                   has_seeds=has_seeds)
 
     @classmethod
     def from_replicates(cls, scores_S: np.ndarray, replicates_SR: np.ndarray, units: int,
@@ -78,8 +82,8 @@ class Blocks:
         number_S1 = known_SR.sum(-1, keepdims=True)
         filled_SR = np.where(known_SR, replicates_SR, 0.0)
         centred_SR = np.where(known_SR, filled_SR - filled_SR.sum(-1, keepdims=True) / np.maximum(number_S1, 1), 0.0)
-        return cls(scores_S=np.asarray(scores_S, np.float64), units=units, has_seeds=has_seeds,
-                   deviations_SX=centred_SR / np.sqrt(np.maximum(number_S1 - 1, 1)))
+        return cls(scores_S=np.asarray(scores_S, np.float64), units=units, informed=np.array(units),
+                   has_seeds=has_seeds, deviations_SX=centred_SR / np.sqrt(np.maximum(number_S1 - 1, 1)))
 
     @classmethod
     def from_values(cls, values_S: np.ndarray, has_seeds: bool = True) -> Self:
@@ -91,12 +95,12 @@ class Blocks:
         values_S = np.asarray(values_S, np.float64)
         known_S = values_S[~np.isnan(values_S)] if not np.isnan(values_S).all() else np.array([np.nan])
         return cls(scores_S=known_S, deviations_SX=np.zeros((known_S.size, 1)), units=known_S.size,
-                   has_seeds=has_seeds)
+                   informed=np.array(known_S.size), has_seeds=has_seeds)
 
     def minus(self, other: "Blocks") -> "Blocks":
         """The difference of two scores of the same trainings, seed by seed."""
-        return Blocks(scores_S=self.scores_S - other.scores_S, units=self.units, has_seeds=self.has_seeds,
-                      deviations_SX=self.deviations_SX - other.deviations_SX)
+        return Blocks(scores_S=self.scores_S - other.scores_S, deviations_SX=self.deviations_SX - other.deviations_SX,
+                      units=self.units, informed=np.minimum(self.informed, other.informed), has_seeds=self.has_seeds)
 
     @property
     def seeds(self) -> int | None:
@@ -138,7 +142,8 @@ class Estimate:
     variance: np.ndarray
     freedom: np.ndarray
     """Degrees of freedom of the variance"""
-    units: int
+    units: np.ndarray
+    """How many units the value depends on; of a difference, the fewer of the two sides' numbers"""
     of: str
     """What the interval is about: `SEEDS_AND_PICTURES`, `WEIGHTS` or `MASKS`"""
     highest: float = 1.0
@@ -194,14 +199,14 @@ def of_difference(a: Blocks, b: Blocks, highest: float = 1.0, of_seeds: Part | N
 
 def _estimate(sides: Sequence[tuple[int, Blocks]], *, highest: float, lowest: float,
               of_seeds: Part | None = None) -> Estimate:
-    parts, units = variance_parts(sides), sides[0][1].units
+    parts = variance_parts(sides)
     if of_seeds is not None and len(parts) > 1:
         parts = [of_seeds, parts[-1]]
     value = sum(sign * one.mean for sign, one in sides)
     variance = sum(part for part, _ in parts)
     variance = np.where(variance <= (NO_VARIANCE * (1 + np.abs(value))) ** 2, 0.0, variance)
-    return Estimate(value=value, variance=variance, freedom=satterthwaite(parts), units=units, highest=highest,
-                    lowest=lowest, of=scope(*(one for _, one in sides)))
+    return Estimate(value=value, variance=variance, freedom=satterthwaite(parts), units=informed(sides),
+                    highest=highest, lowest=lowest, of=scope(*(one for _, one in sides)))
 
 
 def variance_parts(sides: Sequence[tuple[int, Blocks]]) -> list[Part]:
@@ -216,8 +221,13 @@ def variance_parts(sides: Sequence[tuple[int, Blocks]]) -> list[Part]:
             variance, freedom = one.seed_variance()
             parts.append((variance / one.seeds, freedom))
             of_units = of_units - one.interaction() / one.seeds
-    units = sides[0][1].units
-    return [*parts, (np.maximum(of_units, 0.0), units - 1) if units > 1 else (np.full_like(of_units, np.inf), 1)]
+    units = informed(sides)
+    return [*parts, (np.where(units > 1, np.maximum(of_units, 0.0), np.inf), np.maximum(units - 1, 1))]
+
+
+def informed(sides: Sequence[tuple[int, Blocks]]) -> np.ndarray:
+    """The smallest number of units that a side depends on."""
+    return functools.reduce(np.minimum, (one.informed for _, one in sides))
 
 
 def satterthwaite(parts: Sequence[Part]) -> np.ndarray:

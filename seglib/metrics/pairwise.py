@@ -16,7 +16,16 @@ import numpy as np
 from scipy.special import gammaincinv, stdtrit
 
 from seglib.metrics.decisions import FEWEST_SEEDS, enough_seeds, holm
-from seglib.metrics.inference import Blocks, Estimate, Part, of_difference, of_score, satterthwaite, variance_parts
+from seglib.metrics.inference import (
+    Blocks,
+    Estimate,
+    Part,
+    informed,
+    of_difference,
+    of_score,
+    satterthwaite,
+    variance_parts,
+)
 
 LEVEL = 0.05
 PRIOR_FREEDOM = 4  # by simulation: with 2, more than 6 % of 3 unequal variants with 3 seeds are falsely called better
@@ -185,8 +194,10 @@ def seeds_needed(difference: float, a: Blocks, b: Blocks) -> Range:
 def units_needed(difference: float, a: Blocks, b: Blocks) -> Range:
     """How many units (pictures, or groups) would show the difference, with as many seeds as now; see `seeds_needed`."""
     *of_seeds, (of_units, _) = variance_parts([(1, a), (-1, b)])
+    share = informed([(1, a), (-1, b)]) / a.units
     return _range(difference, of_seeds, 2, lambda n, times: [
-        (of_units * a.units / n, n - 1), *((times * variance, freedom) for variance, freedom in of_seeds)])
+        (of_units * a.units / n, np.maximum(share * n - 1, 1)),
+        *((times * variance, freedom) for variance, freedom in of_seeds)])
 
 
 def _range(difference: float, of_seeds: Sequence[Part], fewest: int,

@@ -148,7 +148,8 @@ def simulated(random: np.random.Generator, between: float, *, variants: int, see
     names = [f"a {n}" for n in range(variants)]
     scores = 0.6 + random.normal(0, between, (variants, 1)) + random.normal(0, 0.02, (variants, seeds))
     order = np.argsort(-scores.mean(1))
-    blocks = [Blocks(scores_S=scores[n], deviations_SX=np.zeros((seeds, 50)), units=50) for n in order]
+    blocks = [Blocks(scores_S=scores[n], deviations_SX=np.zeros((seeds, 50)), units=50,
+                     informed=np.array(50)) for n in order]
     pairs = [{"a": names[order[pair.a]], "b": names[order[pair.b]], "score": "iou_dataset",
               "difference": float(pair.difference.value), "verdict": pair.verdict}
              for pair in pairwise.compare(blocks, margin=None)]

@@ -23,8 +23,9 @@ COSTS = {"good": {"dice": 1.0}, "alias": {"dice": 1.0}, "same": {}, "bad": {"dic
 
 def told(study: Compared, costs: Mapping[str, Mapping[str, float]], *, band: int | None = None,
          variants: list[Variant] | None = None) -> dict[str, Any]:
-    config = CompareConfig(pictures=1, gallery=1, margin=MARGIN, failed_below=None, tolerance=1, boundary_band=band, absent_costs=costs,
-                           coursework=False, generated=True, prepare=prepare_config({"kind": "shapes"}))
+    config = CompareConfig(pictures=1, gallery=1, margin=MARGIN, failed_below=None, tolerance=1, boundary_band=band,
+                           absent_costs=costs, coursework=False, generated=True,
+                           prepare=prepare_config({"kind": "shapes"}))
     with contextlib.chdir(study.folder):
         return summary("shapes", study.info, variants or study.variants, facts=facts_of(PREPARED, study.info),
                        sizes=[1.0, 2.0], config=config, floor=None, prepared=PREPARED, snapshots={}, confidence=0.95)

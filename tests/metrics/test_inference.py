@@ -399,8 +399,21 @@ def test_axes_of_experiments_are_experiments_side_by_side():
     blocks = World(ratio=3, pictures=30, is_ratio=True).blocks(np.random.default_rng(19), 4, 3, 3)
     together = pairwise.compare(blocks, margin=0.01)
     for t in range(4):
-        alone = pairwise.compare([Blocks(scores_S=one.scores_S[t], deviations_SX=one.deviations_SX[t], units=30)
+        alone = pairwise.compare([Blocks(scores_S=one.scores_S[t], deviations_SX=one.deviations_SX[t], units=30,
+                                              informed=one.informed[t])
                                   for one in blocks], margin=0.01)
         for one, both in zip(alone, together, strict=True):
             np.testing.assert_allclose([one.p, one.p_holm, one.p_equivalent],
                                        [both.p[t], both.p_holm[t], both.p_equivalent[t]])
+
+
+def test_only_the_units_that_a_score_depends_on_count():
+    """Seven of 200 pictures hold a small object. Whatever the others are, the interval is Student's over the seven."""
+    random = np.random.default_rng(23)
+    found_U1, there_U1 = np.zeros((200, 1)), np.zeros((200, 1))
+    there_U1[::30], found_U1[::30, 0] = 1, random.uniform(0.2, 0.9, 7)
+    estimate = of_score(Blocks.from_sums(found_U1[None], there_U1[None], np.ones(1, bool), has_seeds=False))
+    expected = scipy.stats.ttest_1samp(found_U1[::30, 0], 0).confidence_interval()
+    np.testing.assert_allclose(estimate.interval(), np.clip(expected, 0, 1))
+    unvaried = of_score(Blocks.from_sums(there_U1[None], there_U1[None], np.ones(1, bool), has_seeds=False))
+    assert unvaried.interval()[0] == pytest.approx(0.025 ** (1 / 7))

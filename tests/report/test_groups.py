@@ -10,10 +10,10 @@ from tests.report.synthetic import Study, write
 
 
 @pytest.mark.parametrize(("groups", "said"), [
-    (None, "test pictures, 3 seeds. Intervals are over pictures and seeds."),
-    (12, "test pictures in 12 groups, 3 seeds. Intervals are over groups of pictures and seeds."),
-    (1, "test pictures in 1 group, 3 seeds. Intervals are over groups of pictures and seeds; those of fewer than 10 "
-        "groups are narrower than they should be.")])
+    (None, "test pictures, 3 seeds.</p>"),
+    (12, "test pictures in 12 groups, 3 seeds. Intervals take the groups as samples."),
+    (1, "test pictures in 1 group, 3 seeds. Intervals take the groups as samples; those of fewer than 10 groups "
+        "are rough.")])
 def test_the_page_says_over_what_its_intervals_are(tmp_path: Path, groups: int | None, said: str):
     path = write(Study(pictures=1), tmp_path / "comparisons") / "tables/summary.json"
     if groups:
