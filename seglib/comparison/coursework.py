@@ -24,7 +24,8 @@ ABOUT_EQUAL = 2  # gradients within this factor of each other pull about equally
 FINAL_LOSSES = ("loss", "normalised")  # columns of the curves
 # What people see in pictures, as scores.
 SEEN = ("hole_share", "specks", "completeness", "wrong_class", "missed_small", "missed_covered", "boundary_iou_dataset")
-WON_BY_EMPTY = ("hole_share", "specks", "wrong_class")  # of these, scores that a mask with nothing in it wins
+# Those that a mask with nothing in it wins, or a mask of everything.
+WON_WITHOUT_LOOKING = tuple(score for score in SEEN if score != "boundary_iou_dataset")
 
 
 def coursework(summary: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
@@ -213,7 +214,7 @@ def seen(study: Study) -> list[Row]:
         variants, too_few_seeds: the variants, and those of them with too few seeds. If there are any, the rest is
             empty.
         left_out, left_out_of: the variants of which trainings failed, and the scores that do not compare them, because
-            a mask with nothing in it wins them.
+            a mask of nothing or of everything wins them.
         better: the scores of `SEEN` by which one variant is better than another, with the variants and means of the
             two that are farthest apart, as `better` and `worse`.
         equivalent, unknown: the scores by which all of the variants are equivalent, and the other scores that two of
@@ -228,10 +229,10 @@ def seen(study: Study) -> list[Row]:
 def _seen_in(study: Study, group: Sequence[str]) -> Row:
     too_few = [variant for variant in group if variant in study.too_few_seeds]
     left_out = [variant for variant in group if variant in study.failed and not too_few]
-    found: Row = {"too_few_seeds": too_few, "left_out": left_out, "left_out_of": list(WON_BY_EMPTY),
+    found: Row = {"too_few_seeds": too_few, "left_out": left_out, "left_out_of": list(WON_WITHOUT_LOOKING),
                   BETTER: [], EQUIVALENT: [], UNKNOWN: []}
     for score in SEEN if not too_few else ():
-        skipped = left_out if score in WON_BY_EMPTY else ()
+        skipped = left_out if score in WON_WITHOUT_LOOKING else ()
         pairs = study.pairs_among([variant for variant in group if variant not in skipped], score)
         if decided := [pair for pair in pairs if pair["verdict"] == BETTER]:
             farthest = max(decided, key=lambda pair: abs(pair["difference"]))
@@ -280,7 +281,7 @@ def _disagreement(study: Study, decided: Sequence[Row], final: Mapping[str, np.n
     variants = list(final)
     ends_above = set()
     for pair in pairwise.compare([Blocks.from_values(values_S) for values_S in final.values()], margin=None,
-                                 highest=math.inf):
+                                 highest=math.inf, one_scale=False):
         if pair.verdict == BETTER:
             first, second = variants[pair.a], variants[pair.b]
             ends_above.add((first, second) if pair.difference.value > 0 else (second, first))

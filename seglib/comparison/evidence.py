@@ -58,24 +58,31 @@ class Evidence:
     def tested(self, *sides: tuple[Variant, str]) -> Tested:
         """One test score of a variant, or the difference of two, as the pairs are tested. Quantities are scores too.
 
-        Two scores of one variant are those of the same trainings. If two variants are compared by different scores,
-        or if one was not trained, nothing moderates the variance between seeds.
+        Two scores of one variant are those of the same trainings. Nothing moderates the variance between seeds if two
+        different scores are compared, or if the values of variants have different scales, as losses have.
         """
         highest = max(_range(score)[1] for _, score in sides)
-        blocks = [self.blocks(variant, score) for variant, score in sides]
         if len(sides) == 2 and sides[0][0] is sides[1][0]:
-            return Tested(interval=inference.of_score(blocks[0].minus(blocks[1]), highest, lowest=-highest))
+            return Tested(interval=inference.of_score(self._within(*sides), highest, lowest=-highest))
+        blocks = [self.blocks(variant, score) for variant, score in sides]
         if len(sides) == 2:
             of = functools.partial(inference.of_difference, *blocks, highest)
         else:
             of = functools.partial(inference.of_score, *blocks, highest, lowest=_range(sides[0][1])[0])
-        if len({score for _, score in sides}) > 1:
+        if len({score for _, score in sides}) > 1 or not _on_one_scale(sides[0][1]):
             return Tested(interval=of())
         pool = self._scored(sides[0][1])
         of_seeds = pairwise.moderated([self.blocks(variant, sides[0][1]) for variant in pool])
         labels = [variant.label for variant in pool]
         places = [labels.index(variant.label) for variant, _ in sides if variant.label in labels]
         return Tested(interval=of(), decides=of(of_seeds=of_seeds(*places)))
+
+    def _within(self, a: tuple[Variant, str], b: tuple[Variant, str]) -> Blocks:
+        """The difference of two scores of one variant. Only trainings that have both quantities count."""
+        if a[1] in QUANTITIES and b[1] in QUANTITIES:
+            first_S, second_S = (QUANTITIES[name].values_S(variant) for variant, name in (a, b))
+            return Blocks.from_values(first_S - second_S, a[0].seeds is not None)
+        return self.blocks(*a).minus(self.blocks(*b))
 
     def _scored(self, score: str) -> list[Variant]:
         """The variants that have the score: a model that predicts no mask has no holes, for example. No baselines."""
@@ -194,6 +201,11 @@ def _range(score: str) -> Interval:
     if score in QUANTITIES:
         return QUANTITIES[score].lowest, QUANTITIES[score].highest
     return 0.0, BY_NAME[score].highest
+
+
+def _on_one_scale(score: str) -> bool:
+    """Whether the variances of all variants can be compared. Losses and gradients have scales of their own."""
+    return score not in QUANTITIES or math.isfinite(QUANTITIES[score].highest)
 
 
 def known(estimate: Estimate) -> Interval:

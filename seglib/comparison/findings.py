@@ -133,7 +133,7 @@ def warnings(found: Mapping[str, Any]) -> list[str]:
 
 def _failures(found: Row) -> list[str]:
     of = f"that of the best baseline, {found['baseline']}" if found["baseline"] else "compare.failed_below"
-    return [f"{row['failed']} of {row['seeds']} seeds of {row['variant']} failed: their test IoU is not above "
+    return [f"{row['failed']} of {row['seeds']} seeds of {row['variant']} failed because test IoU is not above "
             f"{found['score']:.3f}, {of}" for row in found["variants"]]
 
 
@@ -171,8 +171,10 @@ def conclusion(found: Mapping[str, Any], confidence: float) -> str:
     if not found["too_few_seeds"]:
         lead = found["lead"]
         is_best = lead is not None and not lead[UNKNOWN] and not lead[EQUIVALENT]
+        interval = "no interval" if first["low"] is None else (
+            f"{confidence:.0%} interval {first['low']:.3f} to {first['high']:.3f}")
         return (f"{'best on test' if is_best else 'highest mean on test'}: {first['variant']}, IoU {first['mean']:.3f} "
-                f"({confidence:.0%} interval {first['low']:.3f} to {first['high']:.3f}){failed}")
+                f"({interval}){failed}")
     counts = ", ".join(map(str, found["seeds_of_too_few"]))
     seeds = ", ".join(f"{score:.3f}" for score in first["by_seed"])
     return (f"too few seeds ({counts}) to call a variant best; highest mean test IoU: {first['variant']}, "

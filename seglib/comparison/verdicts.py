@@ -11,6 +11,7 @@ it is supported if all its parts are.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,10 +26,9 @@ from seglib.comparison.quantities import QUANTITIES
 from seglib.comparison.variants import Variant
 from seglib.metrics.decisions import FEWEST_SEEDS, enough_seeds
 from seglib.metrics.inference import MASKS, Estimate
-from seglib.metrics.pairwise import LEVEL, Tested, corrected
+from seglib.metrics.pairwise import LEVEL, TOO_FEW, Tested, corrected
 from seglib.metrics.scores import BY_NAME
 
-TOO_FEW = "too few seeds"
 NOT_THE_SOURCES = "the source's experiment was not run: "
 OPPOSITE = {"supported": "contradicted", "contradicted": "supported"}
 
@@ -122,7 +122,9 @@ def _judge(part: Part, names: dict[str, str], claim: Claim, evidence: Evidence, 
         judged = _opposite(part, found, evidence)
     else:
         judged = _tried(part, evidence.tested(*zip(found, scores, strict=True)), _described(found, scores))
-    seeds = [evidence.blocks(variant, score).seeds for variant, score in zip(found, scores, strict=True)]
+    seeds = [min((evidence.blocks(variant, name).seeds for name in (score, part.against) if name),
+                 key=lambda count: math.inf if count is None else count)
+             for variant, score in zip(found, scores, strict=True)]
     if judged.row.get("verdict") == "not run" or enough_seeds(*seeds):
         return judged
     short = [f"{variant.label}: {n}" for variant, n in zip(found, seeds, strict=True) if not enough_seeds(n)]
@@ -206,7 +208,7 @@ def _imbalance(part: Part, evidence: Evidence) -> Judged:
         return _not_run("no test picture holds a class")
     largest, smallest = present[total_K[present].argmax()], present[total_K[present].argmin()]
     moved_U = pixels_UK[:, largest] / total_K[largest] - pixels_UK[:, smallest] / total_K[smallest]
-    units = np.array(len(moved_U))
+    units = (pixels_UK[:, [largest, smallest]] > 0).sum(0).min()  # those that hold the rarer of the two
     estimate = Estimate(value=np.log(total_K[largest] / total_K[smallest]), units=units, of=MASKS, highest=np.inf,
                         variance=(moved_U**2).sum() * units / np.maximum(units - 1, 1),
                         freedom=np.maximum(units - 1, 1))

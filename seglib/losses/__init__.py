@@ -47,7 +47,7 @@ class Term(LazyEntry):
 
     def cost_of_absent(self, options: Mapping[str, Any]) -> float | None:
         """`absent_costs` with these options; None if the cost depends on the output."""
-        return self.absent_costs if all(options[key] == value for key, value in self.absent_if.items()) else None
+        return self.absent_costs if all(options.get(key) == value for key, value in self.absent_if.items()) else None
 
 
 TERMS: dict[str, Term] = {

@@ -48,7 +48,8 @@ class Blocks:
     X are units or replicates, the same for all variants"""
     units: int
     informed: np.ndarray
-    """(...): how many units the score depends on. A picture without a small object says nothing of small objects"""
+    """(...): how many units the score depends on. A picture without a small object says nothing of small objects. In a
+    mean over classes it need not be whole: each class depends on its own units"""
     has_seeds: bool = True
     """False if nothing about the variant is random. Then S is 1"""
 
@@ -68,11 +69,12 @@ class Blocks:
         classes_S = present_SK.sum(-1)
         share_SK = present_SK / np.maximum(classes_S, 1)[..., None]
         moved_SUK = (numerator_SUK - ratio_SK[..., None, :] * denominator_SUK) * (share_SK / total_SK)[..., None, :]
-        informed = np.maximum((denominator_SUK > 0).any((-3, -1)).sum(-1), 1)
-        correction = np.sqrt(informed / np.maximum(informed - 1, 1))[..., None, None]
+        there_UK = (denominator_SUK > 0).any(-3)
+        units_K = np.maximum(there_UK.sum(-2), 1)
+        moved_SUK *= np.sqrt(units_K / np.maximum(units_K - 1, 1))[..., None, None, :]
         return cls(scores_S=np.where(classes_S > 0, (ratio_SK * share_SK).sum(-1), np.nan),
-                   deviations_SX=moved_SUK.sum(-1) * correction, units=numerator_SUK.shape[-2], informed=informed,
-                   has_seeds=has_seeds)
+                   deviations_SX=moved_SUK.sum(-1), units=numerator_SUK.shape[-2], has_seeds=has_seeds,
+                   informed=_informed((moved_SUK.mean(-3) ** 2).sum(-2), units_K, there_UK.any(-1).sum(-1)))
 
     @classmethod
     def from_replicates(cls, scores_S: np.ndarray, replicates_SR: np.ndarray, units: int,
@@ -223,6 +225,17 @@ def variance_parts(sides: Sequence[tuple[int, Blocks]]) -> list[Part]:
             of_units = of_units - one.interaction() / one.seeds
     units = informed(sides)
     return [*parts, (np.where(units > 1, np.maximum(of_units, 0.0), np.inf), np.maximum(units - 1, 1))]
+
+
+def _informed(variance_K: np.ndarray, units_K: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """How many units a mean over classes depends on: one more than its degrees of freedom, after Satterthwaite.
+
+    A class that few units hold, and that makes up most of the variance, leaves few degrees of freedom. A class that
+    one unit holds adds no variance, because one unit does not show any.
+    """
+    squares = (variance_K**2 / np.maximum(units_K - 1, 1)).sum(-1)
+    freedom = np.where(squares > 0, variance_K.sum(-1) ** 2 / np.where(squares > 0, squares, 1.0), np.inf)
+    return np.where((units_K > 1).any(-1), np.clip(freedom + 1, 2, np.maximum(units, 2)), 1.0)
 
 
 def informed(sides: Sequence[tuple[int, Blocks]]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """All pairs of variants under one score: better, equivalent or unknown; ranks as intervals; how many more seeds.
 
 A pair is tested if each of its variants that has seeds has at least `FEWEST_SEEDS`. All tested pairs of a score share
-one error budget of 5 %, by Holm's correction.
+one error budget of 5 % for "better" and one for "equivalent", by Holm's correction.
 
 Shapes: V variants, P pairs, ... any leading axes (see `inference`).
 """
@@ -84,14 +84,17 @@ class Pair(Decision):
     """Places of the two variants"""
 
 
-def compare(blocks: Sequence[Blocks], *, margin: float | None, highest: float = 1.0) -> list[Pair]:
+def compare(blocks: Sequence[Blocks], *, margin: float | None, highest: float = 1.0, one_scale: bool = True
+            ) -> list[Pair]:
     """Every pair of variants, in the order of `itertools.combinations`.
 
     Args:
         margin: the smallest difference that matters; None if the score has none, then no pair is equivalent.
         highest: the largest value that the score can have.
+        one_scale: whether the variants' variances can be compared; if not, as with losses of different kinds, they are
+            not moderated.
     """
-    of_seeds = moderated(blocks)
+    of_seeds = moderated(blocks) if one_scale else lambda a, b: None
     found = {(a, b): Tested(interval=of_difference(blocks[a], blocks[b], highest),
                             decides=of_difference(blocks[a], blocks[b], highest, of_seeds(a, b)))
              for a, b in itertools.combinations(range(len(blocks)), 2)}
@@ -101,8 +104,8 @@ def compare(blocks: Sequence[Blocks], *, margin: float | None, highest: float = 
 
 
 def compare_with_zero(differences: Sequence[Blocks], *, margin: float) -> list[Decision]:
-    """Differences of two scores, each of one variant's own trainings (see `Blocks.minus`), tested together."""
-    of_seeds = moderated(differences)
+    """Differences of two scores of one variant (see `Blocks.minus`), tested together. All have the same trainings."""
+    of_seeds = moderated(differences, same_seeds=True)
     found = [Tested(interval=of_score(one, lowest=-1.0), decides=of_score(one, 1.0, of_seeds(place), lowest=-1.0))
              for place, one in enumerate(differences)]
     if not enough_seeds(*(one.seeds for one in differences)):
@@ -126,13 +129,14 @@ def _decisions(tests: Sequence[Tested], margin: float | None) -> list[dict[str, 
 def corrected(p_P: np.ndarray, plain_P: np.ndarray) -> np.ndarray:
     """Holm's correction of the p values of the tests that decide, (P, ...).
 
-    The result is never below `plain_P`, the p values that belong to the intervals shown. So the interval of a decided
-    test excludes what the test rejects.
+    The result is never below `plain_P`, the p values that belong to the intervals shown. So the 95 % interval of a
+    difference that is called better excludes 0. Equivalence is two one-sided tests at 5 %: the 90 % interval of an
+    equivalent pair lies within the margin.
     """
     return np.maximum(holm(p_P), plain_P)
 
 
-def moderated(blocks: Sequence[Blocks]) -> Callable[..., Part | None]:
+def moderated(blocks: Sequence[Blocks], *, same_seeds: bool = False) -> Callable[..., Part | None]:
     """The part of a variance that comes from seeds, moderated by that of all variants, as a function of places.
 
     The places are those of the one variant of a score, or of the two of a difference.
@@ -145,13 +149,17 @@ def moderated(blocks: Sequence[Blocks]) -> Callable[..., Part | None]:
     larger.
 
     A part never has more degrees of freedom than the pooled variance has, and this has fewer than all seeds together
-    if variances are unequal. None if no variant of these places has two seeds.
+    if variances are unequal. None if no variant of these places has two seeds. `same_seeds`: the blocks are of the same
+    trainings, so together they have no more degrees of freedom than one.
     """
     own = {place: (one.seeds, *one.seed_variance()) for place, one in enumerate(blocks) if (one.seeds or 0) > 1}
     total = sum(freedom for *_, freedom in own.values())
     pooled = sum(variance * freedom for _, variance, freedom in own.values()) / max(total, 1)
     # Degrees of freedom after Satterthwaite. The expected square of a variance is (f + 2) / f times the true square.
     squares = sum(variance**2 * freedom**2 / (freedom + 2) for _, variance, freedom in own.values())
+    if same_seeds:
+        total = max((freedom for *_, freedom in own.values()), default=0)
+        squares = squares * 0.0
     most = np.where(squares > 0, np.minimum((pooled * total) ** 2 / np.where(squares > 0, squares, 1.0), total), total)
 
     def of_places(*places: int) -> Part | None:
@@ -162,18 +170,6 @@ def moderated(blocks: Sequence[Blocks]) -> Callable[..., Part | None]:
         return (sum(variance for variance, _ in parts), np.minimum(satterthwaite(parts), most)) if parts else None
 
     return of_places
-
-
-def rank_intervals(pairs: Sequence[Pair], variants: int, higher_is_better: bool = True) -> list[tuple[int, int]]:
-    """For each variant, 1 + the number of variants that are better, and V - the number that are worse."""
-    better, worse = [0] * variants, [0] * variants
-    for pair in pairs:
-        if pair.verdict == BETTER:
-            a_is_better = (pair.difference.value > 0) == higher_is_better
-            first, second = (pair.a, pair.b) if a_is_better else (pair.b, pair.a)
-            better[second] += 1
-            worse[first] += 1
-    return [(1 + above, variants - below) for above, below in zip(better, worse, strict=True)]
 
 
 def seeds_needed(difference: float, a: Blocks, b: Blocks) -> Range:

@@ -11,8 +11,8 @@ from markupsafe import Markup
 from seglib.report.tables import Comparison
 from seglib.report.words import NAMED, brief, count, listed, name, number, probability, say, signed
 
-HELP = ("Verdicts need {} seeds of each variant: add them in params.yaml and run again. Trainings that exist are not "
-        "repeated.")
+HELP = ("Verdicts need at least {} seeds of each variant: add them in params.yaml and run again. "
+        "Existing trainings are not repeated.")
 
 
 def answer(comparison: Comparison) -> list[Markup]:
@@ -58,8 +58,8 @@ def failures(comparison: Comparison) -> list[Markup]:
         " (compare.failed_below)"
     floor = say("test IoU is not above {}{}", brief(found["score"]), best)
     if len(found["variants"]) > NAMED:
-        return [say("{} of {} trainings failed: their {}. They are of {} variants, which the table of scores shows. A "
-                    "mean over seeds of which some failed mixes two kinds of trainings.", found["failed"],
+        return [say("{} of {} trainings failed: their {}. They belong to {} variants; see the table of scores. A "
+                    "mean that combines failed and successful trainings describes neither.", found["failed"],
                     found["trainings"], floor, len(found["variants"]))]
     return [_failures_of(row, floor) for row in found["variants"]]
 
@@ -69,7 +69,8 @@ def _failures_of(row: dict[str, Any], floor: Markup) -> Markup:
         which = "The only seed" if row["seeds"] == 1 else f"All {row['seeds']} seeds"
         return say("{} of {} failed: {} {}.", which, name(row["variant"]), "its" if row["seeds"] == 1 else "their",
                    floor)
-    return say("{} of {} of {} failed: {} {}. The mean of {} mixes two kinds of trainings: look at the seeds.",
+    return say("{} of {} of {} failed: {} {}. The mean of {} combines failed and successful trainings: look at each "
+               "seed.",
                row["failed"], count(row["seeds"], "seed"), name(row["variant"]),
                "its" if row["failed"] == 1 else "their", floor, number(row["mean"]))
 
@@ -82,13 +83,15 @@ def _alone(comparison: Comparison, found: dict[str, Any]) -> list[Markup]:
     if not found["too_few_seeds"]:
         return sentences + _seeds(comparison)
     by_seed = listed(map(number, first["by_seed"]), ",")
-    return [*sentences, say("Too few seeds to say how much it varies: {}.", by_seed),
+    return [*sentences, say("There are too few seeds to say how much it varies: {}.", by_seed),
             say(HELP, comparison.summary["fewest_seeds"])]
 
 
 def _score(comparison: Comparison, row: dict[str, Any]) -> Markup:
     """The mean with its interval, and what that is about."""
     level = round(100 * comparison.summary["confidence"])
+    if row["low"] is None:
+        return say("{} (no interval)", number(row["mean"]))
     return say("{} ({} % interval {} to {} for {})",
                number(row["mean"]), level, number(row["low"]), number(row["high"]), row["interval_of"])
 
@@ -99,7 +102,7 @@ def _too_few_seeds(comparison: Comparison, found: dict[str, Any]) -> list[Markup
     sentences = [_lack(comparison, found)]
     if not first["enough_seeds"]:
         seeds = first["by_seed"]
-        shown = say("; its seeds: {}", listed(map(number, seeds), ",")) if len(seeds) > 1 else say(" with one seed")
+        shown = say(" (seeds: {})", listed(map(number, seeds), ",")) if len(seeds) > 1 else say(" with one seed")
         sentences.append(say("{} has the highest mean test IoU, {}{}.", name(first["variant"]), number(first["mean"]),
                              shown))
     elif lead is None:
@@ -115,7 +118,7 @@ def _too_few_seeds(comparison: Comparison, found: dict[str, Any]) -> list[Markup
 def _lack(comparison: Comparison, found: dict[str, Any]) -> Markup:
     """How many seeds there are, or which variants have too few if others have enough."""
     fewest, few = comparison.summary["fewest_seeds"], found["too_few_seeds"]
-    text = "Too few seeds to name a best variant: "
+    text = "There are too few seeds to name a best variant: "
     if found["all_too_few"]:
         seeds = from_to(found["seeds_of_too_few"])
         return say(text + "{} {} trained, and at least {} are needed.", seeds, "was" if seeds == "1" else "were",
@@ -175,8 +178,8 @@ def would_show(pair: dict[str, Any], comparison: Comparison) -> str:
     unit = "test group" if comparison.summary.get("units") else "test picture"
     needed = [_needed(pair["seeds_low"], pair["seeds_high"], "seed"),
               _needed(pair["units_low"], pair["units_high"], unit)]
-    return (f"A difference of {comparison.summary['margin']} would show with {' or '.join(filter(None, needed))} in 4 "
-            "of 5 studies.")
+    return (f"Detecting a difference of {comparison.summary['margin']} in 4 of 5 studies takes "
+            f"{' or '.join(filter(None, needed))}.")
 
 
 def _needed(low: float | None, high: float | None, noun: str) -> str:

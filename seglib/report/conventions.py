@@ -41,12 +41,12 @@ def reversals(comparison: Comparison) -> list[Markup]:
     open_ = [rows for rows in pairs if rows not in few and rows not in decided]
     sentences = _named(comparison, decided) + _named(comparison, few)
     if few:
-        sentences.append(say("With fewer than {} seeds these are orders of the means of these trainings; another seed "
-                             "could change them.", comparison.summary["fewest_seeds"]))
+        sentences.append(say("With fewer than {} seeds, this is only the order of these trainings' means; another seed "
+                             "could change it.", comparison.summary["fewest_seeds"]))
     if open_:
         named = [say("{} and {}", name(rows[0]["a"]), name(rows[0]["b"])) for rows in open_]
-        text = ("{} whose order is not decided by IoU over all pixels {} places under another convention ({}). No "
-                "convention decides {} order either, so this is no contradiction.")
+        text = ("{} {} places under another convention ({}). Neither IoU over all pixels nor that "
+                "convention decides {} order, so this is no contradiction.")
         sentences.append(say(text, count(len(open_), "pair"), "changes" if len(open_) == 1 else "change",
                              _some(named, "pairs"), "its" if len(open_) == 1 else "their"))
     return sentences
@@ -56,7 +56,7 @@ def _named(comparison: Comparison, pairs: Sequence[list[Row]]) -> list[Markup]:
     """The sentences about the first of these pairs, and how many more there are."""
     said = [sentence for rows in pairs[:NAMED] for sentence in _pair(comparison, rows)]
     if len(pairs) > NAMED:
-        said.append(say("So it is with {}: see tables/reversals.csv.", count(len(pairs) - NAMED, "other pair")))
+        said.append(say("The same is true of {}: see tables/reversals.csv.", count(len(pairs) - NAMED, "other pair")))
     return said
 
 
@@ -69,12 +69,13 @@ def _pair(comparison: Comparison, rows: Sequence[Row]) -> list[Markup]:
             TOO_FEW: "By IoU over all pixels, the mean of {} is above that of {} {}."}
     said = [say(text.get(first["headline_verdict"], "By IoU over all pixels, it is unknown whether {} is better than "
                          "{} {}."), a, b, means)]
-    ends = {BETTER: "It is the reverse under other conventions, by which {} is better: {}.",
-            EQUIVALENT: "The mean of {} is the higher one by others, by which the two are equivalent: {}.",
-            TOO_FEW: "The mean of {} is the higher one under other conventions: {}."}
+    ends = {BETTER: "Under other conventions, {} is better: {}.",
+            EQUIVALENT: "Under other conventions, the mean of {} is higher, but the two are equivalent: {}.",
+            TOO_FEW: "Under other conventions, the mean of {} is higher: {}."}
     for verdict in sorted({row["verdict"] for row in rows}, key=lambda verdict: verdict != BETTER):
         of = [_figure(comparison, row) for row in rows if row["verdict"] == verdict]
-        end = ends.get(verdict, "The mean of {} is the higher one by others, by which it is unknown who is better: {}.")
+        end = ends.get(verdict, "Under other conventions, the mean of {} is higher, but it is unknown which is better: "
+                                "{}.")
         said.append(say(end, b, _some(of, "conventions", ";")))
     return said
 

@@ -9,10 +9,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from seglib.report.answer import NAMED
 from seglib.report.tables import Comparison
 from seglib.report.views import column
-from seglib.report.words import brief, count, listed, name, number, say, with_interval
+from seglib.report.words import NAMED, brief, count, listed, name, number, say, with_interval
 
 WINDOWS = {"first": "at first", "median": "in the middle", "last": "at the end"}
 VARIED = {"losses": "losses on one model", "models": "models with one loss"}
@@ -80,11 +79,11 @@ def _equal_gradients(scale: Facts, of: str) -> Markup:
         if scale["ranges"][window] is not None:
             low, high = map(brief, scale["ranges"][window])
             parts.append(f"{low} {when}" if low == high else f"{low} to {high} {when}")
-    text = say("On the output layer{} both terms would pull equally hard at k = {}.", of, listed(parts))
+    text = say("On the output layer{}, the gradients of both terms would be equally long at k = {}.", of, listed(parts))
     led = [say("{} in {}", term, _named(variants, scale["variants"])) for term, variants in scale["led"].items()
            if variants]
     if led:
-        text += say(" By more than a factor of 2 the stronger one throughout was {}.", listed(led))
+        text += say(" The stronger term throughout, by more than a factor of 2, was {}.", listed(led))
     return text
 
 
@@ -118,13 +117,13 @@ def variation(facts: Facts | None) -> list[Markup]:
     if facts is None:
         return [say("Nothing could be ranked, so there is no variation to explain.")]
     spread, seeds = facts["spread"], facts["spread"]["seeds"]
-    parts = [say("between {} {}", text, number(spread[what])) for what, text in VARIED.items()
+    parts = [say("{} between {}", number(spread[what]), text) for what, text in VARIED.items()
              if spread[what] is not None]
     if seeds is not None:
-        parts.append(say("between seeds of one variant {}", number(seeds)))
+        parts.append(say("{} between seeds of one variant", number(seeds)))
     sentences = []
     if parts:
-        sentences.append(say("Spread of test IoU, as a standard deviation: {}.", listed(parts)))
+        sentences.append(say("The standard deviation of test IoU is {}.", listed(parts)))
     sentences += [_beyond_seeds(left, VARIED[what]) for what, left in facts["beyond_seeds"].items()
                   if left is not None and not (left["decided"] and left["sd"] == 0)]
     if missing := [text for what, text in VARIED.items() if spread[what] is None]:
@@ -135,17 +134,18 @@ def variation(facts: Facts | None) -> list[Markup]:
     elif facts["seeds"] <= 3:
         sentences.append(say("A standard deviation from {} is itself rough.", count(facts["seeds"], "seed")))
     if facts["groups"]:
-        sentences.append(say("Pictures differ too. Completeness of {}: {}.", name(facts["variant"]),
+        sentences.append(say("Pictures differ too. The completeness of {} is {}.", name(facts["variant"]),
                              listed(map(_extremes, facts["groups"]))))
     return sentences
 
 
 def _beyond_seeds(left: Facts, what: str) -> Markup:
     if left["decided"]:
-        return say("Without the part that seeds alone give, the spread between {} is {}.", what, number(left["sd"]))
+        return say("Without the variation between seeds, the standard deviation between {} is {}.", what,
+                   number(left["sd"]))
     if left["sd"] == 0:
         return say("Seeds alone would explain the spread between {}.", what)
-    return say("Whether the spread between {} is more than seeds alone would give is unknown.", what)
+    return say("It is unknown whether the spread between {} is larger than seeds alone would give.", what)
 
 
 def _extremes(group: Facts) -> Markup:
@@ -169,11 +169,12 @@ def _seen_in(group: Facts) -> Iterable[Markup]:
     who = say("losses on {}" if group["others"] == "losses" else "models with {}", name(group["fixed"]))
     if too_few := group["too_few_seeds"]:
         whose = say(" of {}", listed(map(name, too_few))) if len(too_few) < len(group["variants"]) else ""
-        yield say("The {} are not compared: too few seeds{}.", who, whose)
+        yield say("The {} are not compared because there are too few seeds{}.", who, whose)
     if left_out := group["left_out"]:
-        yield say("Seeds of {} failed, so it is not compared by {}: a mask with nothing in it has none of them."
+        yield say("Seeds of {} failed, so it is not compared on {}: a mask of nothing or of everything can win these."
                   if len(left_out) == 1 else
-                  "Seeds of {} failed, so these are not compared by {}: a mask with nothing in it has none of them.",
+                  "Seeds of {} failed, so they are not compared on {}: a mask of nothing or of everything can win "
+                  "these.",
                   listed(map(name, left_out)), listed((SEEN[score] for score in group["left_out_of"]), "or"))
     marks: dict[tuple[str, str], list[str]] = {}
     for row in group["better"]:
@@ -181,11 +182,11 @@ def _seen_in(group: Facts) -> Iterable[Markup]:
         marks.setdefault((better["variant"], worse["variant"]), []).append(
             f"{SEEN[row['score']]} ({number(better['mean'])} against {number(worse['mean'])})")
     for (better, worse), scores in marks.items():
-        yield say("{} is better than {} by {}.", name(better), name(worse), listed(scores))
+        yield say("{} is better than {} on {}.", name(better), name(worse), listed(scores))
     if group["equivalent"]:
-        yield say("The {} are equivalent by {}.", who, listed(SEEN[score] for score in group["equivalent"]))
+        yield say("The {} are equivalent on {}.", who, listed(SEEN[score] for score in group["equivalent"]))
     if group["unknown"]:
-        yield say("Whether the {} differ by {} is unknown.", who,
+        yield say("It is unknown whether the {} differ on {}.", who,
                   listed((SEEN[score] for score in group["unknown"]), "or"))
 
 
@@ -200,8 +201,8 @@ def falling_loss(facts: Facts) -> list[Markup]:
         sentences.append(say("There are too few seeds to decide whether a variant with a lower final loss has a lower "
                              "score."))
     elif facts["pairs"]:
-        sentences.append(say("No trained variant is known to be better than another one, so no final loss can be held "
-                             "against a score."))
+        sentences.append(say("No trained variant is known to be better than another, so final losses cannot be "
+                             "compared with scores."))
     if facts["steps"]:
         both = facts["steps_with_falling_iou"]
         sentences.append(say("Within one training, of {} from an epoch to the next in which the val loss fell, the val "
@@ -211,7 +212,7 @@ def falling_loss(facts: Facts) -> list[Markup]:
 
 def _disagreement(found: Facts | None, loss: str) -> Markup:
     if found is None:
-        return say("By {}, no variant that is better than another one is known to end higher.", loss)
+        return say("No pair is known in which the better variant ends with a higher value of {}.", loss)
     better, worse = found["better"], found["worse"]
     return say("By {}, {} ends lower than {} ({} against {}, means over seeds), but {} is better: test IoU {} against "
                "{}.", loss, name(worse["variant"]), name(better["variant"]), brief(worse["loss"]),

@@ -21,8 +21,8 @@ def absent_classes(comparison: Comparison) -> list[Markup]:
                      listed(f"{cost:g} in {term}" for term, cost in costs.items()))]
     if floors := _floors(variants):
         share = 100 * found["lacking"] / found["pairs"]
-        sentences.append(say("The class is lacking in {:.0f} % of the pairs of a val picture and a class ({:,} of "
-                             "{:,}). So the val loss cannot fall below {}.",
+        sentences.append(say("In {:.0f} % of the pairs of a val picture and a class ({:,} of {:,}), the picture lacks "
+                             "the class. So the val loss cannot fall below {}.",
                              share, found["lacking"], found["pairs"], Markup("; ").join(floors)))
     if untaught := [label for label, of in variants.items() if not of["teaches"]]:
         sentences.append(say("No term of the loss of {} teaches the network to leave a class out of a picture.",

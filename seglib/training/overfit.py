@@ -62,7 +62,7 @@ class Verdict:
 
     def __str__(self) -> str:
         said = (f"overfit: {'yes' if self.could else 'no'}, IoU {self.iou:.3f} on the {self.pictures} pictures that it "
-                f"trained on, where {ENOUGH:g} counts as learnt by heart")
+                f"trained on; at least {ENOUGH:g} counts as learnt by heart")
         if self.floor.loss > 0:
             said += f"; the loss, {self.loss:.4g}, {self.floor}"
         if self.could:

@@ -107,6 +107,6 @@ def test_the_terminal_says_it(baselines: pd.DataFrame, evidence: Evidence, study
                       "dice_names": dice_names(evidence.variants, test, study[1].task)},
                      seedless=["threshold"], floor=dataclasses.asdict(floor))
     assert warnings(found) == [
-        f"3 of 3 seeds of {BLIND} failed: their test IoU is not above {floor.score:.3f}, that of the best baseline, "
+        f"3 of 3 seeds of {BLIND} failed because test IoU is not above {floor.score:.3f}, that of the best baseline, "
         "foreground",
         f"{BLIND} predicts the same masks as the baseline background on 100 % of the test pictures"]

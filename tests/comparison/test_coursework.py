@@ -228,7 +228,7 @@ def test_what_is_seen_of_too_few_seeds_is_not_compared():
     assert found["better"] == found["equivalent"] == found["unknown"] == found["left_out"] == []
 
 
-def test_a_variant_of_which_seeds_failed_is_in_no_comparison_that_an_empty_mask_wins():
+def test_a_variant_of_which_seeds_failed_is_in_no_comparison_that_a_mask_wins_without_looking():
     found, = seen(Study.of(*study({"a mse": 0.6, "a dice": 0.8, "a ce": 0.7}, failed=("a dice",))))
     assert found["left_out"] == ["a dice"]
     assert [(row["better"]["variant"], row["worse"]["variant"]) for row in found["better"]] == [("a ce", "a mse")]

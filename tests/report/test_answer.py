@@ -31,7 +31,7 @@ def test_an_unknown_lead_names_what_would_show_a_difference(compared: Any):
                            "other seeds and other pictures).")
     assert "Whether it is better than the next, munet mse_dice, is unknown: +0.030 (-0.012 to +0.072)." in \
         said.replace("−", "-")
-    assert ("A difference of 0.01 would show with 5 to 31 seeds or at least 1,900 test pictures in 4 of 5 studies."
+    assert ("Detecting a difference of 0.01 in 4 of 5 studies takes 5 to 31 seeds or at least 1,900 test pictures."
             ) in said
     assert "Holm p" not in said and "With 3 seeds" in said
 
@@ -72,7 +72,7 @@ def test_one_variant_and_one_seed(compared: Any):
     said = text(answer(compared(losses=("mse",), seeds=(1,))))
     assert "nothing but the baselines to compare it with" in said
     assert "0.850 (95 % interval 0.840 to 0.860 for these weights, other pictures)" in said
-    assert re.search(r"Too few seeds to say how much it varies: 0\.\d{3}\. Verdicts need 3 seeds of each variant", said)
+    assert re.search(r"There are too few seeds to say how much it varies: 0\.\d{3}\. Verdicts need at least 3", said)
 
 
 def test_nothing_to_rank(compared: Any):
@@ -86,7 +86,7 @@ def test_nothing_to_rank(compared: Any):
 def test_what_would_show_a_difference(compared: Any, seeds: tuple, pictures: tuple, said: str):
     comparison = compared()
     pair = dict(zip(("seeds_low", "seeds_high", "units_low", "units_high"), (*seeds, *pictures), strict=True))
-    expected = f"A difference of 0.01 would show with {said} in 4 of 5 studies." if said else ""
+    expected = f"Detecting a difference of 0.01 in 4 of 5 studies takes {said}." if said else ""
     assert would_show(pair | {"verdict": "unknown"}, comparison) == expected
     assert would_show(pair | {"verdict": "better"}, comparison) == ""
 
@@ -105,7 +105,7 @@ def test_a_baseline_has_a_row_without_a_rank_and_what_equals_it_is_said(built: A
     text, _ = built(Study(losses=("mse", "dice"), frequency=True, baseline=True))
     assert ("<em>munet dice</em> predicts the same masks as the baseline <em>frequency</em> on 100 % of the test "
             "pictures.") in text
-    assert "The last rows are baselines, which never look at a picture: frequency. They have no rank" in text
+    assert "The last rows are baselines, which never look at a picture: frequency. They are not ranked" in text
     assert "the next, frequency" not in text and "better than frequency" not in text
 
 
@@ -113,15 +113,15 @@ def test_groups_of_pictures_are_counted_as_groups(compared: Any):
     comparison = compared()
     grouped = dataclasses.replace(comparison, summary=comparison.summary | {"units": {"test": 7, "val": 3}})
     pair = {"verdict": "unknown", "seeds_low": None, "seeds_high": None, "units_low": 12, "units_high": 20}
-    assert would_show(pair, grouped) == "A difference of 0.01 would show with 12 to 20 test groups in 4 of 5 studies."
+    assert would_show(pair, grouped) == "Detecting a difference of 0.01 in 4 of 5 studies takes 12 to 20 test groups."
 
 
 def test_seeds_that_failed_are_counted_and_their_mean_is_not_trusted(compared: Any):
     said = text(answer(compared(failed={"munet mse": 2, "munet dice": 3})))
     assert ("2 of 3 seeds of munet mse failed: their test IoU is not above 0.031, that of the best baseline, "
-            "frequency. The mean of 0.790 mixes two kinds of trainings: look at the seeds.") in said
+            "frequency. The mean of 0.790 combines failed and successful trainings: look at each seed.") in said
     assert "All 3 seeds of munet dice failed: their test IoU is not above 0.031" in said
-    assert said.count("mixes two kinds") == 1
+    assert said.count("combines failed and successful trainings") == 1
 
 
 def test_a_best_variant_of_which_a_seed_failed_is_never_called_so_without_that(compared: Any):
@@ -136,8 +136,8 @@ def test_a_best_variant_of_which_a_seed_failed_is_never_called_so_without_that(c
 def test_many_variants_of_which_seeds_failed_are_counted(compared: Any):
     failed = {f"{model} {loss}": 1 for model in ("a", "b") for loss in Study.losses[:3]}
     said = text(answer(compared(models=("a", "b"), failed=failed, floor={"score": 0.25, "baseline": None})))
-    assert ("6 of 24 trainings failed: their test IoU is not above 0.25 (compare.failed_below). They are of 6 "
-            "variants, which the table of scores shows.") in said
+    assert ("6 of 24 trainings failed: their test IoU is not above 0.25 (compare.failed_below). They belong to "
+            "6 variants; see the table of scores.") in said
 
 
 @pytest.mark.parametrize("floor", [{"score": 0.031, "baseline": "frequency"}, None])

@@ -109,7 +109,7 @@ def test_nothing_that_can_be_ranked(built: Any):
 def test_one_variant_of_one_seed(built: Any):
     text, _ = built(Study(losses=("mse",), seeds=(1,)))
     assert "only variant" in text and "nothing was compared" in text
-    assert "Too few seeds to say how much it varies" in text
+    assert "There are too few seeds to say how much it varies" in text
 
 
 def test_published_figures_stand_beside_ours(built: Any):
@@ -182,7 +182,7 @@ def test_exclusive_classes_of_resized_pictures(built: Any):
     assert "IoU at own size" in text and "Each pixel has one class: sky" in text
     assert "overall accuracy" in text and "it belongs to the likeliest of them" in text
     assert "missed, covered" not in text and "by overlap" not in text and "exactly one class or to none" not in text
-    assert "Seeds: 1234, 1235, 1236. Nothing is random in frequency, so there is no seed." in text
+    assert "Seeds: 1234, 1235, 1236. The predictions of frequency do not depend on a seed." in text
     assert "frequency" in headline["stanford"] and "Should Dice be scaled" not in text
 
 

@@ -151,7 +151,7 @@ def test_two_seeds_are_too_few_in_tables_terminal_and_page(copied: Path, capsys:
     said = capsys.readouterr().out
     assert re.search(r"^shapes: too few seeds \(2\) to call a variant best; highest mean test IoU: munet \w+, 0\.\d{3} "
                      r"\(seeds 0\.\d{3}, 0\.\d{3}\); 2 of its 2 seeds failed$", said, re.MULTILINE)  # of 2 epochs
-    assert re.search(r"^shapes: 2 of 2 seeds of munet mse failed: their test IoU is not above 0\.\d{3}, that of the "
+    assert re.search(r"^shapes: 2 of 2 seeds of munet mse failed because test IoU is not above 0\.\d{3}, that of the "
                      r"best baseline, all foreground$", said, re.MULTILINE)
     assert pd.read_csv("comparisons/shapes/ranking.csv")["failed"].tolist() == [2, 2]
     assert "shapes: claims too few seeds: mine\n" in said and "best on test" not in said

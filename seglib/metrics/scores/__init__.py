@@ -71,13 +71,14 @@ SCORES: tuple[Score, ...] = (
           empty="left out if both masks are empty; the picture's diagonal if only one is",
           numerator=distances, denominator=has_distance),
     Ratio(base="hd95_one_empty", heading="HD95, one mask empty", better="lower", tables=("rest",), n_of=PAIRS,
-          formula="the share of the pairs in HD95 in which only one mask is empty, so that the diagonal stands for a "
-                  "distance", empty="left out if both masks are empty",
+          formula="the share of the pairs in HD95 in which only one mask is empty, so that the picture's "
+                  "diagonal replaces the distance", empty="left out if both masks are empty",
           numerator=lambda cases: one_is_empty(cases).astype(np.float64), denominator=has_distance),
-    Ratio(base="hd95_penalty", heading="HD95, share of penalty", better="lower", tables=("rest",),
-          formula="the share of the sum of the distances in HD95 that such diagonals make up",
+    Ratio(base="hd95_penalty", heading="HD95, part of penalties", better="lower", unit="pixels", highest=np.inf,
+          digits=2, tables=("rest",), n_of=PAIRS,
+          formula="how much of HD95 comes from pairs in which only one mask is empty",
           empty="left out if both masks are empty",
-          numerator=lambda cases: np.where(one_is_empty(cases), distances(cases), 0.0), denominator=distances),
+          numerator=lambda cases: np.where(one_is_empty(cases), distances(cases), 0.0), denominator=has_distance),
     PixelAP(base="pixel_ap", heading="pixel AP", tables=("rest",),
             formula="the area under the interpolated precision-recall curve over all pixels of the split, ranked by "
                     "how sure the predictor is (VOC, all points); the plain mean over classes",
@@ -86,7 +87,7 @@ SCORES: tuple[Score, ...] = (
           formula="pixels missing inside the predicted objects (their 3×3 closing, filled), as a share of these",
           empty="an empty prediction adds nothing",
           numerator=counted({"hole_pixels": 1}), denominator=counted({"extent_pixels": 1})),
-    Ratio(base="specks", heading="specks", better="lower", unit="a picture and class", highest=np.inf, digits=2,
+    Ratio(base="specks", heading="specks", better="lower", unit="per picture and class", highest=np.inf, digits=2,
           tables=("seen",), paired=True, formula="predicted components that touch no pixel of their class",
           n_of=PAIRS, empty="an empty prediction has none; if the true mask is empty, every component is a speck",
           numerator=counted({"specks": 1}), denominator=lambda cases: np.ones_like(cases["specks"])),
