@@ -30,11 +30,11 @@ def of(cost: float, floor: float | None, teaches: bool, *, term: str = "dice") -
 
 def test_dice_is_told_with_its_floors_and_what_it_does_not_teach(comparison: Comparison):
     assert said(comparison) == (
-        "A class that a picture lacks costs 1 in dice there, whatever is predicted, and gives no gradient. In "
-        "70 % of the pairs of a val picture and a class (875 of 1,250), the picture lacks the class. So the val loss cannot "
-        "fall below 0.7 with munet mse_dice, unet mse_dice, munet dice and unet dice; 280 with munet mse_dice400 and unet "
-        "mse_dice400. No term of the loss of munet dice and unet dice teaches the network to leave a class out of a "
-        "picture.")
+        "A class that a picture lacks costs 1 in dice there, whatever is predicted, and gives no gradient. In 70 % "
+        "of the pairs of a val picture and a class (875 of 1,250), the picture lacks the class. So the val loss "
+        "cannot fall below 0.7 with munet mse_dice, unet mse_dice, munet dice and unet dice; 280 with munet "
+        "mse_dice400 and unet mse_dice400. No term of the loss of munet dice and unet dice teaches the network to "
+        "leave a class out of a picture.")
 
 
 def test_nothing_is_said_if_no_loss_has_such_a_term_or_every_picture_holds_every_class(comparison: Comparison):
