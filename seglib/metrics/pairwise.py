@@ -136,6 +136,11 @@ def corrected(p_P: np.ndarray, plain_P: np.ndarray) -> np.ndarray:
     return np.maximum(holm(p_P), plain_P)
 
 
+def plausible(freedom: int) -> float:
+    """The 99 % upper bound of a variance, as a multiple of its estimate on these degrees of freedom (chi-square)."""
+    return freedom / (2 * gammaincinv(freedom / 2, 0.01))
+
+
 def moderated(blocks: Sequence[Blocks], *, same_seeds: bool = False) -> Callable[..., Part | None]:
     """The part of a variance that comes from seeds, moderated by that of all variants, as a function of places.
 
@@ -146,7 +151,8 @@ def moderated(blocks: Sequence[Blocks], *, same_seeds: bool = False) -> Callable
     the variant's own and of a prior, which counts as `PRIOR_FREEDOM` degrees of freedom. Two things differ from limma,
     both found by simulation with unequal variances. The number is fixed, because few variants are not enough to
     estimate it. And the prior never lowers a variance: it is the pooled variance or the variant's own, whichever is
-    larger.
+    larger. But it is never above what the variant's own seeds make plausible, the 99 % bound of their variance. So
+    variants that vary much do not hide a clear difference between variants that vary little.
 
     A part never has more degrees of freedom than the pooled variance has, and this has fewer than all seeds together
     if variances are unequal. None if no variant of these places has two seeds. `same_seeds`: the blocks are of the same
@@ -166,7 +172,8 @@ def moderated(blocks: Sequence[Blocks], *, same_seeds: bool = False) -> Callable
         parts = []
         for seeds, variance, freedom in (own[place] for place in places if place in own):
             weights = np.array([PRIOR_FREEDOM, freedom]) / (PRIOR_FREEDOM + freedom) / seeds
-            parts += [(weights[0] * np.maximum(pooled, variance), most), (weights[1] * variance, freedom)]
+            prior = np.maximum(np.minimum(pooled, variance * plausible(freedom)), variance)
+            parts += [(weights[0] * prior, most), (weights[1] * variance, freedom)]
         return (sum(variance for variance, _ in parts), np.minimum(satterthwaite(parts), most)) if parts else None
 
     return of_places

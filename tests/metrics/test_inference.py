@@ -300,15 +300,23 @@ def test_the_correction_keeps_the_order_and_a_decided_interval_excludes_0(experi
 
 
 def test_moderated_variances_by_hand():
-    blocks = [means(np.repeat(np.array([scores]).T, 9, axis=1)) for scores in ((0.1, 0.2, 0.3), (0.5, 0.5, 0.5))]
+    blocks = [means(np.repeat(np.array([scores]).T, 9, axis=1)) for scores in ((0.1, 0.2, 0.3), (0.5, 0.5, 0.53))]
     masks = means(np.full((1, 9), 0.4), has_seeds=False)
     of_seeds = pairwise.moderated([*blocks, masks])
-    # The first variance is 0.01, more than the pooled 0.005. The second is 0. Together they have 4 degrees of freedom,
-    # and no part has more.
-    first, second = 0.01 / 3, 4 * 0.005 / 6 / 3
-    assert of_seeds(0, 2) == (pytest.approx(first), 4) and of_seeds(1, 2) == (pytest.approx(second), 4)
-    assert of_seeds(0, 1) == (pytest.approx(first + second), 4)
+    # The first variance is 0.01, more than the pooled 0.00515. The second is 0.0003.
+    first, second = 0.01 / 3, (4 * 0.00515 + 2 * 0.0003) / 6 / 3
+    assert of_seeds(0, 2)[0] == pytest.approx(first) and of_seeds(1, 2)[0] == pytest.approx(second)
+    assert of_seeds(0, 1)[0] == pytest.approx(first + second)
+    assert all(of_seeds(*places)[1] <= 4 for places in ((0, 2), (1, 2), (0, 1)))  # together they have no more
     assert pairwise.moderated([masks, masks])(0, 1) is None
+
+
+@pytest.mark.parametrize("spread", [1e-4, 0.0])
+def test_a_moderated_variance_is_not_above_what_the_own_seeds_make_plausible(spread: float):
+    values = np.array([0.5, 0.5 + spread, 0.5 + 2 * spread])
+    of_seeds = pairwise.moderated([Blocks.from_values([0.1, 0.2, 0.3]), Blocks.from_values(values)])
+    bound = spread**2 * 2 / scipy.stats.chi2.ppf(0.01, 2)  # the 99 % bound of the variance spread²
+    assert of_seeds(1)[0] == pytest.approx((4 * bound + 2 * spread**2) / 6 / 3)
 
 
 def test_two_variants_whose_seeds_vary_alike_are_tested_by_students_pooled_t():
@@ -426,3 +434,12 @@ def test_a_rare_class_leaves_its_own_degrees_of_freedom_to_the_mean_over_classes
         low, high = of_score(blocks).interval()
         held += low <= 0.6 <= high
     assert 0.93 <= held / 600 <= 0.98
+
+
+def test_variants_that_vary_much_do_not_hide_a_clear_difference_between_those_that_do_not():
+    random = np.random.default_rng(31)
+    scores = [0.2 + 0.002 * random.standard_normal(5), 0.23 + 0.002 * random.standard_normal(5),
+              *(0.6 + 0.05 * random.standard_normal(5) for _ in range(8))]
+    pairs = pairwise.compare([Blocks.from_values(seeds) for seeds in scores], margin=None)
+    assert pairs[0].difference.value < 0 and pairs[0].verdict == BETTER
+    assert {pair.verdict for pair in pairs if min(pair.a, pair.b) > 1} == {UNKNOWN}

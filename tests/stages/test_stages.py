@@ -158,7 +158,7 @@ def test_two_seeds_are_too_few_in_tables_terminal_and_page(copied: Path, capsys:
     assert pd.read_csv("comparisons/shapes/ranking.csv")["rank_high"].isna().all()
     assert not pd.read_csv("comparisons/shapes/tables/pairs.csv")["verdict"].eq("better").any()
     page = Path("reports/index.html").read_text()
-    assert "Too few seeds to name a best variant: 2 were trained, and at least 3 are needed." in page
+    assert "There are too few seeds to name a best variant: 2 were trained, and at least 3 are needed." in page
 
 
 def absent(name: str) -> None:
