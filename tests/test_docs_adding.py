@@ -205,7 +205,7 @@ def test_adding_a_score(project: Project):
     mine = next(claim for claim in read_json(folder / "claims.json") if claim["id"] == "my-claim")
     assert mine["verdict"] == "too few seeds" and mine["parts"][0]["value"] == pytest.approx(expected)
     report = (project.folder / "reports/index.html").read_text()
-    assert "<dt>F2</dt><dd>5 TP / (5 TP + 4 FN + FP); higher is better</dd>" in report
+    assert "<dt>F2</dt><dd>5 TP / (5 TP + 4 FN + FP); higher is better; n counts p" in report
     assert report.count(">F2</th>") == 1 and ">F2</option>" in report
     record, = (project.folder / ".work/tracking").glob("*/scores.csv")
     assert "test,disk,f2_dataset," in record.read_text()  # what MLflow is given
