@@ -131,7 +131,7 @@ def generated(folder: Path, pictures: int, tested: int) -> Path:
     out.mkdir()
     write_json(raw / readers.SELECTION, shapes.fetch(FetchConfig(kind="shapes", options=options, download=None), raw))
     config = PrepareConfig(kind="shapes", options=options, image_size=None, resize="stretch", val_fraction=0.1,
-                           max_rejected=0.0, allow=[])
+                           max_rejected=0.0, allow=["absent_class", "unscored_class"])
     prepare.prepare(raw, config, out)
     return out
 
