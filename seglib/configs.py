@@ -257,7 +257,7 @@ class EvaluateConfig(Config):
     """Pixels: how far apart two outlines may lie and still count as the same (normalised surface distance)."""
     boundary_band: int | None
     """Pixels: how wide boundary IoU's band along the inside of an outline is. None: 2 % of the picture's diagonal, as
-    its authors have it (`metrics.boundary.band_of`)."""
+    its authors define it (`metrics.boundary.band_of`)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -281,7 +281,7 @@ class PredictConfig(Config):
     predictors: dict[str, PredictorConfig]
     tolerance: int
     boundary_band: int | None
-    """These two are as in `EvaluateConfig`."""
+    """`tolerance` and `boundary_band`: see `EvaluateConfig`."""
 
     @classmethod
     def of(cls, content: Any) -> Self:
@@ -308,10 +308,10 @@ class CompareConfig(Config):
     """A training has failed if its test IoU is not above this; None: not above that of the best baseline."""
     tolerance: int
     boundary_band: int | None
-    """What the evaluations were made with: as in `EvaluateConfig`."""
+    """The settings of the evaluations, see `EvaluateConfig`."""
     absent_costs: dict[str, dict[str, float]]
-    """What `seglib.losses.absent_costs` says of each loss, by its name: the terms in which a class that a picture lacks
-    costs the same whatever is predicted, with that cost."""
+    """The result of `seglib.losses.absent_costs` for each loss, by the loss's name: the terms in which a class that a
+    picture lacks costs the same whatever is predicted, with that cost."""
     coursework: bool
     """Whether the coursework's questions are asked about the dataset."""
     generated: bool

@@ -46,7 +46,7 @@ class Sources:
 
 
 def judge(sources: Sources, variants: Sequence[Variant]) -> list[Row]:
-    """The table of each reproduction on this dataset of which a variant was run: {name, title, source, rows}."""
+    """One table per reproduction that has a variant in this study: {name, title, source, rows}."""
     there = {name for variant in variants for name in variant.names}
     return [{"name": name, "title": entry.title, "source": entry.source,
              "rows": [*data_rows(entry, sources.data, because=other_data(entry, sources.data)),

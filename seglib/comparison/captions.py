@@ -22,7 +22,7 @@ class Caption:
 
     iou: the mean over `classes`; NaN if nothing is there and nothing was predicted.
     classes: one text for each class that is in the truth or predicted, in the order of the dataset's classes.
-    brief: the same if there are few; of many, those of the lowest IoU; none if the mean says all.
+    brief: the same if there are few. If there are many, the two with the lowest IoU. None if the mean says all.
     """
 
     iou: float

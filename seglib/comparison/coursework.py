@@ -6,7 +6,7 @@ A fact that this study's trainings do not give is None or an empty list.
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ ABOUT_EQUAL = 2  # gradients within this factor of each other pull about equally
 FINAL_LOSSES = ("loss", "normalised")  # columns of the curves
 # What people see in pictures, as scores.
 SEEN = ("hole_share", "specks", "completeness", "wrong_class", "missed_small", "missed_covered", "boundary_iou_dataset")
-# Those that a mask with nothing in it wins, or a mask of everything.
+# The scores of SEEN that a mask with nothing in it, or a mask of everything, wins.
 WON_WITHOUT_LOOKING = tuple(score for score in SEEN if score != "boundary_iou_dataset")
 
 
@@ -49,7 +49,7 @@ def dice_scale(study: Study) -> dict[str, Any] | None:
     Returns:
         gradients: one row per variant that trains on both (see `_gradients`).
         equal: these rows summed up for each scale of targets (see `_equal_gradients`).
-        sweeps: one row per model and training that was run with two values of k or more (see `_sweep`).
+        sweeps: one row per model, training and kind of Dice that was run with two values of k or more (see `_sweep`).
         ran: the values of k that were run.
     """
     terms = {term for config in study.configs.values() for term in config["loss"]["terms"]}
@@ -58,7 +58,7 @@ def dice_scale(study: Study) -> dict[str, Any] | None:
     rows = _gradients(study)
     known = [row for row in rows if any(ratio is not None for ratio in row["equal"].values())]
     scales = dict.fromkeys(row["targets"] for row in known)
-    sweeps = [_sweep(study, group) for group in study.losses_on_one_model()]
+    sweeps = [_sweep(study, group, options) for group, options in _sweep_groups(study)]
     return {"gradients": rows,
             "equal": [_equal_gradients(targets, [row for row in known if row["targets"] == targets])
                       for targets in scales],
@@ -105,18 +105,31 @@ def _equal_gradients(targets: str, rows: Sequence[Row]) -> Row:
     return {"targets": targets, "ranges": ranges, "led": led, "variants": len(rows)}
 
 
-def _sweep(study: Study, group: Sequence[str]) -> Row | None:
-    """The variants of one model and training that differ in the weight k of Dice beside MSE alone, by k.
+def _sweep_groups(study: Study) -> Iterator[tuple[list[str], Row]]:
+    """The variants of one model and training whose Dice has the same options, with these; MSE alone is in each."""
+    for group in study.losses_on_one_model():
+        losses = {variant: loss for variant in group if (loss := study.configs[variant]["loss"])["terms"]
+                  and set(loss["terms"]) <= {"mse", "dice"}}
+        options = {variant: {key: value for key, value in loss.items() if key != "terms"}
+                   for variant, loss in losses.items() if "dice" in loss["terms"]}
+        for n, one in enumerate(kinds := list(options.values())):
+            if one not in kinds[:n]:
+                yield [variant for variant in losses if options.get(variant, one) == one], one
 
-    Their k is 0 for MSE alone and None for Dice alone. Of those with both, `highest` has the highest mean, and
-    `against` says of each other point whether that is "better" or "worse" than it, or "equivalent", or that the
-    order is "unknown", or one of the two has "too few seeds".
+
+def _sweep(study: Study, group: Sequence[str], options: Row) -> Row | None:
+    """The variants of a group that differ in the weight k of Dice beside MSE alone, by k.
+
+    Their k is 0 for MSE alone and None for Dice alone. `settings` has the options of their Dice and the `targets`.
+    Among the variants with both terms, `highest` has the highest mean. `against` says of each other point whether
+    `highest` is "better" or "worse", whether the two are "equivalent", or whether this is "unknown" or there are "too
+    few seeds".
     None if fewer than two variants have both.
     """
     points = []
     for variant in group:
         terms, score = study.configs[variant]["loss"]["terms"], study.scores.get((variant, HEADLINE.name))
-        if terms and set(terms) <= {"mse", "dice"} and score and score["mean"] is not None:
+        if score and score["mean"] is not None:
             k = terms.get("dice", 0) / terms["mse"] if "mse" in terms else None
             points.append({"variant": variant, "k": k, **{name: score[name] for name in ("mean", "low", "high")}})
     points.sort(key=lambda point: float("inf") if point["k"] is None else point["k"])
@@ -126,7 +139,8 @@ def _sweep(study: Study, group: Sequence[str]) -> Row | None:
     highest = max(mixed, key=lambda point: point["mean"])
     against = [{"k": point["k"], "verdict": _verdict(study.pair(highest["variant"], point["variant"]), highest)}
                for point in points if point is not highest]
-    return {"model": study.model(group[0]), "targets": study.configs[group[0]]["train"]["targets"], "points": points,
+    settings = {"targets": study.configs[group[0]]["train"]["targets"]} | options
+    return {"model": study.model(group[0]), "settings": settings, "points": points,
             "highest": highest, "against": [row for row in against if row["verdict"] is not None]}
 
 
@@ -170,7 +184,7 @@ def _spread(study: Study, groups: Sequence[Sequence[str]]) -> float | None:
 
 
 def _beyond_seeds(study: Study, groups: Sequence[Sequence[str]]) -> Row | None:
-    """What is left of the spread of means after taking off what seeds alone give; None with too few seeds.
+    """The spread of means without the part that seeds alone give; None with too few seeds.
 
     Means of S seeds vary by the variance between seeds / S if their variants are equal. This is taken off the variance
     of the means, as in an analysis of variance with random effects.
@@ -190,7 +204,7 @@ def _beyond_seeds(study: Study, groups: Sequence[Sequence[str]]) -> Row | None:
 
 
 def _extremes(study: Study, variant: str) -> list[Row]:
-    """By size, number and overlap of objects: the groups of the highest and the lowest completeness, if decided."""
+    """The groups of objects with the highest and the lowest completeness, for each way of grouping that decides it."""
     groups, pairs = study.tables["groups"], study.tables["group_pairs"]
     table = groups[(groups["variant"] == variant) & (groups["score"] == "completeness")]
     better = {(row["by"], row["a"], row["b"]) for row in json_rows(pairs)
@@ -213,8 +227,8 @@ def seen(study: Study) -> list[Row]:
         fixed, others: the name of the model or loss that the variants share, and what they differ in.
         variants, too_few_seeds: the variants, and those of them with too few seeds. If there are any, the rest is
             empty.
-        left_out, left_out_of: the variants of which trainings failed, and the scores that do not compare them, because
-            a mask of nothing or of everything wins them.
+        left_out, left_out_of: the variants with failed trainings, and the scores that do not compare them, because a
+            mask of nothing or of everything wins them.
         better: the scores of `SEEN` by which one variant is better than another, with the variants and means of the
             two that are farthest apart, as `better` and `worse`.
         equivalent, unknown: the scores by which all of the variants are equivalent, and the other scores that two of
@@ -252,9 +266,9 @@ def falling_loss(study: Study) -> dict[str, Any]:
     Returns:
         pairs, too_few, decided: how many pairs of trained variants there are, in how many of them one has too few
             seeds, and in how many one variant is better.
-        disagreement: by final loss (raw and min-max normalised), the pair of those in which the better variant is
-            known to end with the higher loss, as `better` and `worse`, by the largest difference in score; None if
-            there is none.
+        disagreement: for each final loss (raw and min-max normalised), a pair in which the better variant is known to
+            end with the higher loss, as `better` and `worse`. If there are several, the one whose scores differ most;
+            None if there is none.
         steps, steps_with_falling_iou: how often the val loss fell from one epoch to the next of a training, and in how
             many of these steps the val IoU fell too.
     """
@@ -277,7 +291,7 @@ def _final(epochs: pd.DataFrame, loss: str) -> dict[str, np.ndarray]:
 
 
 def _disagreement(study: Study, decided: Sequence[Row], final: Mapping[str, np.ndarray]) -> Row | None:
-    """Of the decided pairs whose better variant ends with the higher loss, the one with the largest difference."""
+    """The pair whose better variant is known to end with the higher loss; if several, the one that differs most."""
     variants = list(final)
     ends_above = set()
     for pair in pairwise.compare([Blocks.from_values(values_S) for values_S in final.values()], margin=None,

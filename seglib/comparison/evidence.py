@@ -41,7 +41,7 @@ class Evidence:
                         for variant, split, score in itertools.product(variants, SPLITS, SCORES)}
 
     def blocks(self, variant: Variant, score: str, split: str = "test") -> Blocks:
-        """Of a score or a quantity. Seeds that do not have a quantity are left out."""
+        """The blocks of a score or a quantity. A seed that has no such quantity is left out."""
         key = variant.label, split, score
         if key not in self._blocks:
             self._blocks[key] = Blocks.from_values(QUANTITIES[score].values_S(variant), variant.seeds is not None)
@@ -58,8 +58,9 @@ class Evidence:
     def tested(self, *sides: tuple[Variant, str]) -> Tested:
         """One test score of a variant, or the difference of two, as the pairs are tested. Quantities are scores too.
 
-        Two scores of one variant are those of the same trainings. Nothing moderates the variance between seeds if two
-        different scores are compared, or if the values of variants have different scales, as losses have.
+        Two scores of one variant come from the same trainings, so they are paired by seed. Nothing moderates the
+        variance between seeds if two different scores are compared, or if the values of variants have different
+        scales, as losses have.
         """
         highest = max(_range(score)[1] for _, score in sides)
         if len(sides) == 2 and sides[0][0] is sides[1][0]:
@@ -167,7 +168,7 @@ class Evidence:
     def ranking(self, scores: pd.DataFrame, pairs: pd.DataFrame, floor: Floor | None = None) -> pd.DataFrame:
         """The variants by their headline score on test, the highest mean first, with ranks.
 
-        A rank is an interval: rank_low is 1 + the number of variants that are better, rank_high is the number of
+        A rank is a range: rank_low is 1 + the number of variants that are better, rank_high is the number of
         ranked variants less those that are worse. A variant with too few seeds, or without a score, has none. If at
         most one of several variants has enough seeds, none has a rank, because there is nothing to rank it against.
         Baselines have no row. failed: how many of the trainings failed; empty without a floor, or without trainings.

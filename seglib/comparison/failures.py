@@ -1,6 +1,6 @@
 """Trainings that failed: their test score is not above that of a predictor that never looks at a picture.
 
-Nothing is left out because of it: means, intervals and verdicts are of all seeds.
+No result is left out because of it: means, intervals and verdicts use all seeds.
 
 Shapes: S seeds.
 """

@@ -36,11 +36,11 @@ def findings(tables: Mapping[str, pd.DataFrame], *, seedless: Container[str],
 
 
 def failures(ranking: pd.DataFrame, floor: Mapping[str, Any] | None) -> Row | None:
-    """The variants of which trainings failed; None if none did.
+    """The variants with failed trainings; None if no training failed.
 
     Returns:
         score, baseline: the floor. trainings: how many there are. failed: how many of them failed.
-        variants: the variants of which some failed, the highest mean first, with `failed`, `seeds` and `mean`.
+        variants: the variants with failed trainings, the highest mean first, with `failed`, `seeds` and `mean`.
     """
     trained, some = ranking[ranking["failed"].notna()], ranking[ranking["failed"] > 0]
     if floor is None or some.empty:
@@ -119,7 +119,7 @@ def dice_names(table: pd.DataFrame, variant: str) -> dict[str, Any]:
 
 
 def warnings(found: Mapping[str, Any]) -> list[str]:
-    """One line per variant of which trainings failed, per variant that equals a baseline, and per fact of `made`.
+    """One line per variant with failed trainings, per variant that equals a baseline, and per fact of `made`.
 
     Args:
         found: the facts of `findings`.

@@ -20,7 +20,7 @@ class Study:
 
     tables: Mapping[str, pd.DataFrame]
     configs: dict[str, dict[str, Any]]
-    """Of the trained variants, the highest mean first"""
+    """The configurations of the trained variants, by label, the highest mean first"""
     names: dict[str, list[tuple[str, str]]]
     """The pairs (model, loss) that are this variant, by its label"""
     ranked: dict[str, Row]
@@ -29,9 +29,9 @@ class Study:
     scores: dict[tuple[str, str], Row]
     """The rows of test scores, by variant and score"""
     failed: set[str]
-    """The variants of which trainings failed"""
+    """The variants with failed trainings"""
     pairs: dict[str, dict[frozenset[str], Row]]
-    """By score, the pairs of variants, the better one first as `a`"""
+    """The pairs of variants for each score; `a` is the variant with the better mean"""
 
     @classmethod
     def of(cls, summary: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> Self:

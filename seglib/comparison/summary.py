@@ -70,7 +70,7 @@ def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, fac
 
 
 def _absent(variants: Sequence[Variant], config: CompareConfig, info: DatasetInfo) -> dict[str, Any]:
-    """What classes that a picture lacks mean for the losses, by variant.
+    """The cost of classes that a picture lacks, for each variant whose loss has such a cost.
 
     The variants are those with a term in which such a class costs the same whatever is predicted: `costs` has that cost
     in each of these terms, and `teaches` says whether the loss teaches the network to leave a class out. `floor` is the

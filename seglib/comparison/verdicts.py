@@ -42,7 +42,7 @@ class Judged:
     leans: str | None = None
     """The verdict that the part has if its p is small enough; None if there is no test"""
     p: tuple[float, float] = (1.0, 1.0)
-    """By the test that decides, and by the one that belongs to the interval"""
+    """p by the test that decides, and p by the test that belongs to the interval"""
 
 
 def decide(claims: Sequence[Claim], evidence: Evidence, sources: Sources) -> list[dict[str, Any]]:

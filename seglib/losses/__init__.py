@@ -24,7 +24,7 @@ class Term(LazyEntry):
     options: the names of its keyword arguments, each a key of `loss` in params.yaml.
     absent_costs: what a class that an image lacks costs there, if that depends on no output, so that this part of the
         term has no gradient; None if it depends on the output.
-    absent_if: the values of options with which that is so; with others, the cost depends on the output.
+    absent_if: the option values for which `absent_costs` holds. With others, the cost depends on the output.
     """
 
     path: str
@@ -67,10 +67,10 @@ TERMS: dict[str, Term] = {
 
 
 def absent_costs(loss: LossConfig) -> dict[str, float]:
-    """What a class that an image lacks costs there in each term in which that depends on no output; unweighted.
+    """The unweighted cost of a class that an image lacks, for each term in which no output changes that cost.
 
     The lowest value of such a loss is the sum of these costs, each times its weight, times the share of the pairs of an
-    image and a class in which the image lacks the class. A model's own terms are unknown here, and not among them.
+    image and a class in which the image lacks the class. A model's own terms are unknown here, so they are left out.
     """
     costs = {name: TERMS[name].cost_of_absent(loss.options) for name in loss.terms if name in TERMS}
     return {name: cost for name, cost in costs.items() if cost is not None}

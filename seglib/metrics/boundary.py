@@ -23,7 +23,7 @@ from seglib.metrics.planes import framed, pixels_P, square, surface
 
 BOUNDARY = ("boundary_tp", "boundary_fp", "boundary_fn", "surface_hits", "surface_total", "hd95")
 
-BAND = 0.02  # of the picture's diagonal, as the authors of boundary IoU have it
+BAND = 0.02  # of the picture's diagonal, as the authors of boundary IoU define it
 CHUNK = 2**16  # pairs of a pixel and a column looked at in one go: 256 KiB, which a processor cache holds
 
 
@@ -40,7 +40,7 @@ def boundary_BK6(predicted_BKHW: np.ndarray, truth_BKHW: np.ndarray, *, toleranc
     """The values of `BOUNDARY` a picture and class: boolean planes to float64 (B, K, 6).
 
     boundary_*: pixels of the two boundary regions, a region being the mask's pixels that `band` erosions by a 3x3
-    square remove, as the authors' `mask_to_boundary` has it. If `band` is None, it is `band_of` the planes' size.
+    square remove, as in the authors' `mask_to_boundary`. If `band` is None, it is `band_of` the planes' size.
     surface_*: a surface is the mask's pixels that have one of their 4 neighbours outside it. Hits are the pixels of
     either surface at most `tolerance` pixels (Euclidean) from the other one; the total is both numbers of pixels.
     hd95: the larger of the two directed 95th percentiles of the distances between the surfaces, in pixels, linear

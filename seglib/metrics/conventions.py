@@ -1,8 +1,8 @@
 """IoU and Dice of the same counts as other libraries define them: what they average, and how they count empty masks.
 
 Each convention is a mean over columns of ratios of two sums over pictures, as seglib's own scores are. So one engine
-gives the values, the intervals and the tests of all. All of them see the counts of the dataset's classes: no class for
-background, and no pixel that is to be ignored.
+gives the values, the intervals and the tests of all. All of them use the counts of the dataset's classes. There is no
+class for background, and ignored pixels are not counted.
 
 Sources: torchmetrics 1.9 (`torchmetrics.segmentation`: `MeanIoU` and `DiceScore` with their defaults) and
 segmentation_models_pytorch 0.5, called smp (`metrics.functional`: `iou_score` and `f1_score`, by their `reduction`,

@@ -145,7 +145,7 @@ class Estimate:
     freedom: np.ndarray
     """Degrees of freedom of the variance"""
     units: np.ndarray
-    """How many units the value depends on; of a difference, the fewer of the two sides' numbers"""
+    """How many units the value depends on. For a difference, the smaller number of its two sides"""
     of: str
     """What the interval is about: `SEEDS_AND_PICTURES`, `WEIGHTS` or `MASKS`"""
     highest: float = 1.0

@@ -77,7 +77,7 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair(Decision):
-    """Two variants, of which `difference` is a's mean less b's."""
+    """Two variants; `difference` is the mean of a less that of b."""
 
     a: int
     b: int
@@ -144,7 +144,7 @@ def plausible(freedom: int) -> float:
 def moderated(blocks: Sequence[Blocks], *, same_seeds: bool = False) -> Callable[..., Part | None]:
     """The part of a variance that comes from seeds, moderated by that of all variants, as a function of places.
 
-    The places are those of the one variant of a score, or of the two of a difference.
+    Pass the place of the variant for a score, or the places of both variants for a difference.
 
     Three seeds that happen to agree would make a variant look sure of its score, and among many pairs this happens
     often. As in limma (Smyth 2004, Statistical Applications in Genetics 3), each variance between seeds is a mean of

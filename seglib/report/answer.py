@@ -43,14 +43,14 @@ def _leader(comparison: Comparison) -> list[Markup]:
 
 
 def _though(row: dict[str, Any]) -> str:
-    """That some of the variant's seeds failed, if any did."""
+    """A clause about the variant's failed seeds; "" if none failed."""
     if not row["failed"]:
         return ""
     return f", though {row['failed']} of its {count(row['seeds'], 'seed')} failed"
 
 
 def failures(comparison: Comparison) -> list[Markup]:
-    """How many seeds of which variants failed, and by which floor; nothing if none failed."""
+    """Sentences about failed seeds and the floor that decided it; nothing if none failed."""
     found = comparison.findings["failures"]
     if found is None:
         return []

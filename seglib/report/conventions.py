@@ -29,7 +29,7 @@ def conventions(comparison: Comparison) -> dict[str, Any]:
 
 
 def reversals(comparison: Comparison) -> list[Markup]:
-    """What is said of pairs whose means change places; nothing if none do.
+    """Sentences about pairs of variants whose means change places; nothing if no pair does.
 
     A pair is named with its figures if either order is decided, or if there are too few seeds to decide any.
     """

@@ -54,10 +54,11 @@ def dice_scale(facts: Facts) -> list[Markup]:
         ran = f" (it ran k = {listed(map(brief, facts['ran']))})" if facts["ran"] else ""
         sentences.append(say("This study did not run MSE + k·Dice with more than one k on any model{}, so it does not "
                              "say which k is best.", ran))
-    models = [sweep["model"] for sweep in sweeps]
-    for sweep in sweeps:  # one model may have been swept with targets of 1 and of label values
-        targets = f" (targets: {sweep['targets']})" if models.count(sweep["model"]) > 1 else ""
-        sentences.append(_sweep(sweep, targets))
+    for sweep in sweeps:
+        others = [other["settings"] for other in sweeps if other["model"] == sweep["model"]]
+        told = [f"{key}: {value}" for key, value in sweep["settings"].items()
+                if any(other.get(key) != value for other in others)]
+        sentences.append(_sweep(sweep, f" ({', '.join(told)})" if told else ""))
     return sentences
 
 
@@ -95,8 +96,9 @@ def _k(point: Facts) -> str:
     return {None: "Dice alone", 0: "MSE alone"}.get(point["k"], f"k = {brief(point['k'])}")
 
 
-def _sweep(sweep: Facts, targets: str) -> Markup:
-    text = say("{}{}, test IoU: {}.", name(sweep["model"]), targets,
+def _sweep(sweep: Facts, settings: str) -> Markup:
+    """settings: in what the sweep differs from the model's other sweeps; "" if there is no other."""
+    text = say("{}{}, test IoU: {}.", name(sweep["model"]), settings,
                listed(f"{_k(point)}: {with_interval(point)}" for point in sweep["points"]))
     text += say(" {} has the highest mean of the mixtures.", _k(sweep["highest"]))
     against = sweep["against"]
@@ -158,7 +160,7 @@ def _extremes(group: Facts) -> Markup:
 # What do the pictures show for each variant?
 
 def seen(groups: Sequence[Facts]) -> list[Markup]:
-    """In each group, one sentence per two variants of which one is better, and one per other verdict."""
+    """Sentences about each group: one per pair that is decided, and one for each other verdict."""
     if not groups:
         return [say("This study did not run two losses on one model, nor two models with one loss, so there is nothing "
                     "to tell apart.")]

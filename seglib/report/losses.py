@@ -10,7 +10,7 @@ from seglib.report.words import brief, listed, say, variants_named
 
 
 def absent_classes(comparison: Comparison) -> list[Markup]:
-    """What such a class costs, and which val loss is therefore out of reach. Nothing if no loss or picture has one."""
+    """The cost of such a class, and the val loss that is out of reach. Nothing if no loss or picture has one."""
     found = comparison.summary["absent"]
     variants: dict[str, dict[str, Any]] = {
         label: found["variants"][label] for label in comparison.variants if label in found["variants"]}

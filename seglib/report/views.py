@@ -60,7 +60,7 @@ def _aggregation(comparison: Comparison, score: dict[str, Any]) -> str:
 
 
 def _n(comparison: Comparison, score: dict[str, Any], split: str) -> str:
-    """What the n of a score is, "1,012 to 1,260 pairs"; "" if no variant has the score."""
+    """The n of a score in words, "1,012 to 1,260 pairs"; "" if no variant has the score."""
     found = [row["n"] for variant in comparison.compared
              if (row := comparison.score(variant, score["name"], split)) and row["mean"] is not None]
     ends = list(dict.fromkeys(f"{of(found):,.0f}" for of in (min, max))) if found else []
@@ -87,7 +87,7 @@ def ranking(comparison: Comparison) -> dict[str, Any]:
 
 
 def scopes(comparison: Comparison) -> Markup:
-    """What the intervals of test scores are about; if this differs, of which variants."""
+    """What the intervals of test scores are about. If it differs between variants, the variants are named."""
     of_scope: dict[str, list[str]] = {}
     for variant in comparison.compared:
         row = comparison.score(variant, comparison.headline)
@@ -242,7 +242,7 @@ def definitions(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
 
 
 def _n_of(counted: dict[str, str]) -> str:
-    """From what n counts by aggregation: "pictures", or "pictures (all pixels), pairs (image mean)"."""
+    """What n counts, in words: "pictures", or "pictures (all pixels), pairs (image mean)"."""
     if len(set(counted.values())) == 1:
         return next(iter(counted.values()))
     return ", ".join(f"{of} ({aggregation})" for aggregation, of in counted.items())

@@ -73,7 +73,7 @@ class Trainer:
         if self.settings.overfit is not None:
             train = val = overfit.first_pictures(train, self.settings.overfit)
             self._floor = LossFloor.of(overfit.classes_there(train, self.setup.info), config.loss.terms,
-                                   absent_costs(config.loss), exclusive=self.encoding.exclusive)
+                                       absent_costs(config.loss), exclusive=self.encoding.exclusive)
         self.train = self.setup.feed(train, learns=True, ignores=self.setup.train_ignores)
         self.val = self.setup.feed(val, learns=False)
         single.check(self.setup, self.train.sizes)

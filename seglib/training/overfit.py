@@ -15,7 +15,7 @@ ENOUGH = 0.9  # IoU, the mean over classes; what is missing then are pixels on o
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LossFloor:
-    """What no network can learn of some pictures by a loss: what classes that a picture lacks cost in it."""
+    """The lowest value of a loss on some pictures, because classes that a picture lacks have a cost."""
 
     costs: Mapping[str, float]  # the terms in which such a class costs something, whatever is predicted
     lacking: int  # the pairs of a picture and a class in which the picture lacks the class
@@ -46,7 +46,7 @@ class LossFloor:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the weights that are kept score on the very pictures they were trained on.
+    """The scores of the weights that were kept, on the pictures that they were trained on.
 
     The score decides, not the loss: one that has a floor never comes near 0, however well the pictures are learnt.
     """

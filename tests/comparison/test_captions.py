@@ -1,4 +1,4 @@
-"""What stands below a predicted mask, against scikit-learn and by hand."""
+"""Captions of predicted masks, against scikit-learn and by hand."""
 
 from pathlib import Path
 

@@ -13,6 +13,7 @@ from seglib.metrics.inference import Blocks
 
 LOSSES = {"mse": {"mse": 1.0}, "k1": {"mse": 1.0, "dice": 1.0}, "k40": {"mse": 0.5, "dice": 20.0},
           "dice": {"dice": 1.0}, "ce": {"ce": 1.0}}
+LOSSES |= {"flat1": LOSSES["k1"], "flat40": LOSSES["k40"]}
 
 
 def study(means: dict[str, float], *, seeds: int = 3, few: tuple[str, ...] = (), decided: str = "better",
@@ -101,7 +102,18 @@ def test_each_scale_of_targets_has_gradients_and_a_sweep_of_its_own():
     table = gradients(("a k1", 1, 3, 3, 3), ("b k1", 1, 9, 9, 9))
     found = dice_scale(Study.of(*study(means, targets={"b": "label"}, gradients=table)))
     assert [(row["targets"], row["ranges"]["first"]) for row in found["equal"]] == [("unit", [3, 3]), ("label", [9, 9])]
-    assert [(sweep["model"], sweep["targets"]) for sweep in found["sweeps"]] == [("a", "unit"), ("b", "label")]
+    assert [(sweep["model"], sweep["settings"]) for sweep in found["sweeps"]] == [
+        ("a", {"targets": "unit"}), ("b", {"targets": "label"})]
+
+
+def test_dice_of_a_batch_and_dice_of_each_image_are_two_sweeps_that_share_mse_alone():
+    summary, tables = study(SWEEP | {"a flat1": 0.65, "a flat40": 0.75})
+    for variant, config in summary["configs"].items():
+        if "dice" in config["loss"]["terms"]:
+            config["loss"]["dice_reduction"] = "batch" if "flat" in variant else "image"
+    found = dice_scale(Study.of(summary, tables))["sweeps"]
+    variants = {sweep["settings"]["dice_reduction"]: [point["variant"] for point in sweep["points"]] for sweep in found}
+    assert variants == {"image": ["a mse", "a k1", "a k40", "a dice"], "batch": ["a mse", "a flat1", "a flat40"]}
 
 
 def test_a_sweep_is_ordered_by_k_and_says_how_the_best_mixture_compares():

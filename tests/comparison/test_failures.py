@@ -13,16 +13,8 @@ from seglib.comparison.failures import Floor, failed
 from seglib.comparison.findings import conclusion, failures
 from seglib.comparison.variants import Variant, load
 from seglib.metrics.scores import BY_NAME
+from tests.comparison import synthetic
 from tests.comparison.conftest import MARGIN
-from tests.comparison.synthetic import (
-    epochs_of,
-    logits_of,
-    objects,
-    spoiled,
-    write_dataset,
-    write_predictors,
-    write_variant,
-)
 
 MIXED, GOOD, EMPTY = "munet mixed", "munet good", "munet empty"
 FLOOR = {"score": 0.1, "baseline": "everything"}
@@ -30,18 +22,19 @@ FLOOR = {"score": 0.1, "baseline": "everything"}
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
-    """Of four seeds: a good network; one of which two seeds predict nothing; one of which all do. Two baselines."""
+    """Three networks with four seeds: all are good, two predict nothing, all predict nothing. Two baselines."""
     folder, random = tmp_path_factory.mktemp("failures"), np.random.default_rng(2)
-    truth = {"val": objects(random, 4), "test": objects(random, 24)}
+    truth = {"val": synthetic.objects(random, 4), "test": synthetic.objects(random, 24)}
     with contextlib.chdir(folder):
-        info = write_dataset(truth)
+        info = synthetic.write_dataset(truth)
         for seed in (1, 2, 3, 4):
-            good = {split: logits_of(random, spoiled(random, planes, 0.05)) for split, planes in truth.items()}
+            good = {split: synthetic.logits_of(random, synthetic.spoiled(random, planes, 0.05))
+                    for split, planes in truth.items()}
             empty = {split: np.full(planes.shape, -1.0 - seed, np.float32) for split, planes in truth.items()}
             for loss, logits in (("good", good), ("mixed", good if seed > 2 else empty), ("empty", empty)):
-                write_variant(f"munet-{loss}-{seed}", logits, history=epochs_of([2, 1], [2, 1]), terms={"mse": 1},
-                              train={"best_by": loss})
-        write_predictors({
+                synthetic.write_variant(f"munet-{loss}-{seed}", logits, terms={"mse": 1}, train={"best_by": loss},
+                                        history=synthetic.epochs_of([2, 1], [2, 1]))
+        synthetic.write_predictors({
             "nothing": {split: np.full(planes.shape, -1, np.float32) for split, planes in truth.items()},
             "everything": {split: np.ones(planes.shape, np.float32) for split, planes in truth.items()},
             "poor": {split: np.full(planes.shape, -1, np.float32) for split, planes in truth.items()},

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from seglib.report import tables
-from seglib.report.coursework import coursework
+from seglib.report.coursework import coursework, dice_scale
 from tests.report.synthetic import Study, write
 
 
@@ -43,6 +43,17 @@ def test_a_sweep_at_each_scale_of_targets_is_told_apart(asked: Any):
     assert said.count("Scaling Dice matters through the gradients") == 1
     for targets in ("unit", "label"):
         assert f"On the output layer of networks with targets: {targets}, the gradients of both terms" in said
+
+
+def test_sweeps_of_one_model_say_in_what_they_differ():
+    points = [{"k": k, "mean": 0.5, "low": 0.4, "high": 0.6} for k in (1, 40)]
+    sweeps = [{"model": model, "settings": {"targets": "unit"} | options, "points": points, "highest": points[0],
+               "against": []} for model, options in (("a", {"dice_reduction": "image"}),
+                                                     ("a", {"dice_reduction": "batch"}), ("b", {}))]
+    first, second, third = dice_scale({"equal": [], "sweeps": sweeps, "ran": [1, 40]})[1:]
+    assert first.striptags().startswith("a (dice_reduction: image), test IoU")
+    assert second.striptags().startswith("a (dice_reduction: batch), test IoU") and "targets" not in first + second
+    assert third.striptags().startswith("b, test IoU")
 
 
 def test_nothing_is_said_of_dice_if_there_is_none(asked: Any):

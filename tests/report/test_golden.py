@@ -16,15 +16,7 @@ import pytest
 from seglib.configs import LossConfig
 from seglib.losses import absent_costs
 from stages import compare, report
-from tests.comparison.synthetic import (
-    history_of,
-    logits_of,
-    objects,
-    spoiled,
-    write_dataset,
-    write_predictors,
-    write_variant,
-)
+from tests.comparison import synthetic
 from tests.conftest import ROOT, prepare_config, write_config
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -86,17 +78,20 @@ class VisibleText(HTMLParser):
 def page_of(folder: Path, shares: dict[str, float], seeds: int) -> str:
     """Make the study in a folder of its own, and return the text of its page."""
     random = np.random.default_rng(2)
-    truth = {split: objects(random, pictures) for split, pictures in (("train", 4), ("val", 12), ("test", 60))}
-    write_dataset(truth)
+    pictures = {"train": 4, "val": 12, "test": 60}
+    truth = {split: synthetic.objects(random, count) for split, count in pictures.items()}
+    synthetic.write_dataset(truth)
     for loss, share in shares.items():
         for seed in range(1, seeds + 1):
             wrong = share * max(0.1, 1 + BETWEEN_SEEDS * random.normal())
-            logits = {split: logits_of(random, spoiled(random, planes, wrong)) for split, planes in truth.items()}
+            logits = {split: synthetic.logits_of(random, synthetic.spoiled(random, planes, wrong))
+                      for split, planes in truth.items()}
             curve = np.array([5.0, 4, 3, 2.5, 2.2]) * random.uniform(0.9, 1.1, 5)
-            write_variant(f"unet-{loss}-{seed}", logits, terms=TERMS[loss], train={"epochs": 1, "targets": "unit"},
-                          history=history_of(curve, **dict.fromkeys(TERMS[loss], 1.0)))
+            history = synthetic.history_of(curve, **dict.fromkeys(TERMS[loss], 1.0))
+            synthetic.write_variant(f"unet-{loss}-{seed}", logits, terms=TERMS[loss], history=history,
+                                    train={"epochs": 1, "targets": "unit"})
     nothing = {split: np.full(planes.shape, -1.0, np.float32) for split, planes in truth.items()}
-    write_predictors({"background": nothing}, baselines=["background"])
+    synthetic.write_predictors({"background": nothing}, baselines=["background"])
     prepare = prepare_config({"kind": "shapes", "border": "ignore", "image_size": 14})
     options = {"dice_reduction": "image"}
     costs = {loss: absent_costs(LossConfig(terms=TERMS[loss], options=options)) for loss in shares}

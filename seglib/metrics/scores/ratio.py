@@ -43,7 +43,7 @@ class Ratio(Score):
         return divided(self.numerator(cases), self.denominator(cases))
 
     def n(self, cases: Cases) -> int:
-        """As `Score.n`. If it counts pairs or objects, these are what the denominator adds up."""
+        """See `Score.n`. Pairs and objects are counted by the sum of the denominator."""
         if self.n_of == PICTURES:
             return cases.pictures
         return int(self.denominator(cases)[:, self._scored_K(cases)].sum())

@@ -61,7 +61,7 @@ class Score(abc.ABC):
     empty: str
     """How empty masks count, in words that the page shows"""
     n_of: str = PICTURES
-    """What its n counts: `PICTURES`, `PAIRS` or `OBJECTS`"""
+    """What n counts: `PICTURES`, `PAIRS` or `OBJECTS`"""
     better: Literal["higher", "lower"] = "higher"
     aggregation: str | None = None
     """How counts of many pictures become one number: a key of `AGGREGATIONS`. None if there is but one way"""
