@@ -14,12 +14,12 @@ from seglib.configs import CompareConfig, used
 from seglib.datasets.samples import TALLIES
 from seglib.datasets.store import Contents, DatasetInfo, Split
 from seglib.files import file_sha256
+from seglib.loss_floor import LossFloor
 from seglib.metrics.boundary import BAND, band_of
 from seglib.metrics.conventions import CONVENTIONS
 from seglib.metrics.decisions import FEWEST_SEEDS
 from seglib.metrics.scores import HEADLINE, SCORES
 from seglib.metrics.scores.score import AGGREGATIONS, Facts
-from seglib.training.overfit import LossFloor
 
 
 def summary(dataset: str, info: DatasetInfo, variants: Sequence[Variant], *, facts: Facts, sizes: Sequence[float],

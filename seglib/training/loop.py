@@ -18,6 +18,7 @@ from torch import nn
 from seglib import models
 from seglib.configs import LossConfig, TrainConfig
 from seglib.datasets.store import DatasetInfo
+from seglib.loss_floor import LossFloor
 from seglib.losses import TERMS, absent_costs
 from seglib.losses.logits import inverse_frequency
 from seglib.losses.weighted import WeightedLoss, weighted_terms
@@ -30,7 +31,7 @@ from seglib.training.device import Conditions, memory_of, on_stream, own_stream
 from seglib.training.history import History, Row
 from seglib.training.inputs import Inputs
 from seglib.training.optimization import Optimization
-from seglib.training.overfit import LossFloor, Verdict
+from seglib.training.overfit import Verdict
 from seglib.training.phases import Phase
 from seglib.training.progress import Progress
 from seglib.training.selection import LOSS, Selection

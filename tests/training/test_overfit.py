@@ -12,11 +12,12 @@ import torch
 from seglib import params, tasks
 from seglib.configs import TrainConfig
 from seglib.datasets.store import DatasetInfo, Split
+from seglib.loss_floor import LossFloor
 from seglib.losses import absent_costs
 from seglib.losses.weighted import weighted_terms
 from seglib.params.losses import resolved_loss
 from seglib.training.loop import Trainer
-from seglib.training.overfit import LossFloor, Verdict, classes_there, first_pictures
+from seglib.training.overfit import Verdict, classes_there, first_pictures
 from tests.losses.views import of_logits
 from tests.training.test_loop import scores_of
 
